@@ -1,0 +1,53 @@
+# make demo DATA=folder   identify held-out images of a dataset        make test    the whole test suite
+# make lint               ruff and pyright                             make bench DATA=folder   the README's figures
+# make clean              remove the environment and what was made
+#
+# All of them make their own environment in .venv first. PYTHON names the interpreter to make it from (3.11 or newer);
+# TORCH=cuda or TORCH_INDEX=URL choose another build of torch (see tools/setup.py).
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin
+OUT := out
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench clean
+
+help:
+	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
+
+setup:
+	@$(PYTHON) tools/setup.py --venv $(VENV) --target setup
+
+demo:
+ifndef DATA
+	@echo "A dataset folder is needed: make demo DATA=folder" >&2
+	@echo "(sub-folders named after the models, or a metadata.csv with file_name and model; see README.md)" >&2
+	@exit 2
+else
+	@$(PYTHON) tools/setup.py --venv $(VENV) --target "demo DATA=$(DATA)"
+	@$(RUN)/python tools/demo.py "$(DATA)" --out $(OUT)/demo
+endif
+
+test:
+	@$(PYTHON) tools/setup.py --venv $(VENV) --target test --extra dev
+	$(RUN)/python -m pytest -q
+
+lint:
+	@$(PYTHON) tools/setup.py --venv $(VENV) --target lint --extra dev
+	$(RUN)/ruff check
+	$(RUN)/ruff format --check
+	$(RUN)/pyright --pythonpath $(RUN)/python
+
+bench:
+ifndef DATA
+	@echo "A folder with datasets is needed: make bench DATA=folder" >&2
+	@exit 2
+else
+	@$(PYTHON) tools/setup.py --venv $(VENV) --target "bench DATA=$(DATA)" --extra dev
+	@set -e; for script in benchmarks/[!_]*.py; do \
+		echo "== $$script"; $(RUN)/python "$$script" "$(DATA)"; done
+endif
+
+clean:
+	rm -rf $(VENV) $(OUT) build dist .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Embeddings become scores. Arrays only: no encoder and no torch is imported here."""

@@ -1,0 +1,167 @@
+"""Gaussian statistics that the better attributors share: a subspace, and the two-covariance model in it.
+
+Two-covariance model (a form of PLDA): an embedding is ``z = m + u + e`` with a class effect ``u ~ N(0, B)`` and
+noise ``e ~ N(0, W)``. After one simultaneous diagonalisation W becomes the identity and B a diagonal of λ, so that
+every formula is one-dimensional. Source: Ioffe, *Probabilistic linear discriminant analysis* (2006); Brümmer and
+de Villiers, *The speaker partitioning problem* (2010).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.linalg import eigh
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+    Codes = NDArray[np.intp]
+
+# A direction that carries less than this share of the leading one is rounding noise.
+_RANK_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Subspace:
+    """Standardise, then rotate onto the leading principal directions.
+
+    Attributes
+    ----------
+    mean, scale : ndarray, shape (d,)
+    basis : ndarray, shape (d, r)
+        Orthonormal columns, largest variance first.
+    """
+
+    mean: Array
+    scale: Array
+    basis: Array
+
+    def __call__(self, x: Array) -> Array:
+        """Coordinates of x, shape (n, d), in the subspace: shape (n, r)."""
+        return ((x - self.mean) / self.scale) @ self.basis
+
+
+def fit_subspace(x: Array, dims: int) -> Subspace:
+    """Learn a subspace of at most ``dims`` directions from the rows of x, shape (n, d).
+
+    Each dimension is standardised first, so that no unit of measure dominates. A constant dimension adds nothing.
+    """
+    mean, scale = x.mean(axis=0), x.std(axis=0)
+    scale = np.where(scale > 1e-8 * np.maximum(1.0, np.abs(mean)), scale, np.inf)
+    z = (x - mean) / scale
+    n, d = z.shape
+    if d <= n:
+        values, vectors = eigh(z.T @ z / n)
+        order = np.argsort(values)[::-1][:dims]
+        keep = order[values[order] > _RANK_TOLERANCE * max(values.max(), 1e-300)]
+        return Subspace(mean, scale, vectors[:, keep])
+    # Fewer rows than dimensions: the same directions from the n × n Gram matrix.
+    values, vectors = eigh(z @ z.T / n)
+    order = np.argsort(values)[::-1][:dims]
+    keep = order[values[order] > _RANK_TOLERANCE * max(values.max(), 1e-300)]
+    return Subspace(mean, scale, z.T @ vectors[:, keep] / np.sqrt(n * values[keep]))
+
+
+def group_means(x: Array, codes: Codes) -> tuple[Array, NDArray[np.int64]]:
+    """Mean of each group's rows, shape (groups, d), and the groups' sizes; codes run from 0 without gaps."""
+    counts = np.bincount(codes)
+    sums = np.zeros((len(counts), x.shape[1]))
+    np.add.at(sums, codes, x)
+    return sums / counts[:, None], counts
+
+
+def pooled_scatter(x: Array, codes: Codes) -> tuple[Array, int]:
+    """Pooled within-group covariance, shape (d, d), and its degrees of freedom (rows − groups, at least 1)."""
+    means, counts = group_means(x, codes)
+    residual = x - means[codes]
+    dof = max(len(x) - len(counts), 1)
+    return residual.T @ residual / dof, dof
+
+
+def shrink(covariance: Array, amount: float) -> Array:
+    """(1 − amount)·S + amount·tr(S)/d·I, amount in 0–1 (Ledoit and Wolf's target)."""
+    d = len(covariance)
+    return (1.0 - amount) * covariance + amount * np.trace(covariance) / d * np.eye(d)
+
+
+@dataclass(frozen=True, eq=False)
+class TwoCovariance:
+    """The model after diagonalisation: noise is the identity, class effects have variances ``between``.
+
+    Attributes
+    ----------
+    rotation : ndarray, shape (r, r)
+        ``z @ rotation`` has within-class covariance I and between-class covariance diag(``between``).
+    between : ndarray, shape (r,)
+        λ ≥ 0, largest first; the variance of class effects over that of the noise.
+    """
+
+    rotation: Array
+    between: Array
+
+    def predict(self, queries: Array, means: Array, counts: Array, centre: Array) -> Array:
+        """Log-likelihood of each query under each class, up to one constant a query.
+
+        Each class mean is drawn to the centre by λ/(λ + 1/k) and the predictive variance is
+        1 + (λ/k)/(λ + 1/k): what is left of λ after k references.
+
+        Parameters
+        ----------
+        queries : ndarray, shape (n, r)
+            Rotated.
+        means : ndarray, shape (m, r)
+            Rotated mean of each class's references.
+        counts : ndarray, shape (m,)
+            Independent references a class, k.
+        centre : ndarray, shape (r,)
+            Rotated mean of the class effects.
+        """
+        noise = 1.0 / counts[:, None]
+        gain = self.between / (self.between + noise)
+        expected = centre + gain * (means - centre)
+        variance = 1.0 + gain * noise
+        weight = 1.0 / variance
+        # Σ (q − μ)²/v expanded, so that nothing of shape (n, m, r) is built; offset by the centre against cancellation.
+        q, mu = queries - centre, expected - centre
+        distance = (q**2) @ weight.T - 2.0 * q @ (mu * weight).T + (mu**2 * weight).sum(axis=1)
+        return -0.5 * distance - 0.5 * np.log(variance).sum(axis=1)
+
+
+def between_scatter(x: Array, cells: Codes, parents: Codes | None, within: Array) -> Array:
+    """Covariance of the cells' true means inside their parents: that of the observed means less the noise in them."""
+    means, counts = group_means(x, cells)
+    if parents is None:
+        parents = np.zeros(len(x), dtype=np.intp)
+    owner = np.zeros(len(counts), dtype=np.intp)
+    owner[cells] = parents
+    observed, _ = pooled_scatter(means, np.unique(owner, return_inverse=True)[1])
+    return observed - within * np.mean(1.0 / counts)
+
+
+def fit_two_covariance(
+    x: Array, cells: Codes, parents: Codes | None = None, *, shrinkage: float, floor: float
+) -> TwoCovariance:
+    """Estimate W and B from rows in cells (classes) that may lie in parents (prompts), and diagonalise both.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n, r)
+    cells, parents : ndarray of int, shape (n,)
+        Class of each row, and the group inside which classes are compared; None: one group.
+    shrinkage : float
+        Of W towards a multiple of the identity, 0–1.
+    floor : float
+        Added to every λ, as a share of the mean λ: classes that the background does not hold may differ in
+        directions in which its classes agree.
+    """
+    within, _ = pooled_scatter(x, cells)
+    shrunk = shrink(within, shrinkage)
+    between = between_scatter(x, cells, parents, within)
+    values, vectors = eigh(between, shrunk)
+    order = np.argsort(values)[::-1]
+    between_values = np.maximum(values[order], 0.0)
+    between_values += floor * between_values.mean()
+    return TwoCovariance(vectors[:, order], between_values)

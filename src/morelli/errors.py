@@ -1,0 +1,183 @@
+"""What can go wrong, by name.
+
+::
+
+    MorelliError
+    ├── InputError (ValueError)             something that came in is not usable
+    │   ├── ImageError                      a file or an array that is no usable image
+    │   │   ├── MissingImageError (FileNotFoundError)
+    │   │   ├── UnreadableImageError        not an image, zero bytes, a format we do not read
+    │   │   ├── TruncatedImageError         the file ends before its picture does
+    │   │   ├── ImageTooLargeError          more pixels or bytes than the limit (decompression bomb)
+    │   │   └── ImageTooSmallError          fewer pixels than an encoder can say anything about
+    │   ├── DatasetError                    a folder that is no dataset, or metadata that do not fit it
+    │   ├── ArrayError                      embeddings or pixels of the wrong shape, or with NaN
+    │   └── NotEnoughReferencesError        one model only, no reference of this prompt, k larger than what there is
+    ├── GalleryError                        a gallery that cannot be used as asked
+    │   ├── MissingGalleryError (FileNotFoundError)
+    │   ├── EmptyGalleryError
+    │   └── GalleryMismatchError            made with another encoder, revision or preprocessing
+    ├── UnknownNameError (KeyError)         no plug-in, model or option of that name; suggests the nearest
+    ├── MissingExtraError (ImportError)     an optional part is not installed; names the command
+    ├── WeightsError                        a weights file is absent or is not the one that was named
+    ├── NotFittedError (ValueError)         scores asked of an attributor before ``fit``
+    └── StorageError (OSError)              the disk refused: full, read-only, gone
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+
+class MorelliError(Exception):
+    """Root of every error that Morelli raises on purpose.
+
+    Parameters
+    ----------
+    message : str
+        What was expected and what came.
+    argument : str, optional
+        The option, parameter, file or column at fault.
+    fix : str, optional
+        What the user can do about it, as an imperative sentence.
+    """
+
+    def __init__(self, message: str, *, argument: str | None = None, fix: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.argument = argument
+        self.fix = fix
+
+    def __str__(self) -> str:
+        head = f"{self.argument}: {self.message}" if self.argument else self.message
+        return f"{head} {self.fix}" if self.fix else head
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.message, self.argument, self.fix)
+
+
+def _rebuild(kind: type[MorelliError], message: str, argument: str | None, fix: str | None) -> MorelliError:
+    # Of several built-in bases only the one that fixes the object's layout (OSError, ImportError) may make it.
+    maker: Any = kind.__base__
+    error = maker.__new__(kind)
+    MorelliError.__init__(error, message, argument=argument, fix=fix)
+    return error
+
+
+class InputError(MorelliError, ValueError):
+    """Something that came in is not usable."""
+
+
+class ImageError(InputError):
+    """A file or an array that is no usable image."""
+
+
+class MissingImageError(ImageError, FileNotFoundError):
+    """No file at that path."""
+
+    __str__ = MorelliError.__str__
+
+
+class UnreadableImageError(ImageError):
+    """Not an image, an empty file, or a format that is not read."""
+
+
+class TruncatedImageError(ImageError):
+    """The file ends before its picture does."""
+
+
+class ImageTooLargeError(ImageError):
+    """More pixels or bytes than the limit allows."""
+
+
+class ImageTooSmallError(ImageError):
+    """Too few pixels to say anything about."""
+
+
+class DatasetError(InputError):
+    """A folder that is no dataset, or metadata that do not fit it."""
+
+
+class ArrayError(InputError):
+    """An array of the wrong shape or dtype, or with values that are not finite."""
+
+
+class NotEnoughReferencesError(InputError):
+    """Fewer references than the question needs."""
+
+
+class GalleryError(MorelliError):
+    """A gallery that cannot be used as asked."""
+
+
+class MissingGalleryError(GalleryError, FileNotFoundError):
+    """No gallery at that path."""
+
+    __str__ = MorelliError.__str__
+
+
+class EmptyGalleryError(GalleryError):
+    """The gallery holds no reference."""
+
+
+class GalleryMismatchError(GalleryError):
+    """The gallery's embeddings come from another encoder, revision or preprocessing."""
+
+
+class NotFittedError(MorelliError, ValueError):
+    """Scores were asked for before ``fit``."""
+
+
+class WeightsError(MorelliError):
+    """A weights file is absent or is not the one that was named."""
+
+
+class StorageError(MorelliError, OSError):
+    """The disk refused: full, read-only or gone."""
+
+    __str__ = MorelliError.__str__
+
+
+class MissingExtraError(MorelliError, ImportError):
+    """An optional part is not installed.
+
+    Parameters
+    ----------
+    extra : str
+        Name of the extra in ``pip install "morelli[extra]"``.
+    need : str
+        What it is needed for.
+    """
+
+    def __init__(self, extra: str, need: str) -> None:
+        super().__init__(f"{need} needs an optional part.", fix=f'Install it: pip install "morelli[{extra}]"')
+
+
+class UnknownNameError(MorelliError, KeyError):
+    """No such name; the nearest known ones are suggested.
+
+    Parameters
+    ----------
+    kind : str
+        What was looked up, in the singular: "encoder", "attributor", "model".
+    name : str
+        What came.
+    known : iterable of str
+        The names there are.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+        if near:
+            fix = f"Did you mean {' or '.join(repr(n) for n in near)}?"
+        elif not names:
+            fix = "There is none."
+        else:
+            shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+            fix = f"Known: {shown}."
+        super().__init__(f"no {kind} is called {name!r}.", argument=kind, fix=fix)
+
+    __str__ = MorelliError.__str__

@@ -1,0 +1,200 @@
+"""One version of a gallery, read: references, embeddings, counts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from morelli.errors import EmptyGalleryError, GalleryMismatchError, InputError
+from morelli.gallery import audit, exchange, merge, rows, table
+from morelli.gallery import schema as layout
+from morelli.gallery.records import CheckReport, Conflict, Summary
+from morelli.types import EncoderStamp, LabelledEmbeddings, Reference
+
+if TYPE_CHECKING:
+    import lance
+
+
+class GalleryView:
+    """What can be asked of a gallery without changing it; `morelli.gallery.store.Gallery` adds the writing.
+
+    An object reads the version that it opened, or that its own last write made: what another process adds meanwhile
+    does not change its answers.
+
+    Parameters
+    ----------
+    path : str
+        Folder or object-store URI.
+    dataset : LanceDataset
+        The version to read.
+    """
+
+    def __init__(self, path: str, dataset: lance.LanceDataset) -> None:
+        self.path = path
+        self._dataset = dataset
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Self:
+        """The newest version of a gallery.
+
+        Raises
+        ------
+        MissingGalleryError
+            There is none.
+        GalleryError
+            It is of a newer format, or something else.
+        """
+        where = table.location(path)
+        return cls(where, table.open_table(where))
+
+    @property
+    def version(self) -> int:
+        """Number of the version that this object reads; the empty gallery is 1, and each commit adds 1."""
+        return int(self._dataset.version)
+
+    def __len__(self) -> int:
+        return int(self._dataset.count_rows())
+
+    def __repr__(self) -> str:
+        return f"Gallery({self.path!r}, version={self.version}, references={len(self)})"
+
+    def references(self) -> tuple[Reference, ...]:
+        """Every reference, sorted by content hash."""
+        return read(self.path, self._dataset)
+
+    def conflicts(self, references: Sequence[Reference]) -> tuple[Conflict, ...]:
+        """Those that `add` would refuse because the picture is known under another label; ask before embedding."""
+        return merge.find_conflicts(tuple(references), {r.content: r for r in self.references()})
+
+    def show(self, content: str) -> Reference:
+        """The reference whose content hash is, or begins with, the given digits.
+
+        Raises
+        ------
+        InputError
+            None or several do.
+        """
+        return match(self.references(), content)
+
+    def thumbnail(self, content: str) -> bytes | None:
+        """The thumbnail of a reference, a WebP file; None where it came without pixels. Raises as `show` does."""
+        exact = self.show(content).content
+        found = table.scan(self.path, self._dataset, [layout.THUMBNAIL], f"content = '{exact}'")
+        return found[layout.THUMBNAIL][0].as_py()
+
+    def stamps(self) -> tuple[EncoderStamp, ...]:
+        """The encoders that the gallery has a column for, in the order in which they were added."""
+        return tuple(layout.stamps(self._dataset.schema).values())
+
+    def stamp(self, encoder_id: str) -> EncoderStamp:
+        """The stamp of one encoder.
+
+        Raises
+        ------
+        GalleryMismatchError
+            The gallery has no embeddings under it.
+        """
+        held = {stamp.encoder: stamp for stamp in self.stamps()}
+        if encoder_id not in held:
+            names = ", ".join(held) or "no encoder"
+            raise GalleryMismatchError(
+                f"has embeddings of {names}, and none of {encoder_id}.",
+                argument=self.path,
+                fix=f"Add them: morelli gallery add {self.path} DATASET --encoder {encoder_id}",
+            )
+        return held[encoder_id]
+
+    def require(self, stamp: EncoderStamp) -> None:
+        """Refuse an encoder whose embeddings cannot be compared with the gallery's.
+
+        Raises
+        ------
+        GalleryMismatchError
+            Says what differs (encoder, revision, preprocessing, vectors) and what to do.
+        """
+        layout.check_same(self.stamp(stamp.encoder), stamp, self.path)
+
+    def embeddings(self, encoder_id: str) -> tuple[tuple[Reference, ...], LabelledEmbeddings]:
+        """The references that have embeddings under an encoder, and those embeddings; sorted by content hash.
+
+        Raises
+        ------
+        EmptyGalleryError
+            No reference at all, or none with embeddings under this encoder.
+        GalleryMismatchError
+            The gallery never saw this encoder.
+        """
+        hint = f"Add some: morelli gallery add {self.path} DATASET"
+        if not len(self):
+            raise EmptyGalleryError("the gallery holds no reference.", argument=self.path, fix=hint)
+        stamp = self.stamp(encoder_id)
+        column = layout.column_name(encoder_id)
+        found = table.scan(self.path, self._dataset, [*rows.COLUMNS, column], table.embedded(column))
+        if not len(found):
+            raise EmptyGalleryError(f"no reference has embeddings of {encoder_id}.", argument=self.path, fix=hint)
+        order = np.argsort(np.array(found["content"].to_pylist()))
+        read = rows.to_references(found)
+        references = tuple(read[i] for i in order)
+        labels = [np.array([getattr(r, field) for r in references]) for field in ("model", "prompt_id", "family")]
+        vectors = rows.unpack(rows.to_block(found[column]), stamp, order)
+        return references, LabelledEmbeddings(vectors, *labels)
+
+    def missing(self, contents: Iterable[str], encoder_id: str) -> set[str]:
+        """Those of the given content hashes without embeddings under an encoder, so that nothing is embedded twice."""
+        wanted = set(contents)
+        column = layout.column_name(encoder_id)
+        if column not in self._dataset.schema.names:
+            return wanted
+        found = table.scan(self.path, self._dataset, ["content"], table.embedded(column))
+        return wanted.difference(found["content"].to_pylist())
+
+    def summary(self) -> Summary:
+        """Models, prompts, encoders and size."""
+        return audit.summarise(self.path, self._dataset, self.references())
+
+    def check(self) -> CheckReport:
+        """Read everything and say what is wrong; see `morelli.gallery.audit`."""
+        return audit.check(self._dataset)
+
+    def export(self, path: str | os.PathLike[str], thumbnails: bool = False) -> int:
+        """Write the gallery to one Parquet file: embeddings, hashes and provenance, no pixels.
+
+        Parameters
+        ----------
+        path : str or path
+            A file; an existing one is replaced, whole or not at all.
+        thumbnails : bool, optional
+            Also the thumbnails. They are pixels: share them only where you may.
+
+        Returns
+        -------
+        int
+            References written.
+
+        Raises
+        ------
+        EmptyGalleryError, StorageError
+        """
+        if not len(self):
+            raise EmptyGalleryError("the gallery holds no reference.", argument=self.path, fix="Add some first.")
+        return exchange.write(self._dataset, path, thumbnails)
+
+
+def match(references: tuple[Reference, ...], prefix: str) -> Reference:
+    """The one reference whose content hash begins with the prefix; an InputError where none or several do."""
+    begin = prefix.lower()
+    found = [reference for reference in references if reference.content.startswith(begin)] if begin else []
+    if len(found) != 1:
+        names = ", ".join(f"{r.content[:16]}… ({r.name})" for r in found[:4])
+        said = f"{len(found)} references begin so: {names}." if found else "no reference begins so."
+        raise InputError(f"{prefix!r}: {said}", argument="content", fix="List them: morelli gallery list.")
+    return found[0]
+
+
+def read(path: str, dataset: lance.LanceDataset) -> tuple[Reference, ...]:
+    """Every reference of a version, sorted by content hash."""
+    found = rows.to_references(table.scan(path, dataset, rows.COLUMNS))
+    return tuple(sorted(found, key=lambda reference: reference.content))

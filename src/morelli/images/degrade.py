@@ -1,0 +1,249 @@
+"""What happens to pictures on their way: compression, blur, resizing, cropping, noise.
+
+The one implementation, used for training, for evaluation and for a verdict's stability. Every function is pure and
+deterministic: pixels in, new pixels out. The text form is ``name:strength``, chained with ``+``::
+
+    degrade(pixels, "resize:0.5+jpeg:75")
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from morelli.errors import InputError, UnknownNameError
+from morelli.images.pixels import check_pixels
+
+Pixels = NDArray[np.uint8]
+Subsampling = Literal["4:4:4", "4:2:2", "4:2:0"]
+
+RESAMPLERS: Mapping[str, Image.Resampling] = {
+    "nearest": Image.Resampling.NEAREST,
+    "box": Image.Resampling.BOX,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Allowed strengths of one degradation, both ends included; ``words`` says what they mean."""
+
+    low: float
+    high: float
+    whole: bool
+    words: str
+
+    def check(self, name: str, value: Any) -> float:
+        """The value, or InputError that says the range."""
+        number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+        if not number or not self.low <= value <= self.high or (self.whole and value != int(value)):
+            kind = "a whole number" if self.whole else "a number"
+            raise InputError(
+                f"{self.words} must be {kind} from {self.low:g} to {self.high:g}; got {value!r}.", argument=name
+            )
+        return float(value)
+
+
+RANGES: Mapping[str, Range] = {
+    "jpeg": Range(1, 100, True, "the quality"),
+    "webp": Range(1, 100, True, "the quality"),
+    "blur": Range(0.1, 50, False, "the Gaussian's sigma in pixels"),
+    "resize": Range(0.05, 8, False, "the scale of the sides"),
+    "crop": Range(0.05, 1, False, "the fraction of the sides that is kept"),
+    "noise": Range(0, 255, False, "the noise's sigma in levels of 0–255"),
+}
+
+
+def jpeg(pixels: Pixels, quality: float, subsampling: Subsampling = "4:2:0") -> Pixels:
+    """Compress as JPEG (quality 1–100, libjpeg's scale) and decode again."""
+    level = int(RANGES["jpeg"].check("jpeg", quality))
+    if subsampling not in ("4:4:4", "4:2:2", "4:2:0"):
+        raise UnknownNameError("subsampling", str(subsampling), ["4:4:4", "4:2:2", "4:2:0"])
+    return _through_codec(pixels, "JPEG", quality=level, subsampling=subsampling)
+
+
+def webp(pixels: Pixels, quality: float) -> Pixels:
+    """Compress as lossy WebP (quality 1–100) and decode again."""
+    return _through_codec(pixels, "WEBP", quality=int(RANGES["webp"].check("webp", quality)))
+
+
+def blur(pixels: Pixels, sigma: float) -> Pixels:
+    """Convolve with a Gaussian, cut at 4 sigma; edges are mirrored.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (height, width, 3), uint8
+    sigma : float
+        Standard deviation, pixels, 0.1–50.
+    """
+    from scipy.ndimage import gaussian_filter1d
+
+    sigma = RANGES["blur"].check("blur", sigma)
+    values = check_pixels(pixels).astype(np.float32)
+    for axis in (0, 1):
+        values = gaussian_filter1d(values, sigma, axis=axis, mode="reflect", truncate=4.0)
+    return _round(values)
+
+
+def resize(pixels: Pixels, scale: float, resample: str = "bicubic") -> Pixels:
+    """Scale both sides by ``scale`` (0.05–8), rounded to whole pixels, at least one; the size changes."""
+    scale = RANGES["resize"].check("resize", scale)
+    height, width, _ = check_pixels(pixels).shape
+    return _resample(pixels, max(1, round(width * scale)), max(1, round(height * scale)), resample)
+
+
+def crop_resize(
+    pixels: Pixels, fraction: float, centre: tuple[float, float] = (0.5, 0.5), resample: str = "bicubic"
+) -> Pixels:
+    """Cut out a part of the picture and bring it back to the picture's size.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (height, width, 3), uint8
+    fraction : float
+        Of each side that is kept, 0.05–1.
+    centre : (float, float)
+        Where the part lies, down and across, 0–1 each: (0, 0) touches the upper left corner, (1, 1) the lower right.
+    resample : str
+        A key of `RESAMPLERS`.
+
+    Returns
+    -------
+    ndarray, shape (height, width, 3), uint8
+    """
+    fraction = RANGES["crop"].check("crop", fraction)
+    down, across = (Range(0, 1, False, "each part").check("centre", part) for part in centre)
+    height, width, _ = check_pixels(pixels).shape
+    rows, columns = max(1, round(height * fraction)), max(1, round(width * fraction))
+    top, left = round((height - rows) * down), round((width - columns) * across)
+    return _resample(pixels[top : top + rows, left : left + columns], width, height, resample)
+
+
+def noise(pixels: Pixels, sigma: float, seed: int = 0) -> Pixels:
+    """Add independent Gaussian noise of ``sigma`` levels (0–255) to every sample; the seed decides which."""
+    sigma = RANGES["noise"].check("noise", sigma)
+    check_pixels(pixels)
+    draws = np.random.default_rng(seed).standard_normal(pixels.shape, dtype=np.float32)
+    return _round(pixels + np.float32(sigma) * draws)
+
+
+@dataclass(frozen=True, slots=True)
+class Degradation:
+    """One degradation, or a chain, with its strength fixed; call it with pixels.
+
+    Attributes
+    ----------
+    name : str
+        The canonical text: "jpeg:75", "resize:0.5+jpeg:75".
+    strength : float or None
+        None for a chain.
+    function : callable
+        Pixels to pixels.
+    """
+
+    name: str
+    strength: float | None
+    function: Callable[[Pixels], Pixels] = field(repr=False, compare=False)
+
+    def __call__(self, pixels: Pixels) -> Pixels:
+        """Degraded copy of ``pixels``, shape (height, width, 3), uint8."""
+        return self.function(pixels)
+
+
+_FUNCTIONS: Mapping[str, Callable[..., Pixels]] = {
+    "jpeg": jpeg,
+    "webp": webp,
+    "blur": blur,
+    "resize": resize,
+    "crop": crop_resize,
+    "noise": noise,
+}
+
+
+def parse(text: str, *, seed: int = 0) -> Degradation:
+    """Read the text form: "jpeg:Q", "webp:Q", "blur:S", "resize:F", "crop:F", "noise:S", chains with "+".
+
+    Parameters
+    ----------
+    text : str
+        As above; spaces do not matter.
+    seed : int
+        For noise.
+
+    Raises
+    ------
+    UnknownNameError
+        No degradation of that name.
+    InputError
+        No strength, or one outside its range; the message says the range.
+
+    Examples
+    --------
+    >>> parse("resize:0.50 + jpeg:75").name
+    'resize:0.5+jpeg:75'
+    """
+    steps = [_parse_step(part, seed) for part in text.split("+")]
+    if len(steps) == 1:
+        return steps[0]
+    return Degradation("+".join(step.name for step in steps), None, partial(_chain, tuple(steps)))
+
+
+def degrade(pixels: Pixels, text: str, *, seed: int = 0) -> Pixels:
+    """``parse(text, seed=seed)`` applied to pixels, shape (height, width, 3), uint8."""
+    return parse(text, seed=seed)(pixels)
+
+
+def _parse_step(part: str, seed: int) -> Degradation:
+    name, _, value = (piece.strip() for piece in part.partition(":"))
+    if name not in _FUNCTIONS:
+        raise UnknownNameError("degradation", name, _FUNCTIONS)
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if math.isnan(number):
+        raise InputError(
+            f"{part.strip()!r} needs a number after the colon.",
+            argument=name,
+            fix=f"Write {name}:{RANGES[name].high:g}.",
+        )
+    strength = RANGES[name].check(name, number)
+    extra = {"seed": seed} if name == "noise" else {}
+    return Degradation(f"{name}:{strength:g}", strength, partial(_apply, name, strength, extra))
+
+
+def _apply(name: str, strength: float, extra: Mapping[str, int], pixels: Pixels) -> Pixels:
+    return _FUNCTIONS[name](pixels, strength, **extra)
+
+
+def _chain(steps: tuple[Degradation, ...], pixels: Pixels) -> Pixels:
+    for step in steps:
+        pixels = step(pixels)
+    return pixels
+
+
+def _through_codec(pixels: Pixels, kind: str, **options: Any) -> Pixels:
+    file = io.BytesIO()
+    Image.fromarray(check_pixels(pixels)).save(file, kind, **options)
+    with Image.open(file, formats=[kind]) as image:
+        return np.array(image.convert("RGB"))
+
+
+def _resample(pixels: Pixels, width: int, height: int, resample: str) -> Pixels:
+    if resample not in RESAMPLERS:
+        raise UnknownNameError("resampler", resample, RESAMPLERS)
+    return np.array(Image.fromarray(pixels).resize((width, height), RESAMPLERS[resample]))
+
+
+def _round(values: NDArray[Any]) -> Pixels:
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)

@@ -1,0 +1,1 @@
+"""Published contract checks and data writers for plug-ins and tests."""

@@ -1,0 +1,233 @@
+"""Frozen records that cross layers. Arrays are numpy; nothing here imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+VERDICT_SCHEMA = "morelli.verdict/1"
+EVALUATION_SCHEMA = "morelli.evaluation/1"
+CHECK_SCHEMA = "morelli.check/1"
+ERROR_SCHEMA = "morelli.error/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One picture of a dataset: a file and what is known about it.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    name : str
+        ``file_name`` as the dataset gives it, POSIX separators.
+    model : str
+        The generator that made it.
+    family : str
+        Models that share weights or lineage; the model's own name where nothing is known.
+    prompt_id, prompt : str
+        Empty where not known. Where only the text is known, ``prompt_id`` is the text.
+    seed : int or None
+        Random seed of the generation.
+    source, licence : str
+        Where the picture came from and under what terms.
+    """
+
+    path: Path
+    name: str
+    model: str
+    family: str
+    prompt_id: str = ""
+    prompt: str = ""
+    seed: int | None = None
+    source: str = ""
+    licence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """One row of a gallery, without its embeddings.
+
+    Attributes
+    ----------
+    content : str
+        SHA-256 of the decoded pixels (64 hexadecimal digits): the reference's identity.
+    sha256 : str
+        SHA-256 of the file's bytes.
+    name, model, family, prompt_id, prompt, seed, source, licence
+        As in `Item`.
+    width, height : int
+        Pixels, after orientation.
+    """
+
+    content: str
+    sha256: str
+    name: str
+    model: str
+    family: str
+    prompt_id: str = ""
+    prompt: str = ""
+    seed: int | None = None
+    source: str = ""
+    licence: str = ""
+    width: int = 0
+    height: int = 0
+
+
+@dataclass(frozen=True)
+class EncoderStamp:
+    """What must be equal for two embeddings to be comparable.
+
+    Attributes
+    ----------
+    encoder : str
+        Id in the catalogue, or hub id, or local path.
+    revision : str
+        Short hash of the weights.
+    preprocessing : str
+        Short hash of everything between decoded pixels and the network: views, sizes, resamplers, scaling, layers.
+    dims : mapping of str to int
+        Named vectors of one embedding, in order, with their lengths.
+    """
+
+    encoder: str
+    revision: str
+    preprocessing: str
+    dims: Mapping[str, int]
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledEmbeddings:
+    """Embeddings of n images with what is known of each, for attributors.
+
+    Attributes
+    ----------
+    vectors : mapping of str to ndarray, shape (n, d), float32
+        One entry per named vector of the encoder ("native/4").
+    models, prompts, families : ndarray of str, shape (n,)
+        Labels; ``prompts`` holds ids, "" where not known.
+    """
+
+    vectors: Mapping[str, NDArray[np.float32]]
+    models: NDArray[np.str_]
+    prompts: NDArray[np.str_]
+    families: NDArray[np.str_]
+
+    def __len__(self) -> int:
+        return len(self.models)
+
+    def take(self, rows: NDArray[Any]) -> LabelledEmbeddings:
+        """The rows chosen by a boolean mask or an array of indices, in that order."""
+        return LabelledEmbeddings(
+            {name: values[rows] for name, values in self.vectors.items()},
+            self.models[rows],
+            self.prompts[rows],
+            self.families[rows],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a file says of itself; never mixed into the pixels' verdict."""
+
+    source: str
+    statement: str
+    signed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """One line of a ranking. ``score`` is the attributor's own number, higher is better; ``probability`` is in 0–1."""
+
+    model: str
+    family: str
+    probability: float
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A reference near the query. ``distance`` is in the attributor's space, smaller is nearer."""
+
+    reference: str
+    model: str
+    distance: float
+
+
+@dataclass(frozen=True, slots=True)
+class Degradation:
+    """What the ranking says after one degradation of the query."""
+
+    name: str
+    model: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer to "which model made this image", with its evidence. JSON schema ``morelli.verdict/1``.
+
+    Attributes
+    ----------
+    decision : str
+        A model's name, "none" (it fits no known model) or "unsure" (the answer flips or the candidates are many).
+    calibrated : bool
+        False where the data did not allow calibration; probabilities are then a softmax and no more.
+    candidates : sequence of str
+        Models whose conformal p-value exceeds ``epsilon``.
+    p_value : float or None
+        Largest conformal p-value over the models; ``rejected`` says that it is ≤ ``epsilon``.
+    agreement : float or None
+        Fraction of the degradations that keep the first place; None where stability was not asked for.
+    method : mapping
+        name, encoder, encoder_revision, gallery, gallery_version, k, prompt_used.
+    notes : sequence of str
+        What the reader must know: fall-backs, missing calibration.
+    """
+
+    image: str
+    sha256: str
+    version: str
+    decision: str
+    calibrated: bool
+    ranking: Sequence[Ranked]
+    candidates: Sequence[str]
+    epsilon: float
+    p_value: float | None
+    rejected: bool
+    agreement: float | None
+    degradations: Sequence[Degradation]
+    method: Mapping[str, Any]
+    evidence: Sequence[Evidence]
+    claims: Sequence[Claim] = ()
+    notes: Sequence[str] = field(default=())
+
+    def to_json(self) -> dict[str, Any]:
+        """The object of schema ``morelli.verdict/1``."""
+        return {
+            "image": self.image,
+            "sha256": self.sha256,
+            "schema": VERDICT_SCHEMA,
+            "version": self.version,
+            "decision": self.decision,
+            "calibrated": self.calibrated,
+            "ranking": [
+                {"model": r.model, "family": r.family, "probability": r.probability, "score": r.score} for r in self.ranking
+            ],
+            "candidates": list(self.candidates),
+            "epsilon": self.epsilon,
+            "unknown": {"p_value": self.p_value, "rejected": self.rejected},
+            "stability": {
+                "agreement": self.agreement,
+                "degradations": [{"name": d.name, "model": d.model} for d in self.degradations],
+            },
+            "method": dict(self.method),
+            "evidence": [{"reference": e.reference, "model": e.model, "distance": e.distance} for e in self.evidence],
+            "claims": [{"source": c.source, "statement": c.statement, "signed": c.signed} for c in self.claims],
+            "notes": list(self.notes),
+        }
