@@ -58,6 +58,14 @@ class _Conv(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         return super().forward(_pad_same(input, self.kernel_size[0], self.stride[0]))
 
+    def absorb(self, norm: nn.BatchNorm2d) -> None:
+        """Take over the batch normalisation that follows, at its running statistics."""
+        if norm.running_mean is None or norm.running_var is None:
+            raise ValueError("batch normalisation without running statistics cannot be absorbed")
+        factor = norm.weight.detach() / torch.sqrt(norm.running_var + norm.eps)
+        self.bias = nn.Parameter(norm.bias.detach() - norm.running_mean * factor, requires_grad=False)
+        self.weight = nn.Parameter(self.weight.detach() * factor[:, None, None, None], requires_grad=False)
+
 
 class _Block(nn.Module):
     """Inverted residual: expand, depthwise, project; identity added where the shapes allow."""
@@ -139,6 +147,18 @@ class EfficientNetLite(nn.Module):
         if len(self._blocks) in indices:
             out[len(self._blocks)] = F.relu6(self._bn1(self._conv_head(x)))
         return out
+
+    def fused(self) -> EfficientNetLite:
+        """This network for inference only: each normalisation absorbed by the convolution before it, in place."""
+        parts: list[tuple[nn.Module, str, str]] = [(self, "_conv_stem", "_bn0"), (self, "_conv_head", "_bn1")]
+        for block in self._blocks:
+            parts += [(block, "_depthwise_conv", "_bn1"), (block, "_project_conv", "_bn2")]
+            if getattr(block, "_expand_conv", None) is not None:
+                parts.append((block, "_expand_conv", "_bn0"))
+        for owner, convolution, norm in parts:
+            getattr(owner, convolution).absorb(getattr(owner, norm))
+            setattr(owner, norm, nn.Identity())
+        return self
 
     def forward(self, x: Tensor) -> Tensor:
         """Class logits, shape (n, 1000)."""
