@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Self
@@ -22,7 +23,7 @@ class Attributor(ABC):
 
     Two sets of labelled embeddings reach an attributor. *Background* (``fit``) is what statistics may be learnt from:
     references of other prompts than the query's. *References* (``scores``) are what the query is compared with,
-    usually images of the query's own prompt. No image is in both, and a query is in neither.
+    usually images of the query's own prompt. A query is in neither.
 
     Learnt state ends in ``_``; ``__init__`` only stores its arguments.
     """
@@ -54,6 +55,11 @@ class Attributor(ABC):
         ndarray, shape (n, m), float64
             Columns in the order of ``candidates(references)``.
         """
+
+    def clone(self) -> Self:
+        """An unfitted attributor with the same parameters: those that ``__init__`` takes and stores by name."""
+        names = inspect.signature(type(self).__init__).parameters.keys() - {"self"}
+        return type(self)(**{name: getattr(self, name) for name in names})
 
     def candidates(self, references: LabelledEmbeddings | None = None) -> NDArray[np.str_]:
         """The models that compete, sorted: those of the references, or of the background where there are none."""

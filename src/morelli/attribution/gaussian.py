@@ -51,18 +51,18 @@ def fit_subspace(x: Array, dims: int) -> Subspace:
     """
     mean, scale = x.mean(axis=0), x.std(axis=0)
     scale = np.where(scale > 1e-8 * np.maximum(1.0, np.abs(mean)), scale, np.inf)
-    z = (x - mean) / scale
+    # Directions need no more than single precision: they are a choice of coordinates, and what follows is exact in them.
+    z = ((x - mean) / scale).astype(np.float32)
     n, d = z.shape
-    if d <= n:
-        values, vectors = eigh(z.T @ z / n)
-        order = np.argsort(values)[::-1][:dims]
-        keep = order[values[order] > _RANK_TOLERANCE * max(values.max(), 1e-300)]
-        return Subspace(mean, scale, vectors[:, keep])
     # Fewer rows than dimensions: the same directions from the n × n Gram matrix.
-    values, vectors = eigh(z @ z.T / n)
-    order = np.argsort(values)[::-1][:dims]
-    keep = order[values[order] > _RANK_TOLERANCE * max(values.max(), 1e-300)]
-    return Subspace(mean, scale, z.T @ vectors[:, keep] / np.sqrt(n * values[keep]))
+    gram = (z @ z.T if n < d else z.T @ z) / np.float32(n)
+    size = len(gram)
+    values, vectors = eigh(gram, subset_by_index=[max(0, size - dims), size - 1], driver="evr")
+    values, vectors = values[::-1], vectors[:, ::-1]
+    keep = values > _RANK_TOLERANCE * max(float(values[0]), 1e-30)
+    values, vectors = values[keep].astype(np.float64), vectors[:, keep]
+    basis = (z.T @ vectors) / np.sqrt(n * values) if n < d else vectors
+    return Subspace(mean, scale, basis.astype(np.float64))
 
 
 def group_means(x: Array, codes: Codes) -> tuple[Array, NDArray[np.int64]]:
@@ -103,10 +103,11 @@ class TwoCovariance:
     between: Array
 
     def predict(self, queries: Array, means: Array, counts: Array, centre: Array) -> Array:
-        """Log-likelihood of each query under each class, up to one constant a query.
+        """Log-likelihood ratio of each query: made by the class, against by some class of the same population.
 
-        Each class mean is drawn to the centre by λ/(λ + 1/k) and the predictive variance is
-        1 + (λ/k)/(λ + 1/k): what is left of λ after k references.
+        Each class mean is drawn to the centre by g = λ/(λ + 1/k) and the predictive variance is 1 + g/k: what is left
+        of λ after k references. The population's density is N(centre, 1 + λ); it is the same for all classes, so it
+        changes no ranking, and it makes the ratio of a query that fits no class low.
 
         Parameters
         ----------
@@ -118,16 +119,21 @@ class TwoCovariance:
             Independent references a class, k.
         centre : ndarray, shape (r,)
             Rotated mean of the class effects.
+
+        Returns
+        -------
+        ndarray, shape (n, m)
+            Nats; higher is more likely.
         """
         noise = 1.0 / counts[:, None]
         gain = self.between / (self.between + noise)
-        expected = centre + gain * (means - centre)
         variance = 1.0 + gain * noise
         weight = 1.0 / variance
         # Σ (q − μ)²/v expanded, so that nothing of shape (n, m, r) is built; offset by the centre against cancellation.
-        q, mu = queries - centre, expected - centre
+        q, mu = queries - centre, gain * (means - centre)
         distance = (q**2) @ weight.T - 2.0 * q @ (mu * weight).T + (mu**2 * weight).sum(axis=1)
-        return -0.5 * distance - 0.5 * np.log(variance).sum(axis=1)
+        population = (q**2 / (1.0 + self.between)).sum(axis=1) + np.log1p(self.between).sum()
+        return -0.5 * (distance + np.log(variance).sum(axis=1) - population[:, None])
 
 
 def between_scatter(x: Array, cells: Codes, parents: Codes | None, within: Array) -> Array:

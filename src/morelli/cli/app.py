@@ -23,6 +23,7 @@ from morelli.errors import MorelliError
 #: Command → module. A module has ``register(app)``, which adds that one command (``app.command``) or group
 #: (``app.add_typer``) to a Typer; it imports what is heavy inside the command, so that help stays quick.
 COMMANDS: dict[str, str] = {
+    "gallery": "morelli.cli.gallery",
     "doctor": "morelli.cli.doctor",
 }
 

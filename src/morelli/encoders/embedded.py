@@ -46,14 +46,14 @@ class Layer:
 
 
 DEFAULT_VIEWS = (
-    View("residual", "residual", side=128, count=5, zoom=3),
-    View("native", "pixels", side=160, count=5, zoom=2),
+    View("residual", "residual", side=192, count=5),
+    View("native", "pixels", side=320, count=4),
     View("whole", "whole", side=256),
 )
 DEFAULT_LAYERS = (
     *(Layer("residual", block, "covariance") for block in (1, 2, 3)),
     Layer("residual", 5, "deviation"),
-    *(Layer("native", block, "covariance") for block in (2, 3)),
+    *(Layer("native", block, "covariance") for block in (2, 3, 4)),
     Layer("native", 5, "deviation"),
     *(Layer("whole", block, "deviation") for block in (5, 7, 10)),
     Layer("whole", -1, "none"),
@@ -150,19 +150,20 @@ class EmbeddedEncoder:
                     continue
                 patches = [one[view.name] for one in prepared]
                 for rows in group_by_shape(patches).values():
-                    for chunk in _chunks(rows, [patches[i] for i in rows], view.zoom):
-                        self._encode_view(view, layers, chunk, [patches[i] for i in chunk], out)
+                    zoom = view.zoom(patches[rows[0]].shape[1])
+                    for chunk in _chunks(rows, [patches[i] for i in rows], zoom):
+                        self._encode_view(layers, chunk, [patches[i] for i in chunk], zoom, out)
         return out
 
     def _encode_view(
         self,
-        view: View,
         layers: Sequence[Layer],
         rows: Sequence[int],
         patches: Sequence[Pixels],
+        zoom: int,
         out: Mapping[str, NDArray[np.float32]],
     ) -> None:
-        maps = self._maps(np.concatenate(patches), view.zoom, {layer.block for layer in layers})
+        maps = self._maps(np.concatenate(patches), zoom, {layer.block for layer in layers})
         owner = torch.repeat_interleave(torch.arange(len(patches)), torch.tensor([len(p) for p in patches]))
         for layer in layers:
             vectors = _moments(maps[layer.block], layer.moment, owner, len(patches))

@@ -44,8 +44,9 @@ class View:
         Side of a patch in the image's own pixels; of the shrunk image for "whole".
     count : int
         Patches, at most 5; an image that one patch covers gives one.
-    zoom : int
-        Whole factor by which a patch is magnified without interpolation, ≥ 1.
+    input : int
+        Side that the network is shown at most: a patch is magnified by the whole factor ``input // side``, at least 1.
+        Small images, whose patches are small, are magnified more.
     gain : int
         Factor on the residual's values before they are cut to 8 bit around 127.
     """
@@ -54,19 +55,23 @@ class View:
     kind: Literal["pixels", "residual", "whole"]
     side: int
     count: int = 1
-    zoom: int = 1
+    input: int = 384
     gain: int = 8
 
     def __post_init__(self) -> None:
-        if not 1 <= self.count <= len(_POSITIONS) or self.zoom < 1 or self.side < MIN_SIDE:
+        if not 1 <= self.count <= len(_POSITIONS) or self.side < MIN_SIDE:
             raise InputError(
-                f"a view has 1–{len(_POSITIONS)} patches of at least {MIN_SIDE} px and a whole zoom; got {self}.",
+                f"a view has 1–{len(_POSITIONS)} patches of at least {MIN_SIDE} px; got {self}.",
                 argument="views",
             )
 
     def describe(self) -> dict[str, Any]:
         """Everything that decides what the network sees, for the preprocessing's hash."""
         return {**asdict(self), "positions": _POSITIONS[: self.count]}
+
+    def zoom(self, side: int) -> int:
+        """Factor by which a patch of that side is magnified."""
+        return 1 if self.kind == "whole" else max(1, self.input // side)
 
     def patches(self, pixels: Pixels) -> Pixels:
         """The view's patches of an image (h, w, 3): shape (patches, side', side', 3), uint8, not yet magnified.

@@ -1,0 +1,202 @@
+"""Statistics of a background: for each group of named vectors a subspace and two two-covariance models in it.
+
+*Free*: classes are models over all prompts; noise is what a model's images differ by, prompts included. It needs no
+prompt of the query. *Same*: classes are (prompt, model) cells compared inside their prompt; noise is what seeds change.
+It needs references of the query's own prompt, and works from one a model.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from morelli.attribution.base import stack
+from morelli.attribution.gaussian import Subspace, TwoCovariance, fit_subspace, fit_two_covariance, group_means
+from morelli.errors import NotEnoughReferencesError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from morelli.attribution.base import Vectors
+    from morelli.types import LabelledEmbeddings
+
+    Array = NDArray[np.float64]
+    Projected = Mapping[str, tuple[Array, Array]]
+
+
+@dataclass(frozen=True, slots=True)
+class BankSettings:
+    """Constants of the estimates, chosen on two real sets (docs/decisions/0004).
+
+    Attributes
+    ----------
+    dims : int
+        Principal directions a group keeps.
+    free_shrinkage, same_shrinkage : float
+        Of the noise covariance, 0–1.
+    floor : float
+        Added to every between-class variance, as a share of their mean.
+    """
+
+    dims: int = 320
+    free_shrinkage: float = 0.1
+    same_shrinkage: float = 0.2
+    floor: float = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class Centroids:
+    """Prompt-free class means of one group: rotated means (m, r), and how many prompts each stands on."""
+
+    means: Array
+    counts: Array
+
+
+@dataclass(frozen=True, eq=False)
+class GroupStatistics:
+    """What is learnt for one group of named vectors; ``free`` or ``same`` is None where the data do not give it."""
+
+    names: tuple[str, ...]
+    subspace: Subspace
+    free: TwoCovariance | None
+    same: TwoCovariance | None
+    centroids: Centroids | None
+
+    def project(self, vectors: Vectors) -> tuple[Array, Array]:
+        """Coordinates for the free and the same-prompt model, each of shape (n, r)."""
+        z = self.subspace(stack(vectors, self.names))
+        return (
+            z @ self.free.rotation if self.free is not None else z,
+            z @ self.same.rotation if self.same is not None else z,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Bank:
+    """Statistics of every group, and the models whose prompt-free means are known (sorted)."""
+
+    groups: Mapping[str, GroupStatistics]
+    models: NDArray[np.str_]
+
+    @property
+    def has_free(self) -> bool:
+        return all(group.free is not None for group in self.groups.values())
+
+    @property
+    def has_same(self) -> bool:
+        return all(group.same is not None for group in self.groups.values())
+
+    def project(self, vectors: Vectors) -> Projected:
+        """Coordinates of embeddings in every group."""
+        return {name: group.project(vectors) for name, group in self.groups.items()}
+
+    def free_scores(self, queries: Projected, references: Projected, labels: Labels, models: NDArray[np.str_]) -> Array:
+        """Log-likelihood ratios without the prompt, one layer a group: shape (groups, n, m).
+
+        A model's mean comes from the background; one that the background lacks takes the references'.
+        """
+        return np.stack(
+            [
+                self._free(group, queries[name][0], references[name][0], labels, models)
+                for name, group in self.groups.items()
+            ]
+        )
+
+    def _free(
+        self, group: GroupStatistics, queries: Array, references: Array, labels: Labels, models: NDArray[np.str_]
+    ) -> Array:
+        if group.free is None or group.centroids is None:
+            raise NotEnoughReferencesError(
+                "prompt-free statistics need a model with two images.", argument="background"
+            )
+        means = np.empty((len(models), references.shape[1]))
+        counts = np.empty(len(models))
+        for j, model in enumerate(models):
+            at = np.searchsorted(self.models, model)
+            if at < len(self.models) and self.models[at] == model:
+                means[j], counts[j] = group.centroids.means[at], group.centroids.counts[at]
+                continue
+            rows = labels.models == model
+            cells = group_means(references[rows], prompt_codes(labels.prompts[rows]))[0]
+            means[j], counts[j] = cells.mean(axis=0), len(cells)
+        return group.free.predict(queries, means, counts, group.centroids.means.mean(axis=0))
+
+    def same_scores(self, queries: Projected, references: Projected, labels: Labels, models: NDArray[np.str_]) -> Array:
+        """Log-likelihood ratios from references of the queries' own prompt: shape (groups, n, m)."""
+        layers = []
+        for name, group in self.groups.items():
+            if group.same is None:
+                raise NotEnoughReferencesError(
+                    "same-prompt statistics need a prompt with two images of one model.", argument="background"
+                )
+            z = references[name][1]
+            means = np.stack([z[labels.models == model].mean(axis=0) for model in models])
+            counts = np.array([float((labels.models == model).sum()) for model in models])
+            layers.append(group.same.predict(queries[name][1], means, counts, means.mean(axis=0)))
+        return np.stack(layers)
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """Labels of projected references: arrays of shape (n,)."""
+
+    models: NDArray[np.str_]
+    prompts: NDArray[np.str_]
+
+
+def prompt_codes(prompts: NDArray[np.str_]) -> NDArray[np.intp]:
+    """0-based code of each row's prompt; a row whose prompt is unknown ("") has a code of its own."""
+    named = np.char.add("p", prompts)
+    alone = prompts == ""
+    named = np.where(alone, np.char.add("row ", np.arange(len(prompts)).astype(np.str_)), named)
+    return np.unique(named, return_inverse=True)[1]
+
+
+def view_groups(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Named vectors grouped by the part before the slash, in order: {"native": ("native/2", …)}."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(name.partition("/")[0], []).append(name)
+    return {group: tuple(members) for group, members in groups.items()}
+
+
+def fit_bank(background: LabelledEmbeddings, groups: Mapping[str, tuple[str, ...]], settings: BankSettings) -> Bank:
+    """Learn the statistics of a background of n ≥ 2 images of at least two models."""
+    models, model_codes = np.unique(background.models, return_inverse=True)
+    prompts = prompt_codes(background.prompts)
+    cells = np.unique(prompts.astype(np.int64) * len(models) + model_codes, return_inverse=True)[1]
+    repeated = len(background) > len(models)
+    # Seeds must vary inside some cell, and some prompt must show two models.
+    paired = len(background) > cells.max() + 1 and cells.max() > prompts.max()
+
+    def fit_group(members: tuple[str, ...]) -> GroupStatistics:
+        x = stack(background.vectors, members)
+        subspace = fit_subspace(x, settings.dims)
+        z = subspace(x)
+        free = same = centroids = None
+        if repeated:
+            free = fit_two_covariance(z, model_codes, shrinkage=settings.free_shrinkage, floor=settings.floor)
+            centroids = _centroids(z @ free.rotation, cells, model_codes)
+        if paired:
+            same = fit_two_covariance(z, cells, prompts, shrinkage=settings.same_shrinkage, floor=settings.floor)
+        return GroupStatistics(members, subspace, free, same, centroids)
+
+    # One group a thread and one BLAS thread each: BLAS threads that wait for each other on a busy machine cost tenfold.
+    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        fitted = dict(zip(groups, pool.map(fit_group, groups.values()), strict=True))
+    return Bank(fitted, models)
+
+
+def _centroids(z: Array, cells: NDArray[np.intp], models: NDArray[np.intp]) -> Centroids:
+    """Each model's mean over its cells' means: a prompt with many images counts once."""
+    means, _ = group_means(z, cells)
+    owner = np.zeros(len(means), dtype=np.intp)
+    owner[cells] = models
+    centroids, counts = group_means(means, owner)
+    return Centroids(centroids, counts.astype(np.float64))

@@ -1,0 +1,113 @@
+"""From scores to probabilities, candidate sets and "none of these": temperature and conformal p-values.
+
+Everything is learnt from scores of a background's images by statistics that had not seen their prompts
+(`morelli.attribution.crossfit`). Scores of one prompt depend on each other, so coverage is a measured figure, not a
+guarantee. Sources: Guo et al., *On calibration of modern neural networks* (2017); Vovk et al., *Algorithmic learning
+in a random world* (2005); Sadinle et al., *Least ambiguous set-valued classifiers* (2019).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
+
+from morelli.attribution.base import Attributor
+from morelli.attribution.crossfit import OutOfFold, cross_scores
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from morelli.types import LabelledEmbeddings
+
+# With fewer calibration queries than this, figures would be noise: the attributor stays uncalibrated.
+MIN_QUERIES = 50
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """What turns an attributor's scores into statements.
+
+    Attributes
+    ----------
+    temperature : float
+        Scores are divided by it before the softmax; > 0.
+    surprise : ndarray, shape (n,)
+        −log probability of the right model for each calibration query, ascending.
+    best : ndarray, shape (n,)
+        Best score of each calibration query, ascending: how well images of known models fit.
+    """
+
+    temperature: float
+    surprise: NDArray[np.float64]
+    best: NDArray[np.float64]
+
+    def log_probabilities(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Log of the softmax of scores/temperature over the candidates: shape (n, m)."""
+        return log_softmax(scores / self.temperature, axis=1)
+
+    def p_values(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Conformal p-value of each candidate: shape (n, m), in 1/(n_cal + 1) … 1.
+
+        p_j = (1 + #{calibration queries at least as surprising as "model j made it"})/(n_cal + 1).
+        """
+        surprise = -self.log_probabilities(scores)
+        above = len(self.surprise) - np.searchsorted(self.surprise, surprise - 1e-12)
+        return (1.0 + above) / (len(self.surprise) + 1.0)
+
+    def known_p_value(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Conformal p-value of "one of the known models made it": shape (n,).
+
+        Small where the best score is lower than those of images of known models.
+        """
+        best = scores.max(axis=1)
+        below = np.searchsorted(self.best, best + 1e-12, side="right")
+        return (1.0 + below) / (len(self.best) + 1.0)
+
+
+def fit_temperature(scores: NDArray[np.float64], truth: NDArray[np.intp]) -> float:
+    """The temperature that minimises the mean −log probability of the right model; scores may hold −inf."""
+    spread = float(np.std(scores[np.isfinite(scores)])) or 1.0
+    rows = np.arange(len(truth))
+
+    def loss(log_temperature: float) -> float:
+        scaled = scores / (spread * np.exp(log_temperature))
+        return float(-log_softmax(scaled, axis=1)[rows, truth].mean())
+
+    found = minimize_scalar(loss, bounds=(-6.0, 6.0), method="bounded")
+    return spread * float(np.exp(found.x))
+
+
+def calibrate(table: OutOfFold) -> Calibration | None:
+    """Learn a calibration from out-of-fold scores; None where there are fewer than `MIN_QUERIES`.
+
+    Each fold's surprises use the temperature of the other folds, so that no query is judged by its own.
+    """
+    if len(table) < MIN_QUERIES:
+        return None
+    surprise = np.empty(len(table))
+    for fold in np.unique(table.folds):
+        test, train = table.folds == fold, table.folds != fold
+        learn = train if train.any() else test
+        temperature = fit_temperature(table.scores[learn], table.truth[learn])
+        log_p = log_softmax(table.scores[test] / temperature, axis=1)
+        surprise[test] = -log_p[np.arange(int(test.sum())), table.truth[test]]
+    return Calibration(
+        fit_temperature(table.scores, table.truth), np.sort(surprise), np.sort(table.scores.max(axis=1))
+    )
+
+
+def calibrate_attributor(attributor: Attributor, background: LabelledEmbeddings, k: int) -> Calibration | None:
+    """Calibration of a fitted attributor for queries with k same-prompt references a model (0: prompt unknown).
+
+    An attributor that offers ``cross_scores(k)`` is asked for its own; any other is refitted on each fold.
+    """
+    own = getattr(attributor, "cross_scores", None)
+    if own is not None:
+        return calibrate(own(k))
+    if k and not (background.prompts != "").any():
+        k = 0
+    return calibrate(cross_scores(attributor.clone, background, k))

@@ -1,0 +1,266 @@
+"""The better attributors: likelihood ratios under Gaussian statistics of the background.
+
+``lda`` needs no prompt, ``plda`` needs references of the query's prompt, ``fused`` adds both over every view of the
+encoder with weights that it learns from the background alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from morelli.attribution.bank import Bank, BankSettings, Labels, fit_bank, view_groups
+from morelli.attribution.base import Attributor, stack
+from morelli.attribution.crossfit import FOLDS, OutOfFold, gather
+from morelli.attribution.trials import fold_of_rows, leave_one_out, seeds_per_cell
+from morelli.attribution.weights import fit_weights
+from morelli.errors import NotEnoughReferencesError, NotFittedError
+from morelli.types import LabelledEmbeddings
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from morelli.attribution.base import Vectors
+
+
+class LikelihoodAttributor(Attributor):
+    """Common ground of `Lda`, `Plda` and `Fused`.
+
+    Parameters
+    ----------
+    settings : BankSettings
+        Constants of the covariance estimates.
+    folds : int
+        Prompt folds for the weights and for calibration.
+
+    Attributes
+    ----------
+    bank_ : Bank or None
+        Statistics of the background; None where there was none, and statistics then come from the references.
+    models_ : ndarray of str
+        Models of the background, sorted.
+    """
+
+    #: Which models of the bank take part: "free" (no prompt needed), "same" (references of the prompt needed).
+    parts: tuple[str, ...] = ("free", "same")
+    #: One group of all named vectors, or one a view with a fitted weight each.
+    by_view: bool = False
+
+    def __init__(self, settings: BankSettings = BankSettings(), folds: int = FOLDS) -> None:
+        self.settings = settings
+        self.folds = folds
+
+    def fit(self, background: LabelledEmbeddings | None) -> Self:
+        """Learn the statistics; the weights of each k are learnt when they are first needed."""
+        empty = background is None or len(np.unique(background.models)) < 2
+        self.background_ = None if empty else background
+        self.models_ = np.unique(background.models) if background is not None else np.empty(0, dtype=np.str_)
+        self.bank_ = None if self.background_ is None else self._fit_bank(self.background_)
+        self.weights_: dict[int, NDArray[np.float64]] = {}
+        self._layers: dict[int, tuple[NDArray[np.float64], OutOfFold]] = {}
+        self._fold_banks: list[tuple[int, Bank, NDArray[np.intp]]] | None = None
+        return self
+
+    def _fit_bank(self, background: LabelledEmbeddings) -> Bank:
+        names = tuple(background.vectors)
+        return fit_bank(background, view_groups(names) if self.by_view else {"all": names}, self.settings)
+
+    # -- scores ---------------------------------------------------------------------------------------------------
+
+    def scores(
+        self, vectors: Vectors, references: LabelledEmbeddings | None = None, prompt: str | None = None
+    ) -> NDArray[np.float64]:
+        """Weighted sum of log-likelihood ratios; see the base class.
+
+        Raises
+        ------
+        NotEnoughReferencesError
+            A candidate has no reference of the prompt, or there is neither background nor two references a model.
+        """
+        if not hasattr(self, "bank_"):
+            raise NotFittedError("call fit before scores.", argument=type(self).__name__)
+        models = self.candidates(references)
+        used = references if references is not None and len(references) else self.background_
+        assert used is not None  # candidates() has refused otherwise
+        bank, weighted = self.bank_, True
+        if bank is None:
+            bank, weighted = self._fit_bank(used), False
+        k = self._references_of_prompt(used, models, prompt, bank)
+        layers = self._component_scores(bank, vectors, used, models, prompt, k)
+        weights = self.weights(k) if weighted else np.full(len(layers), 1.0 / len(layers))
+        return np.tensordot(weights, layers, axes=1)
+
+    def _references_of_prompt(
+        self, references: LabelledEmbeddings, models: NDArray[np.str_], prompt: str | None, bank: Bank
+    ) -> int:
+        """Typical number of same-prompt references a model; 0 where the prompt is unknown or plays no part."""
+        if prompt is None or "same" not in self.parts or (not bank.has_same and "free" in self.parts and bank.has_free):
+            if "free" not in self.parts:
+                raise NotEnoughReferencesError(
+                    "compares inside one prompt, and the prompt is not known.",
+                    argument="plda",
+                    fix="Give the prompt, or take lda or fused.",
+                )
+            return 0
+        here = references.models[references.prompts == prompt]
+        counts = np.array([(here == model).sum() for model in models])
+        if (counts == 0).any():
+            missing = ", ".join(models[counts == 0])
+            raise NotEnoughReferencesError(
+                f"no reference of the prompt {prompt!r} for {missing}.",
+                argument="references",
+                fix="Add some, leave these models out, or leave the prompt out to compare without it.",
+            )
+        return int(np.median(counts))
+
+    def _component_scores(
+        self,
+        bank: Bank,
+        vectors: Vectors,
+        references: LabelledEmbeddings,
+        models: NDArray[np.str_],
+        prompt: str | None,
+        k: int,
+    ) -> NDArray[np.float64]:
+        queries = bank.project(vectors)
+        projected = bank.project(references.vectors)
+        labels = Labels(references.models, references.prompts)
+        layers = []
+        if "free" in self.parts and bank.has_free:
+            layers.append(bank.free_scores(queries, projected, labels, models))
+        if k:
+            here = references.prompts == prompt
+            inside = {name: (free[here], same[here]) for name, (free, same) in projected.items()}
+            chosen = Labels(labels.models[here], labels.prompts[here])
+            layers.append(bank.same_scores(queries, inside, chosen, models))
+        if not layers:
+            raise NotEnoughReferencesError(
+                "one image a model and no background: nothing tells how far seeds scatter.",
+                argument="references",
+                fix="Add references of other prompts, or take euclid or cosine.",
+            )
+        return np.concatenate(layers)
+
+    # -- weights and calibration ------------------------------------------------------------------------------------
+
+    def weights(self, k: int) -> NDArray[np.float64]:
+        """Weight of each layer for k same-prompt references a model, 0 for none: shape (layers,)."""
+        k = self._simulable(k)
+        if k not in self.weights_:
+            layers, table = self._cross_layers(k)
+            self.weights_[k] = fit_weights(layers, table.truth) if len(table) else np.full(len(layers), 1.0 / len(layers))
+        return self.weights_[k]
+
+    def cross_scores(self, k: int) -> OutOfFold:
+        """The background's images scored by statistics and weights that saw other prompts only."""
+        layers, table = self._cross_layers(self._simulable(k))
+        scores = np.full(table.scores.shape, -np.inf)
+        for fold in np.unique(table.folds):
+            test, train = table.folds == fold, table.folds != fold
+            learn = train if train.any() else test
+            weights = fit_weights(layers[:, learn], table.truth[learn])
+            part = np.tensordot(weights, np.where(np.isfinite(layers[:, test]), layers[:, test], 0.0), axes=1)
+            scores[test] = np.where(np.isfinite(layers[0, test]), part, -np.inf)
+        return OutOfFold(scores, table.truth, table.rows, table.folds)
+
+    def _simulable(self, k: int) -> int:
+        """The largest k up to the one asked for that the background can play through."""
+        if k == 0 or self.background_ is None or self.bank_ is None or not self.bank_.has_same:
+            return 0
+        return max(1, min(k, seeds_per_cell(self.background_) - 1))
+
+    def _cross_layers(self, k: int) -> tuple[NDArray[np.float64], OutOfFold]:
+        if k not in self._layers:
+            self._layers[k] = self._compute_layers(k)
+        return self._layers[k]
+
+    def _compute_layers(self, k: int) -> tuple[NDArray[np.float64], OutOfFold]:
+        background = self.background_
+        if background is None:
+            raise NotEnoughReferencesError("weights and calibration need a background.", argument="background")
+        if self._fold_banks is None:
+            self._fold_banks = list(self._fit_folds(background))
+        # One table for each layer; all share rows, candidates and order.
+        parts: list[list[tuple[NDArray[np.str_], NDArray[np.float64], NDArray[np.intp], int]]] = []
+        for fold, bank, test in self._fold_banks:
+            projected = bank.project(background.vectors)
+            for candidates, layers, queries in self._fold_layers(bank, projected, background, test, k):
+                parts.append([(candidates, layer, queries, fold) for layer in layers])
+        if not parts:
+            count = len(self._layer_names(k))
+            return np.empty((count, 0, len(self.models_))), gather([], self.models_, background.models)
+        tables = [gather([part[c] for part in parts], self.models_, background.models) for c in range(len(parts[0]))]
+        return np.stack([table.scores for table in tables]), tables[0]
+
+    def _layer_names(self, k: int) -> list[str]:
+        bank = self.bank_
+        assert bank is not None
+        names = [f"{group} free" for group in bank.groups] if "free" in self.parts and bank.has_free else []
+        return names + ([f"{group} same" for group in bank.groups] if k else [])
+
+    def _fit_folds(self, background: LabelledEmbeddings):
+        of_row = fold_of_rows(background.prompts, self.folds)
+        for fold in np.unique(of_row):
+            train = background.take(of_row != fold)
+            if len(np.unique(train.models)) >= 2:
+                yield int(fold), self._fit_bank(train), np.flatnonzero(of_row == fold)
+
+    def _fold_layers(
+        self,
+        bank: Bank,
+        projected: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]],
+        background: LabelledEmbeddings,
+        test: NDArray[np.intp],
+        k: int,
+    ):
+        def rows(which: NDArray[np.intp]):
+            return {name: (free[which], same[which]) for name, (free, same) in projected.items()}
+
+        free = "free" in self.parts and bank.has_free
+        if not k:
+            if free:
+                labels = Labels(background.models[:0], background.prompts[:0])
+                yield bank.models, bank.free_scores(rows(test), rows(test[:0]), labels, bank.models), test
+            return
+        if not bank.has_same:
+            return
+        for trial in leave_one_out(background.models, background.prompts, k, test):
+            references = rows(trial.references)
+            labels = Labels(background.models[trial.references], background.prompts[trial.references])
+            candidates = np.unique(labels.models)
+            layers = [bank.free_scores(rows(trial.queries), references, labels, candidates)] if free else []
+            layers.append(bank.same_scores(rows(trial.queries), references, labels, candidates))
+            yield candidates, np.concatenate(layers), trial.queries
+
+    # -- evidence ---------------------------------------------------------------------------------------------------
+
+    def nearness(self, vectors: Vectors, references: LabelledEmbeddings) -> NDArray[np.float64]:
+        """Distance of each query to each reference in the noise-whitened space: shape (n, references)."""
+        bank = self.bank_ if self.bank_ is not None else self._fit_bank(references)
+        index = 1 if bank.has_same else 0
+        queries, others = bank.project(vectors), bank.project(references.vectors)
+        total = np.zeros((len(stack(vectors)), len(references)))
+        for name in bank.groups:
+            a, b = queries[name][index], others[name][index]
+            total += np.maximum((a**2).sum(1)[:, None] - 2.0 * a @ b.T + (b**2).sum(1), 0.0) / a.shape[1]
+        return np.sqrt(total / len(bank.groups))
+
+
+class Lda(LikelihoodAttributor):
+    """Prompt-free linear discriminant: one mean a model over all prompts, one shrunk covariance for all."""
+
+    parts = ("free",)
+
+
+class Plda(LikelihoodAttributor):
+    """Same-prompt centroids under background statistics: shrunk to the prompt's mean, with predictive variance."""
+
+    parts = ("same",)
+
+
+class Fused(LikelihoodAttributor):
+    """The default: `lda` and `plda` of every view, weighted by what the background shows."""
+
+    by_view = True

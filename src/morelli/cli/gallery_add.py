@@ -1,0 +1,145 @@
+"""``morelli gallery add`` and ``import``: pictures, or another gallery's references, into a gallery."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from morelli.cli.gallery_read import GalleryArgument, JsonOption, label_json
+from morelli.cli.output import emit_json, error_json, say
+from morelli.cli.progress import Report, progress
+from morelli.errors import MissingGalleryError
+
+if TYPE_CHECKING:
+    from morelli.enrol import EnrolReport
+    from morelli.gallery.records import AddReport
+    from morelli.gallery.store import Gallery
+
+ADD_SCHEMA = "morelli.gallery-add/1"
+
+
+def add(
+    gallery: GalleryArgument,
+    dataset: Annotated[
+        Path,
+        typer.Argument(help="Folder of pictures: a sub-folder a model, or a metadata.csv with file_name and model."),
+    ],
+    encoder: Annotated[
+        str | None,
+        typer.Option(help="By default the gallery's first; for a new gallery efficientnet-lite0."),
+    ] = None,
+    skip_conflicts: Annotated[
+        bool, typer.Option("--skip-conflicts", help="Leave out pictures that are known under two labels.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Add a dataset's pictures, with their embeddings; make the gallery where there is none.
+
+    What is there already is not embedded again. All comes in one commit at the end:
+    an interrupted command leaves the gallery as it was, and the same command goes on from where it stopped.
+    """
+    from morelli.encoders.cache import EmbeddingCache
+    from morelli.encoders.catalogue import DEFAULT_ENCODER, load_encoder
+    from morelli.enrol import enrol
+    from morelli.images.dataset import read_dataset
+
+    pictures = read_dataset(dataset)
+    held = _open(gallery)
+    stamps = held.stamps() if held else ()
+    loaded = load_encoder(encoder or (stamps[0].encoder if stamps else DEFAULT_ENCODER))
+    if held is None:
+        held = _create(gallery)
+    cache = EmbeddingCache()
+    try:
+        with _stages() as report:
+            done = enrol(held, pictures, loaded, cache=cache, progress=report, skip_conflicts=skip_conflicts)
+    except KeyboardInterrupt:
+        if cache.enabled:
+            say("The gallery is as it was. What was embedded is kept: the same command goes on from there.")
+        raise
+    _tell_failures(done, as_json)
+    for note in done.notes:
+        say(f"note: {note}")
+    more: dict[str, Any] = {
+        "encoder": loaded.stamp.encoder,
+        "encoder_revision": loaded.stamp.revision,
+        "skipped": done.skipped,
+        "failed": len(done.errors),
+        "conflicts": [
+            {"content": c.given.content, "given": label_json(c.given), "known": label_json(c.known)}
+            for c in done.conflicts
+        ],
+        "notes": done.notes,
+    }
+    _tell_change(held, done, more, as_json)
+    if done.errors:
+        raise typer.Exit(1)
+
+
+def import_(
+    gallery: GalleryArgument,
+    file: Annotated[Path, typer.Argument(help="A file that `morelli gallery export` wrote.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Merge an exported file into a gallery; make the gallery where there is none."""
+    from morelli.gallery import exchange
+
+    held = _open(gallery)
+    if held is None:
+        exchange.read(file)  # a bad file must not leave an empty gallery behind
+        held = _create(gallery)
+    _tell_change(held, held.import_(file), {}, as_json)
+
+
+def _open(path: str) -> Gallery | None:
+    from morelli.gallery.store import Gallery
+
+    try:
+        return Gallery.open(path)
+    except MissingGalleryError:
+        return None
+
+
+def _create(path: str) -> Gallery:
+    from morelli.gallery.store import Gallery
+
+    return Gallery.open_or_create(path)  # another process may have made it meanwhile
+
+
+@contextmanager
+def _stages() -> Iterator[Callable[[str, int, int], None]]:
+    """One progress bar after the other, each for a stage."""
+    with ExitStack() as bar:
+        bars: dict[str, Report] = {}
+
+        def report(stage: str, done: int, total: int) -> None:
+            if stage not in bars:
+                bar.close()
+                bars[stage] = bar.enter_context(progress(stage))
+            bars[stage](done, total)
+
+        yield report
+
+
+def _tell_failures(done: EnrolReport, as_json: bool) -> None:
+    for name, error in done.errors:
+        say("error: " + " ".join(f"{name}: {error.message} {error.fix or ''}".split()))
+        if as_json:
+            emit_json(error_json(error, image=name))
+    for conflict in done.conflicts:
+        say(f"left out: {conflict}")
+
+
+def _tell_change(held: Gallery, change: EnrolReport | AddReport, more: dict[str, Any], as_json: bool) -> None:
+    counts = {name: getattr(change, name) for name in ("added", "updated", "unchanged", "duplicates")}
+    if as_json:
+        head = {"schema": ADD_SCHEMA, "gallery": held.path, "version": held.version, "references": len(held)}
+        emit_json({**head, **counts, **more})
+        return
+    counts |= {name: more[name] for name in ("skipped", "failed") if more.get(name)}
+    told = ", ".join(f"{count} {name}" for name, count in counts.items())
+    print(f"{held.path}: {told}; {len(held)} references, version {held.version}")
