@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -345,7 +347,8 @@ def test_remove_prunes_earlier_versions_when_asked(morelli, made: Path) -> None:
     assert any(content in file.read_bytes() for file in data.iterdir())
     status, out, err = morelli("remove", made, "--prune")
     assert (status, out) == (0, "")
-    assert "MB of earlier versions deleted" in err
+    assert err.endswith(" MB of earlier versions deleted\n")
+    assert len(err.splitlines()) == 1
     assert not any(content in file.read_bytes() for file in data.iterdir())
     assert len(Gallery.open(made)) == 8
 
@@ -497,6 +500,21 @@ def test_help_of_every_command_is_light() -> None:
     names = ["add", "list", "show", "remove", "check", "export", "import"]
     code = f"from morelli.cli import main\nfor n in {names}: assert main(['gallery', n, '--help']) == 0"
     assert loaded_by(code) == []
+
+
+def test_the_commands_of_the_page_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each ``$ morelli gallery …`` of docs/gallery.md, in order; a reference's hash is put in place of the page's."""
+    page = (Path(__file__).parents[2] / "docs" / "gallery.md").read_text(encoding="utf-8")
+    commands = [shlex.split(line)[1:] for line in re.findall(r"^\$ (morelli gallery .*)$", page, re.MULTILINE)]
+    assert {command[1] for command in commands} == {"add", "list", "show", "remove", "check", "export", "import"}
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(catalogue, "DEFAULT_ENCODER", "toy")
+    write_dataset("pictures", models=3, prompts=4, seeds=3, size=32, families=["one", "one", "two"])
+    for command in commands:
+        words = [a_reference(Path(command[2])).content[:8] if re.fullmatch("[0-9a-f]{8,}", w) else w for w in command]
+        assert main(words) == 0, (words, capsys.readouterr().err)
 
 
 @pytest.mark.slow

@@ -68,6 +68,7 @@ def remove(
         return
     for known in gone:
         print(f"removed  {known.content[:12]}  {known.name}  ({label(known)})")
-    say(f"{held.path}: {len(gone)} references removed, {len(held)} left; version {held.version}")
+    if model or prompt or reference:
+        say(f"{held.path}: {len(gone)} references removed, {len(held)} left; version {held.version}")
     if freed is not None:
         say(f"{freed / 1e6:.1f} MB of earlier versions deleted")
