@@ -58,7 +58,7 @@ class Attributor(ABC):
 
     def clone(self) -> Self:
         """An unfitted attributor with the same parameters: those that ``__init__`` takes and stores by name."""
-        names = inspect.signature(type(self).__init__).parameters.keys() - {"self"}
+        names = inspect.signature(type(self)).parameters
         return type(self)(**{name: getattr(self, name) for name in names})
 
     def candidates(self, references: LabelledEmbeddings | None = None) -> NDArray[np.str_]:
@@ -85,7 +85,13 @@ def stack(vectors: Vectors, names: tuple[str, ...] | None = None) -> NDArray[np.
     missing = [name for name in chosen if name not in vectors]
     if missing or not chosen:
         raise ArrayError(f"no vectors called {', '.join(missing) or 'anything'}.", argument="vectors")
-    out = np.concatenate([np.asarray(vectors[name], dtype=np.float64) for name in chosen], axis=1)
+    parts = [np.asarray(vectors[name], dtype=np.float64) for name in chosen]
+    if any(part.ndim != 2 or len(part) != len(parts[0]) for part in parts):
+        shapes = ", ".join(str(part.shape) for part in parts)
+        raise ArrayError(
+            f"each named vector must be an array of shape (n, d) with one n; got {shapes}.", argument="vectors"
+        )
+    out = np.concatenate(parts, axis=1)
     if not np.isfinite(out).all():
         raise ArrayError("embeddings must be finite, and some are NaN or infinite.", argument="vectors")
     return out

@@ -47,7 +47,7 @@ class Calibration:
 
     def log_probabilities(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Log of the softmax of scores/temperature over the candidates: shape (n, m)."""
-        return log_softmax(scores / self.temperature, axis=1)
+        return log_softmax(scores / self.temperature, axis=1).astype(np.float64, copy=False)
 
     def p_values(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Conformal p-value of each candidate: shape (n, m), in 1/(n_cal + 1) … 1.
@@ -95,9 +95,7 @@ def calibrate(table: OutOfFold) -> Calibration | None:
         temperature = fit_temperature(table.scores[learn], table.truth[learn])
         log_p = log_softmax(table.scores[test] / temperature, axis=1)
         surprise[test] = -log_p[np.arange(int(test.sum())), table.truth[test]]
-    return Calibration(
-        fit_temperature(table.scores, table.truth), np.sort(surprise), np.sort(table.scores.max(axis=1))
-    )
+    return Calibration(fit_temperature(table.scores, table.truth), np.sort(surprise), np.sort(table.scores.max(axis=1)))
 
 
 def calibrate_attributor(attributor: Attributor, background: LabelledEmbeddings, k: int) -> Calibration | None:

@@ -22,9 +22,11 @@ def unit(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return x / np.where(length > 0, length, 1.0)
 
 
-def unit_vectors(vectors: Vectors) -> NDArray[np.float64]:
+def unit_vectors(vectors: Vectors, names: tuple[str, ...] | None = None) -> NDArray[np.float64]:
     """Each named vector at unit length, side by side, the whole at unit length again: shape (n, sum of d)."""
-    return unit(np.concatenate([unit(stack(vectors, (name,))) for name in vectors], axis=1))
+    chosen = tuple(vectors) if names is None else names
+    parts = [unit(stack(vectors, (name,))) for name in chosen]
+    return unit(np.concatenate(parts, axis=1) if parts else stack(vectors))
 
 
 class _NearestCentroid(Attributor):
@@ -36,11 +38,13 @@ class _NearestCentroid(Attributor):
         self.models_ = np.unique(background.models) if background is not None else np.empty(0, dtype=np.str_)
         return self
 
-    def _centroids(self, references: LabelledEmbeddings | None, models: NDArray[np.str_]) -> NDArray[np.float64]:
+    def _centroids(
+        self, references: LabelledEmbeddings | None, models: NDArray[np.str_], names: tuple[str, ...]
+    ) -> NDArray[np.float64]:
         used = references if references is not None and len(references) else getattr(self, "background_", None)
         if used is None or not len(used):
             raise NotEnoughReferencesError("there is nothing to compare with.", argument="references")
-        return class_means(unit_vectors(used.vectors), used.models, models)
+        return class_means(unit_vectors(used.vectors, names), used.models, models)
 
 
 class Euclid(_NearestCentroid):
@@ -66,7 +70,7 @@ class Euclid(_NearestCentroid):
         self, vectors: Vectors, references: LabelledEmbeddings | None = None, prompt: str | None = None
     ) -> NDArray[np.float64]:
         """Minus the distance to each centroid, in −2–0."""
-        centroids = self._centroids(references, self.candidates(references))
+        centroids = self._centroids(references, self.candidates(references), tuple(vectors))
         x = unit_vectors(vectors)
         squared = (x**2).sum(1)[:, None] - 2.0 * x @ centroids.T + (centroids**2).sum(1)
         return -np.sqrt(np.maximum(squared, 0.0))
@@ -79,5 +83,5 @@ class Cosine(_NearestCentroid):
         self, vectors: Vectors, references: LabelledEmbeddings | None = None, prompt: str | None = None
     ) -> NDArray[np.float64]:
         """Cosine to each centroid, in −1–1."""
-        centroids = self._centroids(references, self.candidates(references))
+        centroids = self._centroids(references, self.candidates(references), tuple(vectors))
         return unit_vectors(vectors) @ unit(centroids).T

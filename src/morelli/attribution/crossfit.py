@@ -1,4 +1,4 @@
-"""Scores of a background's own images by an attributor that has not seen their prompts: what calibration learns from."""
+"""Scores of a background's own images by an attributor that has not seen their prompts, to calibrate by."""
 
 from __future__ import annotations
 

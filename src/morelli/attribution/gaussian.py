@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.linalg import eigh
 
+from morelli.errors import NotEnoughReferencesError
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 # A direction that carries less than this share of the leading one is rounding noise.
 _RANK_TOLERANCE = 1e-6
+# Noise that is a smaller share of all variance than this is rounding.
+_NO_NOISE = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +36,7 @@ class Subspace:
     ----------
     mean, scale : ndarray, shape (d,)
     basis : ndarray, shape (d, r)
-        Orthonormal columns, largest variance first.
+        Columns orthonormal to single precision, largest variance first.
     """
 
     mean: Array
@@ -51,7 +55,7 @@ def fit_subspace(x: Array, dims: int) -> Subspace:
     """
     mean, scale = x.mean(axis=0), x.std(axis=0)
     scale = np.where(scale > 1e-8 * np.maximum(1.0, np.abs(mean)), scale, np.inf)
-    # Directions need no more than single precision: they are a choice of coordinates, and what follows is exact in them.
+    # Directions need no more than single precision: they are a choice of coordinates, and what follows is exact there.
     z = ((x - mean) / scale).astype(np.float32)
     n, d = z.shape
     # Fewer rows than dimensions: the same directions from the n × n Gram matrix.
@@ -162,8 +166,19 @@ def fit_two_covariance(
     floor : float
         Added to every λ, as a share of the mean λ: classes that the background does not hold may differ in
         directions in which its classes agree.
+
+    Raises
+    ------
+    NotEnoughReferencesError
+        The rows of each cell are all alike, so that there is no noise to measure.
     """
     within, _ = pooled_scatter(x, cells)
+    if np.trace(within) <= _NO_NOISE * x.var(axis=0).sum():
+        raise NotEnoughReferencesError(
+            "the images of each model have equal embeddings: nothing tells how far seeds scatter.",
+            argument="references",
+            fix="Add images that differ, or take euclid or cosine.",
+        )
     shrunk = shrink(within, shrinkage)
     between = between_scatter(x, cells, parents, within)
     values, vectors = eigh(between, shrunk)

@@ -6,15 +6,15 @@ encoder with weights that it learns from the background alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from morelli.attribution.bank import Bank, BankSettings, Labels, fit_bank, view_groups
-from morelli.attribution.base import Attributor, stack
-from morelli.attribution.crossfit import FOLDS, OutOfFold, gather
-from morelli.attribution.trials import fold_of_rows, leave_one_out, seeds_per_cell
+from morelli.attribution.base import Attributor
+from morelli.attribution.crossbank import CrossBank
+from morelli.attribution.crossfit import FOLDS, OutOfFold
+from morelli.attribution.trials import seeds_per_cell
 from morelli.attribution.weights import fit_weights
 from morelli.errors import NotEnoughReferencesError, NotFittedError
 from morelli.types import LabelledEmbeddings
@@ -59,9 +59,14 @@ class LikelihoodAttributor(Attributor):
         self.models_ = np.unique(background.models) if background is not None else np.empty(0, dtype=np.str_)
         self.bank_ = None if self.background_ is None else self._fit_bank(self.background_)
         self.weights_: dict[int, NDArray[np.float64]] = {}
-        self._layers: dict[int, tuple[NDArray[np.float64], OutOfFold]] = {}
-        self._fold_banks: list[tuple[int, Bank, NDArray[np.intp]]] | None = None
+        self._cross = None
+        if self.background_ is not None and self.bank_ is not None:
+            self._cross = CrossBank(self.background_, self.bank_, self._fit_bank, self.parts, self.folds)
         return self
+
+    def _require_fit(self) -> None:
+        if not hasattr(self, "bank_"):
+            raise NotFittedError("call fit first.", argument=type(self).__name__)
 
     def _fit_bank(self, background: LabelledEmbeddings) -> Bank:
         names = tuple(background.vectors)
@@ -79,11 +84,11 @@ class LikelihoodAttributor(Attributor):
         NotEnoughReferencesError
             A candidate has no reference of the prompt, or there is neither background nor two references a model.
         """
-        if not hasattr(self, "bank_"):
-            raise NotFittedError("call fit before scores.", argument=type(self).__name__)
+        self._require_fit()
         models = self.candidates(references)
         used = references if references is not None and len(references) else self.background_
-        assert used is not None  # candidates() has refused otherwise
+        if used is None:
+            raise NotEnoughReferencesError("there is nothing to compare with.", argument="references")
         bank, weighted = self.bank_, True
         if bank is None:
             bank, weighted = self._fit_bank(used), False
@@ -146,24 +151,23 @@ class LikelihoodAttributor(Attributor):
     # -- weights and calibration ------------------------------------------------------------------------------------
 
     def weights(self, k: int) -> NDArray[np.float64]:
-        """Weight of each layer for k same-prompt references a model, 0 for none: shape (layers,)."""
+        """Weight of each component for k same-prompt references a model, 0 for none: shape (components,)."""
         k = self._simulable(k)
         if k not in self.weights_:
-            layers, table = self._cross_layers(k)
-            self.weights_[k] = fit_weights(layers, table.truth) if len(table) else np.full(len(layers), 1.0 / len(layers))
+            layers, table = self._crossed().tables(k)
+            equal = np.full(len(layers), 1.0 / max(len(layers), 1))
+            self.weights_[k] = fit_weights(layers, table.truth) if len(table) else equal
         return self.weights_[k]
 
     def cross_scores(self, k: int) -> OutOfFold:
-        """The background's images scored by statistics and weights that saw other prompts only."""
-        layers, table = self._cross_layers(self._simulable(k))
-        scores = np.full(table.scores.shape, -np.inf)
-        for fold in np.unique(table.folds):
-            test, train = table.folds == fold, table.folds != fold
-            learn = train if train.any() else test
-            weights = fit_weights(layers[:, learn], table.truth[learn])
-            part = np.tensordot(weights, np.where(np.isfinite(layers[:, test]), layers[:, test], 0.0), axes=1)
-            scores[test] = np.where(np.isfinite(layers[0, test]), part, -np.inf)
-        return OutOfFold(scores, table.truth, table.rows, table.folds)
+        """The background's images scored by statistics that saw other prompts only: what calibration learns from."""
+        return self._crossed().scores(self._simulable(k))
+
+    def _crossed(self) -> CrossBank:
+        self._require_fit()
+        if self._cross is None:
+            raise NotEnoughReferencesError("weights and calibration need a background.", argument="background")
+        return self._cross
 
     def _simulable(self, k: int) -> int:
         """The largest k up to the one asked for that the background can play through."""
@@ -171,81 +175,19 @@ class LikelihoodAttributor(Attributor):
             return 0
         return max(1, min(k, seeds_per_cell(self.background_) - 1))
 
-    def _cross_layers(self, k: int) -> tuple[NDArray[np.float64], OutOfFold]:
-        if k not in self._layers:
-            self._layers[k] = self._compute_layers(k)
-        return self._layers[k]
-
-    def _compute_layers(self, k: int) -> tuple[NDArray[np.float64], OutOfFold]:
-        background = self.background_
-        if background is None:
-            raise NotEnoughReferencesError("weights and calibration need a background.", argument="background")
-        if self._fold_banks is None:
-            self._fold_banks = list(self._fit_folds(background))
-        # One table for each layer; all share rows, candidates and order.
-        parts: list[list[tuple[NDArray[np.str_], NDArray[np.float64], NDArray[np.intp], int]]] = []
-        for fold, bank, test in self._fold_banks:
-            projected = bank.project(background.vectors)
-            for candidates, layers, queries in self._fold_layers(bank, projected, background, test, k):
-                parts.append([(candidates, layer, queries, fold) for layer in layers])
-        if not parts:
-            count = len(self._layer_names(k))
-            return np.empty((count, 0, len(self.models_))), gather([], self.models_, background.models)
-        tables = [gather([part[c] for part in parts], self.models_, background.models) for c in range(len(parts[0]))]
-        return np.stack([table.scores for table in tables]), tables[0]
-
-    def _layer_names(self, k: int) -> list[str]:
-        bank = self.bank_
-        assert bank is not None
-        names = [f"{group} free" for group in bank.groups] if "free" in self.parts and bank.has_free else []
-        return names + ([f"{group} same" for group in bank.groups] if k else [])
-
-    def _fit_folds(self, background: LabelledEmbeddings):
-        of_row = fold_of_rows(background.prompts, self.folds)
-        for fold in np.unique(of_row):
-            train = background.take(of_row != fold)
-            if len(np.unique(train.models)) >= 2:
-                yield int(fold), self._fit_bank(train), np.flatnonzero(of_row == fold)
-
-    def _fold_layers(
-        self,
-        bank: Bank,
-        projected: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]],
-        background: LabelledEmbeddings,
-        test: NDArray[np.intp],
-        k: int,
-    ):
-        def rows(which: NDArray[np.intp]):
-            return {name: (free[which], same[which]) for name, (free, same) in projected.items()}
-
-        free = "free" in self.parts and bank.has_free
-        if not k:
-            if free:
-                labels = Labels(background.models[:0], background.prompts[:0])
-                yield bank.models, bank.free_scores(rows(test), rows(test[:0]), labels, bank.models), test
-            return
-        if not bank.has_same:
-            return
-        for trial in leave_one_out(background.models, background.prompts, k, test):
-            references = rows(trial.references)
-            labels = Labels(background.models[trial.references], background.prompts[trial.references])
-            candidates = np.unique(labels.models)
-            layers = [bank.free_scores(rows(trial.queries), references, labels, candidates)] if free else []
-            layers.append(bank.same_scores(rows(trial.queries), references, labels, candidates))
-            yield candidates, np.concatenate(layers), trial.queries
-
     # -- evidence ---------------------------------------------------------------------------------------------------
 
     def nearness(self, vectors: Vectors, references: LabelledEmbeddings) -> NDArray[np.float64]:
         """Distance of each query to each reference in the noise-whitened space: shape (n, references)."""
+        self._require_fit()
         bank = self.bank_ if self.bank_ is not None else self._fit_bank(references)
         index = 1 if bank.has_same else 0
         queries, others = bank.project(vectors), bank.project(references.vectors)
-        total = np.zeros((len(stack(vectors)), len(references)))
+        squared = []
         for name in bank.groups:
             a, b = queries[name][index], others[name][index]
-            total += np.maximum((a**2).sum(1)[:, None] - 2.0 * a @ b.T + (b**2).sum(1), 0.0) / a.shape[1]
-        return np.sqrt(total / len(bank.groups))
+            squared.append(np.maximum((a**2).sum(1)[:, None] - 2.0 * a @ b.T + (b**2).sum(1), 0.0) / a.shape[1])
+        return np.sqrt(np.mean(squared, axis=0))
 
 
 class Lda(LikelihoodAttributor):

@@ -26,15 +26,15 @@ class Trial:
 
 def fold_of_rows(prompts: NDArray[np.str_], folds: int, seed: int = 0) -> NDArray[np.intp]:
     """Fold of each row, shape (n,): all rows of a prompt share one, prompts are dealt out in random order."""
+    if not len(prompts):
+        return np.empty(0, dtype=np.intp)
     codes = prompt_codes(prompts)
     count = codes.max() + 1
     deal = np.random.default_rng(seed).permutation(np.arange(count) % min(folds, count))
     return deal[codes]
 
 
-def leave_one_out(
-    models: NDArray[np.str_], prompts: NDArray[np.str_], k: int, rows: NDArray[np.intp]
-) -> list[Trial]:
+def leave_one_out(models: NDArray[np.str_], prompts: NDArray[np.str_], k: int, rows: NDArray[np.intp]) -> list[Trial]:
     """Trials over the given rows: every image of a model with two or more in a prompt is once a query.
 
     In trial s of a prompt the s-th image of each model is the query and the next k of the model, taken in a circle

@@ -11,11 +11,13 @@ from scipy.special import logsumexp, softmax
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    Array = NDArray[np.float64]
+
 # Pull of each weight towards the common one, in units of the loss per query: matters only where data are few.
 _PULL = 0.02
 
 
-def fit_weights(layers: NDArray[np.float64], truth: NDArray[np.intp]) -> NDArray[np.float64]:
+def fit_weights(layers: Array, truth: NDArray[np.intp]) -> Array:
     """Weights w ≥ 0 that minimise the mean of −log softmax(Σ_c w_c·s_c)[truth].
 
     The loss is convex, and the weights' common scale is a temperature: log-likelihoods of correlated parts are each
@@ -38,25 +40,36 @@ def fit_weights(layers: NDArray[np.float64], truth: NDArray[np.intp]) -> NDArray
     parts, n, _ = s.shape
     at_truth = s[:, np.arange(n), truth]
 
-    def loss(w: NDArray[np.float64], common: float) -> tuple[float, NDArray[np.float64]]:
-        total = np.tensordot(w, s, axes=1) + mask
-        value = np.mean(logsumexp(total, axis=1) - w @ at_truth)
-        probability = softmax(total, axis=1)
-        slope = (np.einsum("cnm,nm->cn", s, probability) - at_truth).mean(axis=1)
-        away = w / common - 1.0
-        return value + _PULL * np.mean(away**2), slope + 2.0 * _PULL * away / (common * parts)
-
     # First the one common weight on a grid of scales, then each on its own.
     grid = np.geomspace(1e-4, 1.0, 60) / parts
-    common = min(grid, key=lambda scale: loss(np.full(parts, scale), 1e9)[0] - _PULL)
+    common = float(min(grid, key=lambda scale: logit_loss(np.full(parts, scale), s, mask, at_truth)[0]))
     if parts == 1:
         return np.array([common])
-    # In units of the common weight the problem is well scaled.
-    result = minimize(
-        lambda v: (lambda value, slope: (value, slope * common))(*loss(v * common, common)),
-        np.ones(parts),
-        jac=True,
-        bounds=[(0.0, None)] * parts,
-        method="L-BFGS-B",
-    )
+
+    def pulled(v: Array) -> tuple[float, Array]:
+        # In units of the common weight the problem is well scaled.
+        value, slope = logit_loss(v * common, s, mask, at_truth)
+        away = v - 1.0
+        return value + _PULL * float(np.mean(away**2)), slope * common + 2.0 * _PULL * away / parts
+
+    result = minimize(pulled, np.ones(parts), jac=True, bounds=[(0.0, None)] * parts, method="L-BFGS-B")
     return result.x * common
+
+
+def logit_loss(w: Array, s: Array, mask: Array, at_truth: Array) -> tuple[float, Array]:
+    """Mean of −log softmax(Σ_c w_c·s_c + mask)[truth] and its gradient.
+
+    Parameters
+    ----------
+    w : ndarray, shape (parts,)
+    s : ndarray, shape (parts, n, m)
+        Finite.
+    mask : ndarray, shape (n, m)
+        0 for a candidate, −inf for another model.
+    at_truth : ndarray, shape (parts, n)
+        s at the right model.
+    """
+    total = np.tensordot(w, s, axes=1) + mask
+    value = float(np.mean(np.asarray(logsumexp(total, axis=1)) - w @ at_truth))
+    slope = (np.einsum("cnm,nm->cn", s, softmax(total, axis=1)) - at_truth).mean(axis=1)
+    return value, slope

@@ -24,6 +24,7 @@ from morelli.errors import MorelliError
 #: (``app.add_typer``) to a Typer; it imports what is heavy inside the command, so that help stays quick.
 COMMANDS: dict[str, str] = {
     "gallery": "morelli.cli.gallery",
+    "evaluate": "morelli.cli.evaluate",
     "doctor": "morelli.cli.doctor",
 }
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +9,7 @@ import typer
 
 from morelli.cli.gallery_read import GalleryArgument, JsonOption, label_json
 from morelli.cli.output import emit_json, error_json, say
-from morelli.cli.progress import Report, progress
+from morelli.cli.progress import staged_progress
 from morelli.errors import MissingGalleryError
 
 if TYPE_CHECKING:
@@ -55,7 +53,7 @@ def add(
         held = _create(gallery)
     cache = EmbeddingCache()
     try:
-        with _stages() as report:
+        with staged_progress() as report:
             done = enrol(held, pictures, loaded, cache=cache, progress=report, skip_conflicts=skip_conflicts)
     except KeyboardInterrupt:
         if cache.enabled:
@@ -108,21 +106,6 @@ def _create(path: str) -> Gallery:
     from morelli.gallery.store import Gallery
 
     return Gallery.open_or_create(path)  # another process may have made it meanwhile
-
-
-@contextmanager
-def _stages() -> Iterator[Callable[[str, int, int], None]]:
-    """One progress bar after the other, each for a stage."""
-    with ExitStack() as bar:
-        bars: dict[str, Report] = {}
-
-        def report(stage: str, done: int, total: int) -> None:
-            if stage not in bars:
-                bar.close()
-                bars[stage] = bar.enter_context(progress(stage))
-            bars[stage](done, total)
-
-        yield report
 
 
 def _tell_failures(done: EnrolReport, as_json: bool) -> None:

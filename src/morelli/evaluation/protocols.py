@@ -1,0 +1,214 @@
+"""Protocols: which queries meet which references, for one method at a time.
+
+Each returns `Scored` queries in an order that is the same for every method, so that lifts are paired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from morelli.attribution.calibration import calibrate_attributor
+from morelli.errors import NotEnoughReferencesError
+from morelli.evaluation.scored import Collector, Scored
+from morelli.evaluation.splits import (
+    Plan,
+    any_prompt_folds,
+    candidate_partition,
+    open_set_rounds,
+    prompt_folds,
+    same_prompt_trials,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from morelli.attribution.base import Attributor
+    from morelli.types import LabelledEmbeddings
+
+    Make = Callable[[], Attributor]
+
+SAME_PROMPT_FOLDS = 5
+ANY_PROMPT_FOLDS = 7
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Queries that share everything: what statistics may be learnt from, references, and the prompt.
+
+    Attributes
+    ----------
+    key : tuple
+        Tasks of equal key share a background, and an attributor is fitted once for them.
+    background : ndarray of int or None
+        Rows for ``fit``.
+    references : ndarray of int or None
+        Rows for ``scores``; None: the background itself.
+    queries : ndarray of int
+    prompt : str or None
+        Told to the attributor.
+    k : int
+        Same-prompt references a model; 0 where the prompt is not known.
+    """
+
+    key: tuple[object, ...]
+    background: NDArray[np.intp] | None
+    references: NDArray[np.intp] | None
+    queries: NDArray[np.intp]
+    prompt: str | None
+    k: int
+
+
+def run_tasks(
+    make: Make,
+    data: LabelledEmbeddings,
+    tasks: Sequence[Task],
+    *,
+    source: LabelledEmbeddings | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Scored:
+    """Fit, calibrate and score one method over all tasks.
+
+    Parameters
+    ----------
+    make : callable
+        A fresh attributor.
+    data : LabelledEmbeddings
+        Where queries come from.
+    tasks : sequence of Task
+    source : LabelledEmbeddings, optional
+        Where background and references come from; ``data`` by default.
+    """
+    source = data if source is None else source
+    collector = Collector(np.unique(source.models))
+    fitted: tuple[object, ...] | None = None
+    attributor, calibrations = make(), {}
+    for done, task in enumerate(tasks):
+        if task.key != fitted:
+            background = None if task.background is None else source.take(task.background)
+            attributor, calibrations, fitted = make().fit(background), {}, task.key
+        if task.k not in calibrations:
+            calibrations[task.k] = (
+                None
+                if task.background is None
+                else calibrate_attributor(attributor, source.take(task.background), task.k)
+            )
+        references = None if task.references is None else source.take(task.references)
+        queries = data.take(task.queries)
+        scores = attributor.scores(queries.vectors, references, task.prompt)
+        collector.add(
+            attributor.candidates(references), scores, queries.models, task.queries, queries.prompts,
+            calibrations[task.k],
+        )  # fmt: skip
+        if progress is not None:
+            progress(done + 1, len(tasks))
+    return collector.result()
+
+
+def same_prompt(data: LabelledEmbeddings, k: int, seed: int) -> Plan[Task]:
+    """Leave one out: k references a model of the query's prompt, background from other folds' prompts."""
+    folds = prompt_folds(data.prompts, SAME_PROMPT_FOLDS, seed)
+    trials = same_prompt_trials(data.models, data.prompts, k, folds, seed)
+    tasks = []
+    for trial in sorted(trials, key=lambda trial: trial.fold):
+        background = np.flatnonzero(folds != trial.fold)
+        tasks.append(
+            Task((trial.fold,), background if len(background) else None, trial.references, trial.queries,
+                 trial.prompt, k)
+        )  # fmt: skip
+    return Plan(tuple(tasks), trials.notes)
+
+
+def any_prompt(data: LabelledEmbeddings, k: int | None, seed: int) -> Plan[Task]:
+    """References and queries from disjoint prompts; the references are also the background."""
+    trials = any_prompt_folds(data.models, data.prompts, ANY_PROMPT_FOLDS, k, seed)
+    tasks = [Task((trial.fold,), trial.references, None, trial.queries, None, 0) for trial in trials]
+    return Plan(tuple(tasks), trials.notes)
+
+
+def without_candidates(data: LabelledEmbeddings, tasks: Sequence[Task], seed: int, repeats: int = 1) -> Iterator[Task]:
+    """The same tasks where no candidate is in the background: families are split into candidates and background.
+
+    Each family is a candidate once a repeat. There are then fewer candidates, so that rows compare with each other
+    (and with ``euclid`` over the same candidates), not with rows of all models.
+    """
+    for number, (candidates, others) in enumerate(candidate_partition(data.models, data.families, seed, repeats)):
+        inside, outside = np.isin(data.models, candidates), np.isin(data.models, others)
+        for task in tasks:
+            background = task.background
+            if background is None:
+                continue
+            references = background if task.references is None else task.references
+            references = references[inside[references]]
+            queries = task.queries[inside[task.queries]]
+            queries = queries[np.isin(data.models[queries], data.models[references])]
+            if len(np.unique(data.models[references])) >= 2 and len(queries):
+                yield Task(
+                    (number, *task.key), background[outside[background]], references, queries, task.prompt, task.k
+                )
+
+
+def open_set(data: LabelledEmbeddings, k: int, seed: int) -> Plan[Task]:
+    """Leave a model out: its images are queries that no candidate made. One fold of prompts a round.
+
+    The left-out model is in neither references nor background. With k > 0 the prompt is known (k references a model of
+    the query's prompt, as in `same_prompt`), else not.
+    """
+    base = same_prompt(data, k, seed) if k else any_prompt(data, None, seed)
+    keys = sorted({task.key for task in base.items}, key=str)
+    tasks = []
+    rounds = open_set_rounds(data.models, data.families)
+    for number, leave in enumerate(rounds):
+        known = np.zeros(len(data), dtype=np.bool_)
+        known[leave.known] = True
+        for task in base.items:
+            if task.key != keys[number % len(keys)] or task.background is None:
+                continue
+            references = None if task.references is None else task.references[known[task.references]]
+            tasks.append(
+                Task((number,), task.background[known[task.background]], references, task.queries, task.prompt, task.k)
+            )
+    return Plan(tuple(tasks), (*base.notes, *rounds.notes))
+
+
+def second_dataset(
+    queries: LabelledEmbeddings, references: LabelledEmbeddings, protocol: str, k: int | None, seed: int
+) -> Plan[Task]:
+    """All images of the first set are queries; references and background come from the second.
+
+    "same-prompt" tells the prompt and needs references of it; "any-prompt" does not.
+    """
+    everything = np.arange(len(references))
+    chosen = everything if k is None else _draw(references, k, seed, by_prompt=protocol == "same-prompt")
+    if protocol != "same-prompt":
+        return Plan((Task(("all",), chosen, None, np.arange(len(queries)), None, 0),))
+    tasks, lonely = [], 0
+    for prompt in np.unique(queries.prompts):
+        rows = np.flatnonzero(queries.prompts == prompt)
+        here = chosen[references.prompts[chosen] == prompt] if prompt else chosen[:0]
+        models, counts = np.unique(references.models[here], return_counts=True)
+        if len(models) < 2:
+            lonely += len(rows)
+            continue
+        tasks.append(Task(("all",), everything, here, rows, str(prompt), int(np.median(counts))))
+    if not tasks:
+        raise NotEnoughReferencesError(
+            "the second dataset has no two models with references of the queries' prompts.",
+            argument="references",
+            fix="Use --protocol any-prompt.",
+        )
+    note = f"{lonely} queries have a prompt of which the references show fewer than two models; they were left out."
+    return Plan(tuple(tasks), (note,) if lonely else ())
+
+
+def _draw(references: LabelledEmbeddings, k: int, seed: int, *, by_prompt: bool) -> NDArray[np.intp]:
+    """Rows of at most k references a model, or a model and prompt, drawn at random."""
+    groups = references.models
+    if by_prompt:
+        groups = np.char.add(np.char.add(groups, "\x1f"), references.prompts)
+    order = np.random.default_rng(seed).permutation(len(references))
+    picked = [order[groups[order] == name][:k] for name in np.unique(groups)]
+    return np.sort(np.concatenate(picked))

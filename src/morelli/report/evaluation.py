@@ -1,0 +1,76 @@
+"""An evaluation's rows as a table, for a terminal or for Markdown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from morelli.report.table import Column, print_table, render_rows
+
+_COMMON = (
+    Column("method"),
+    Column("background"),
+    Column("n_candidates", "models", "text"),
+    Column("top1", "top-1 %", "percent", "top1_low", "top1_high"),
+    Column("top3", "top-3 %", "percent"),
+    Column("top5", "top-5 %", "percent"),
+    Column("family_top1", "family %", "percent"),
+    Column("lift", "lift over euclid", "lift", "lift_low", "lift_high"),
+    Column("ece", "ECE", "number"),
+    Column("coverage", "coverage %", "percent"),
+    Column("set_size", "set size", "number"),
+)
+_UNKNOWN = (Column("auroc", "AUROC", "number"), Column("oscr", "OSCR", "number"), Column("fpr95", "FPR95", "number"))
+_ONE_VS_MANY = (
+    Column("method"),
+    Column("alpha", "α", "text"),
+    Column("tpr", "TPR %", "percent", "tpr_low", "tpr_high"),
+    Column("fpr", "FPR %", "percent"),
+    Column("balanced_accuracy", "balanced acc. %", "percent"),
+    Column("auroc", "AUROC", "number"),
+)
+
+
+def evaluation_columns(result: dict[str, Any]) -> tuple[Column, ...]:
+    """The columns that an evaluation of that protocol fills."""
+    if result["protocol"] == "one-vs-many":
+        return _ONE_VS_MANY
+    unknown = any(row.get("auroc") is not None for row in result["rows"])
+    return _COMMON + (_UNKNOWN if unknown else ())
+
+
+def _shown(result: dict[str, Any]) -> list[dict[str, Any]]:
+    rows = []
+    for row in result["rows"]:
+        shown = dict(row)
+        count = row.get("n_candidates")
+        shown["n_candidates"] = None if count is None else f"{count:.0f}" if count == round(count) else f"{count:.1f}"
+        if row.get("attainable") is False:
+            shown["method"] = f"{row['method']} (k too small for α)"
+        rows.append(shown)
+    return rows
+
+
+def evaluation_title(result: dict[str, Any]) -> str:
+    """What was measured, in one line."""
+    k = "all" if result["k"] is None else str(result["k"])
+    return (
+        f"{result['dataset']}: {result['protocol']}, k = {k}, {result['n_queries']} queries, "
+        f"{result['n_models']} models, {result['n_prompts']} prompts, encoder {result['encoder']['id']}"
+    )
+
+
+def print_evaluation(result: dict[str, Any]) -> None:
+    """The table on standard output, with the leak test below it."""
+    print_table(_shown(result), evaluation_columns(result), title=evaluation_title(result))
+    leaks = result["leaks"]
+    if "accuracy" in leaks:
+        words = ", ".join(leaks.get("sources") or []) or "none"
+        print(
+            f"leak test: size, format and tables alone name {100 * leaks['accuracy']:.1f} % "
+            f"(chance {100 * leaks['chance']:.1f} %); leaking: {words}"
+        )
+
+
+def render_evaluation(result: dict[str, Any]) -> str:
+    """The same table in Markdown."""
+    return render_rows(_shown(result), evaluation_columns(result))
