@@ -47,7 +47,7 @@ class Calibration:
 
     def log_probabilities(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Log of the softmax of scores/temperature over the candidates: shape (n, m)."""
-        return log_softmax(scores / self.temperature, axis=1).astype(np.float64, copy=False)
+        return log_softmax(scores / self.temperature, axis=1)
 
     def p_values(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Conformal p-value of each candidate: shape (n, m), in 1/(n_cal + 1) … 1.
@@ -56,7 +56,7 @@ class Calibration:
         """
         surprise = -self.log_probabilities(scores)
         above = len(self.surprise) - np.searchsorted(self.surprise, surprise - 1e-12)
-        return (1.0 + above) / (len(self.surprise) + 1.0)
+        return (above + np.float64(1.0)) / (len(self.surprise) + 1.0)
 
     def known_p_value(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Conformal p-value of "one of the known models made it": shape (n,).
@@ -101,7 +101,8 @@ def calibrate(table: OutOfFold) -> Calibration | None:
 def calibrate_attributor(attributor: Attributor, background: LabelledEmbeddings, k: int) -> Calibration | None:
     """Calibration of a fitted attributor for queries with k same-prompt references a model (0: prompt unknown).
 
-    An attributor that offers ``cross_scores(k)`` is asked for its own; any other is refitted on each fold.
+    An attributor that offers ``cross_scores(k)`` is asked for its own; any other is refitted on each fold. None where
+    the background is too small or tells nothing of such queries.
     """
     own = getattr(attributor, "cross_scores", None)
     if own is not None:

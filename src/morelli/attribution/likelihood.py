@@ -13,7 +13,7 @@ import numpy as np
 from morelli.attribution.bank import Bank, BankSettings, Labels, fit_bank, view_groups
 from morelli.attribution.base import Attributor
 from morelli.attribution.crossbank import CrossBank
-from morelli.attribution.crossfit import FOLDS, OutOfFold
+from morelli.attribution.crossfit import FOLDS, OutOfFold, gather
 from morelli.attribution.trials import seeds_per_cell
 from morelli.attribution.weights import fit_weights
 from morelli.errors import NotEnoughReferencesError, NotFittedError
@@ -38,7 +38,8 @@ class LikelihoodAttributor(Attributor):
     Attributes
     ----------
     bank_ : Bank or None
-        Statistics of the background; None where there was none, and statistics then come from the references.
+        Statistics of the background; None where there was none, or one image a model. Statistics then come from the
+        references.
     models_ : ndarray of str
         Models of the background, sorted.
     """
@@ -57,12 +58,17 @@ class LikelihoodAttributor(Attributor):
         empty = background is None or len(np.unique(background.models)) < 2
         self.background_ = None if empty else background
         self.models_ = np.unique(background.models) if background is not None else np.empty(0, dtype=np.str_)
-        self.bank_ = None if self.background_ is None else self._fit_bank(self.background_)
+        bank = None if self.background_ is None else self._fit_bank(self.background_)
+        self.bank_ = bank if bank is not None and self._serves(bank) else None
         self.weights_: dict[int, NDArray[np.float64]] = {}
         self._cross = None
         if self.background_ is not None and self.bank_ is not None:
             self._cross = CrossBank(self.background_, self.bank_, self._fit_bank, self.parts, self.folds)
         return self
+
+    def _serves(self, bank: Bank) -> bool:
+        """Whether a bank has what this attributor cannot do without."""
+        return bank.has_free if "free" in self.parts else bank.has_same
 
     def _require_fit(self) -> None:
         if not hasattr(self, "bank_"):
@@ -152,22 +158,25 @@ class LikelihoodAttributor(Attributor):
 
     def weights(self, k: int) -> NDArray[np.float64]:
         """Weight of each component for k same-prompt references a model, 0 for none: shape (components,)."""
+        self._require_fit()
         k = self._simulable(k)
         if k not in self.weights_:
-            layers, table = self._crossed().tables(k)
+            if self._cross is None:
+                raise NotEnoughReferencesError("weights need a background.", argument="background")
+            layers, table = self._cross.tables(k)
             equal = np.full(len(layers), 1.0 / max(len(layers), 1))
             self.weights_[k] = fit_weights(layers, table.truth) if len(table) else equal
         return self.weights_[k]
 
     def cross_scores(self, k: int) -> OutOfFold:
-        """The background's images scored by statistics that saw other prompts only: what calibration learns from."""
-        return self._crossed().scores(self._simulable(k))
+        """The background's images scored by statistics that saw other prompts only: what calibration learns from.
 
-    def _crossed(self) -> CrossBank:
+        Empty where there is no background, or none with what this attributor compares.
+        """
         self._require_fit()
         if self._cross is None:
-            raise NotEnoughReferencesError("weights and calibration need a background.", argument="background")
-        return self._cross
+            return gather([], self.models_, self.models_)
+        return self._cross.scores(self._simulable(k))
 
     def _simulable(self, k: int) -> int:
         """The largest k up to the one asked for that the background can play through."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from morelli.errors import InputError, NotEnoughReferencesError
+from morelli.errors import ArrayError, InputError, NotEnoughReferencesError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,7 +45,7 @@ class OneVsMany:
     note: str = ""
 
 
-def _check(references: Array, alpha: float) -> int:
+def _check(query: Array, references: Array, alpha: float) -> int:
     if not 0.0 < alpha < 1.0:
         raise InputError(f"must lie between 0 and 1; got {alpha:g}.", argument="alpha")
     if len(references) < 2:
@@ -53,6 +53,13 @@ def _check(references: Array, alpha: float) -> int:
             f"one-vs-many needs two references of the target at least; here is {len(references)}.",
             argument="references",
         )
+    if query.ndim != 1 or references.ndim != 2 or len(query) != references.shape[1]:
+        raise ArrayError(
+            f"the query must have shape (d,) and the references (k, d); got {query.shape} and {references.shape}.",
+            argument="query",
+        )
+    if not (np.isfinite(query).all() and np.isfinite(references).all()):
+        raise ArrayError("embeddings must be finite, and some are NaN or infinite.", argument="query")
     return len(references)
 
 
@@ -72,9 +79,9 @@ def published(query: Array, references: Array, alpha: float) -> OneVsMany:
 
     Raises
     ------
-    InputError, NotEnoughReferencesError
+    InputError, ArrayError, NotEnoughReferencesError
     """
-    _check(references, alpha)
+    _check(query, references, alpha)
     centre = references.mean(axis=0)
     threshold = float(np.quantile(np.linalg.norm(references - centre, axis=1), alpha))
     distance = float(np.linalg.norm(query - centre))
@@ -91,7 +98,7 @@ def conformal(query: Array, references: Array, alpha: float) -> OneVsMany:
 
     Parameters and errors as in `published`.
     """
-    k = _check(references, alpha)
+    k = _check(query, references, alpha)
     everyone = np.vstack([references, query[None]])
     distances = np.linalg.norm(everyone - everyone.mean(axis=0), axis=1)
     # Ties count for the query: exactness must not hang on rounding.

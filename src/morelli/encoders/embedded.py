@@ -19,6 +19,7 @@ from torch import Tensor
 from morelli.encoders.efficientnet import EfficientNetLite
 from morelli.encoders.views import Pixels, View, group_by_shape
 from morelli.encoders.weights import find_packaged, load_checked, short_hash
+from morelli.errors import InputError, UnknownNameError
 from morelli.types import EncoderStamp
 
 if TYPE_CHECKING:
@@ -30,11 +31,16 @@ _RIDGE = 1e-3
 _FLAT = 1e-4
 # Patches (times their area in units of 384²) that one run of the network takes; bounds memory, not accuracy.
 _RUN_PIXELS = 8 * 384 * 384
+_PRECISIONS = ("auto", "float32", "bfloat16")
+_MOMENTS = ("none", "deviation", "covariance")
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One block read in one view: "covariance" or "deviation" beside the mean; block −1 is the pooled last layer."""
+    """One block read in one view; block −1 is the pooled last layer.
+
+    ``moment`` is what stands beside the mean: "covariance", "deviation" or "none".
+    """
 
     view: str
     block: int
@@ -99,6 +105,10 @@ class EmbeddedEncoder:
     ------
     WeightsError
         The package with the weights is absent, or its file is not the one that was named.
+    UnknownNameError
+        No such variant.
+    InputError
+        Another precision, two views of one name, a layer of a view that is not there, or a block or moment that is not.
     """
 
     def __init__(
@@ -108,13 +118,19 @@ class EmbeddedEncoder:
         layers: Sequence[Layer] = DEFAULT_LAYERS,
         precision: str = "auto",
     ) -> None:
+        if variant not in _WEIGHTS:
+            raise UnknownNameError("variant", variant, _WEIGHTS)
+        if precision not in _PRECISIONS:
+            raise InputError(f"must be one of {', '.join(_PRECISIONS)}; got {precision!r}.", argument="precision")
         source = _WEIGHTS[variant]
         state = load_checked(find_packaged(source.package, source.file), source.sha256)
         with torch.device("meta"):
             network = EfficientNetLite(variant)
         network.load_state_dict(state, assign=True)
-        self.network = network.eval().fused().to(memory_format=torch.channels_last)
+        # torch's stubs leave memory_format out.
+        self.network = network.eval().fused().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.views, self.layers = tuple(views), tuple(layers)
+        _check_layers(self.views, self.layers, len(self.network.widths))
         self.bfloat16 = _computes_bfloat16() if precision == "auto" else precision == "bfloat16"
         description = {
             "views": [view.describe() for view in self.views],
@@ -178,6 +194,21 @@ class EmbeddedEncoder:
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
             maps = self.network.blocks(x, [head if block < 0 else block for block in blocks])
         return {block: maps[head if block < 0 else block] for block in blocks}
+
+
+def _check_layers(views: Sequence[View], layers: Sequence[Layer], blocks: int) -> None:
+    names = [view.name for view in views]
+    if len(set(names)) < len(names) or not layers or len({layer.name for layer in layers}) < len(layers):
+        raise InputError(
+            "views must have different names, and so must layers, of which one at least.", argument="layers"
+        )
+    for layer in layers:
+        if layer.view not in names or layer.moment not in _MOMENTS or not -1 <= layer.block < blocks:
+            raise InputError(
+                f"a layer needs a view among {', '.join(names)}, a block of -1 to {blocks - 1} "
+                f"and a moment among {', '.join(_MOMENTS)}; got {layer}.",
+                argument="layers",
+            )
 
 
 def _computes_bfloat16() -> bool:

@@ -59,9 +59,11 @@ class View:
     gain: int = 8
 
     def __post_init__(self) -> None:
-        if not 1 <= self.count <= len(_POSITIONS) or self.side < MIN_SIDE:
+        known = self.kind in ("pixels", "residual", "whole")
+        if not known or not 1 <= self.count <= len(_POSITIONS) or self.side < MIN_SIDE:
             raise InputError(
-                f"a view has 1–{len(_POSITIONS)} patches of at least {MIN_SIDE} px; got {self}.",
+                f"a view shows pixels, residual or whole in 1–{len(_POSITIONS)} patches of at least {MIN_SIDE} px; "
+                f"got {self}.",
                 argument="views",
             )
 
