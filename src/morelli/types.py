@@ -181,7 +181,7 @@ class Verdict:
     candidates : sequence of str
         Models whose conformal p-value exceeds ``epsilon``.
     p_value : float or None
-        Largest conformal p-value over the models; ``rejected`` says that it is ≤ ``epsilon``.
+        Conformal p-value of "one of the known models made it"; ``rejected`` says that it is too small.
     agreement : float or None
         Fraction of the degradations that keep the first place; None where stability was not asked for.
     method : mapping
@@ -229,5 +229,56 @@ class Verdict:
             "method": dict(self.method),
             "evidence": [{"reference": e.reference, "model": e.model, "distance": e.distance} for e in self.evidence],
             "claims": [{"source": c.source, "statement": c.statement, "signed": c.signed} for c in self.claims],
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True)
+class CheckVerdict:
+    """The answer to "is this image from that model". JSON schema ``morelli.check/1``.
+
+    Attributes
+    ----------
+    model, family : str
+        The model that was asked about.
+    decision : str
+        "yes", "no" or "unsure".
+    alpha : float
+        Nominal share of the model's own images that are accepted.
+    case_1 : mapping or None
+        With the references of all models: first, top_model, probability, p_value, known_p_value, calibrated, accepted.
+    case_2 : mapping or None
+        With the references of that model alone: references, published: {accepted, ratio}, conformal: {accepted,
+        p_value, attainable}.
+    method, notes
+        As in `Verdict`.
+    """
+
+    image: str
+    sha256: str
+    version: str
+    model: str
+    family: str
+    decision: str
+    alpha: float
+    case_1: Mapping[str, Any] | None
+    case_2: Mapping[str, Any] | None
+    method: Mapping[str, Any]
+    notes: Sequence[str] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The object of schema ``morelli.check/1``."""
+        return {
+            "image": self.image,
+            "sha256": self.sha256,
+            "schema": CHECK_SCHEMA,
+            "version": self.version,
+            "model": self.model,
+            "family": self.family,
+            "decision": self.decision,
+            "alpha": self.alpha,
+            "case_1": None if self.case_1 is None else dict(self.case_1),
+            "case_2": None if self.case_2 is None else dict(self.case_2),
+            "method": dict(self.method),
             "notes": list(self.notes),
         }

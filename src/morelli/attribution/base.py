@@ -78,6 +78,10 @@ class Attributor(ABC):
             )
         return models
 
+    def is_new(self, models: NDArray[np.str_]) -> NDArray[np.bool_]:
+        """Which of the models the learnt statistics do not know: shape (m,). None where nothing is learnt."""
+        return np.zeros(len(models), dtype=np.bool_)
+
 
 def stack(vectors: Vectors, names: tuple[str, ...] | None = None) -> NDArray[np.float64]:
     """The named vectors side by side as one array of shape (n, sum of d), float64; NaN or infinity is refused."""

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
+from scipy.optimize import minimize, minimize_scalar
+from scipy.special import expit, log_softmax
 
 from morelli.attribution.base import Attributor
 from morelli.attribution.crossfit import OutOfFold, cross_scores
@@ -39,15 +39,19 @@ class Calibration:
         −log probability of the right model for each calibration query, ascending.
     best : ndarray, shape (n,)
         Best score of each calibration query, ascending: how well images of known models fit.
+    lapse : float
+        Share of queries, 0–1, that the scores say nothing of: (1 − lapse)·softmax + lapse/m. Without it a few queries
+        that are wrong and sure would force a temperature at which all the others are too modest.
     """
 
     temperature: float
     surprise: NDArray[np.float64]
     best: NDArray[np.float64]
+    lapse: float = 0.0
 
     def log_probabilities(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Log of the softmax of scores/temperature over the candidates: shape (n, m)."""
-        return log_softmax(scores / self.temperature, axis=1)
+        """Log probability of each candidate: shape (n, m); a score of −inf is no candidate and stays so."""
+        return _log_probabilities(scores, self.temperature, self.lapse)
 
     def p_values(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Conformal p-value of each candidate: shape (n, m), in 1/(n_cal + 1) … 1.
@@ -68,17 +72,42 @@ class Calibration:
         return (1.0 + below) / (len(self.best) + 1.0)
 
 
+def _log_probabilities(scores: NDArray[np.float64], temperature: float, lapse: float) -> NDArray[np.float64]:
+    log_p = np.asarray(log_softmax(scores / temperature, axis=1), dtype=np.float64)
+    if lapse == 0.0:
+        return log_p
+    shown = np.isfinite(scores)
+    mixed = np.logaddexp(np.log1p(-lapse) + log_p, np.log(lapse) - np.log(shown.sum(axis=1, keepdims=True)))
+    return np.where(shown, mixed, -np.inf)
+
+
 def fit_temperature(scores: NDArray[np.float64], truth: NDArray[np.intp]) -> float:
     """The temperature that minimises the mean −log probability of the right model; scores may hold −inf."""
     spread = float(np.std(scores[np.isfinite(scores)])) or 1.0
-    rows = np.arange(len(truth))
-
-    def loss(log_temperature: float) -> float:
-        scaled = scores / (spread * np.exp(log_temperature))
-        return float(-log_softmax(scaled, axis=1)[rows, truth].mean())
-
-    found = minimize_scalar(loss, bounds=(-6.0, 6.0), method="bounded")
+    found = minimize_scalar(
+        lambda t: _loss(scores, truth, spread * float(np.exp(t)), 0.0), bounds=(-6.0, 6.0), method="bounded"
+    )
     return spread * float(np.exp(found.x))
+
+
+def fit_lapse(scores: NDArray[np.float64], truth: NDArray[np.intp]) -> tuple[float, float]:
+    """Temperature and lapse that together minimise the mean −log probability of the right model."""
+    alone = fit_temperature(scores, truth)
+    # From the temperature alone the two together are well behaved; the simplex starts at a lapse of 2 %.
+    found = minimize(
+        lambda v: _loss(scores, truth, alone * float(np.exp(v[0])), float(expit(v[1]))),
+        np.array([-0.1, -4.0]),
+        method="Nelder-Mead",
+        bounds=[(-3.0, 3.0), (-9.0, 0.0)],
+        options={"xatol": 1e-3, "fatol": 1e-6},
+    )
+    if found.fun >= _loss(scores, truth, alone, 0.0):
+        return alone, 0.0
+    return alone * float(np.exp(found.x[0])), float(expit(found.x[1]))
+
+
+def _loss(scores: NDArray[np.float64], truth: NDArray[np.intp], temperature: float, lapse: float) -> float:
+    return float(-_log_probabilities(scores, temperature, lapse)[np.arange(len(truth)), truth].mean())
 
 
 def calibrate(table: OutOfFold) -> Calibration | None:
@@ -92,21 +121,25 @@ def calibrate(table: OutOfFold) -> Calibration | None:
     for fold in np.unique(table.folds):
         test, train = table.folds == fold, table.folds != fold
         learn = train if train.any() else test
-        temperature = fit_temperature(table.scores[learn], table.truth[learn])
-        log_p = log_softmax(table.scores[test] / temperature, axis=1)
+        fitted = fit_lapse(table.scores[learn], table.truth[learn])
+        log_p = _log_probabilities(table.scores[test], *fitted)
         surprise[test] = -log_p[np.arange(int(test.sum())), table.truth[test]]
-    return Calibration(fit_temperature(table.scores, table.truth), np.sort(surprise), np.sort(table.scores.max(axis=1)))
+    temperature, lapse = fit_lapse(table.scores, table.truth)
+    return Calibration(temperature, np.sort(surprise), np.sort(table.scores.max(axis=1)), lapse)
 
 
-def calibrate_attributor(attributor: Attributor, background: LabelledEmbeddings, k: int) -> Calibration | None:
+def calibrate_attributor(
+    attributor: Attributor, background: LabelledEmbeddings, k: int, new: bool = False
+) -> Calibration | None:
     """Calibration of a fitted attributor for queries with k same-prompt references a model (0: prompt unknown).
 
-    An attributor that offers ``cross_scores(k)`` is asked for its own; any other is refitted on each fold. None where
-    the background is too small or tells nothing of such queries.
+    An attributor that offers ``cross_scores(k, new)`` is asked for its own; any other is refitted on each fold. With
+    ``new`` the candidates are models that the background does not know. None where the background is too small or
+    tells nothing of such queries.
     """
     own = getattr(attributor, "cross_scores", None)
     if own is not None:
-        return calibrate(own(k))
+        return calibrate(own(k, new))
     if k and not (background.prompts != "").any():
         k = 0
     return calibrate(cross_scores(attributor.clone, background, k))

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     #: Candidates, component scores (components, n, candidates), and the queries' rows in the background.
     Scored = tuple[NDArray[np.str_], Array, NDArray[np.intp]]
+    #: Fold, statistics, rows of the queries; and rows of other prompts' references, or None: the statistics' own.
+    Part = tuple[int, Bank, NDArray[np.intp], NDArray[np.intp] | None]
 
 
 class CrossBank:
@@ -56,11 +58,19 @@ class CrossBank:
         self.refit = refit
         self.parts = parts
         self.folds = folds
-        self._banks: list[tuple[int, Bank, NDArray[np.intp]]] | None = None
-        self._tables: dict[int, tuple[Array, OutOfFold]] = {}
+        self._banks: dict[bool, list[Part]] = {}
+        self._tables: dict[tuple[int, bool], tuple[Array, OutOfFold]] = {}
 
-    def tables(self, k: int) -> tuple[Array, OutOfFold]:
+    def tables(self, k: int, new: bool = False) -> tuple[Array, OutOfFold]:
         """Component scores for k same-prompt references a model (0: none), each image held out once.
+
+        Parameters
+        ----------
+        k : int
+        new : bool
+            Play candidates that the statistics have not seen: for each fold of prompts the models (families whole) are
+            split in two, and each half is scored by the statistics of the other. No rows where there are too few
+            models for that.
 
         Returns
         -------
@@ -69,13 +79,13 @@ class CrossBank:
         OutOfFold
             The first component's table: rows, right models and folds are those of all.
         """
-        if k not in self._tables:
-            self._tables[k] = self._compute(k)
-        return self._tables[k]
+        if (k, new) not in self._tables:
+            self._tables[k, new] = self._compute(k, new)
+        return self._tables[k, new]
 
-    def scores(self, k: int) -> OutOfFold:
+    def scores(self, k: int, new: bool = False) -> OutOfFold:
         """Weighted sums of the component scores; the weights of a fold come from the queries of the other folds."""
-        layers, table = self.tables(k)
+        layers, table = self.tables(k, new)
         scores = np.full(table.scores.shape, -np.inf)
         for fold in np.unique(table.folds):
             test, train = table.folds == fold, table.folds != fold
@@ -85,15 +95,15 @@ class CrossBank:
             scores[test] = np.where(np.isfinite(layers[0, test]), part, -np.inf)
         return OutOfFold(scores, table.truth, table.rows, table.folds)
 
-    def _compute(self, k: int) -> tuple[Array, OutOfFold]:
-        if self._banks is None:
-            self._banks = list(self._fit_folds())
+    def _compute(self, k: int, new: bool) -> tuple[Array, OutOfFold]:
+        if new not in self._banks:
+            self._banks[new] = list(self._fit_new() if new else self._fit_folds())
         models, truth = self.bank.models, self.background.models
         # One list for each component; all share rows, candidates and order.
         count = len(self.bank.groups) * (("free" in self.parts and self.bank.has_free) + (k > 0))
         parts: list[list[tuple[NDArray[np.str_], Array, NDArray[np.intp], int]]] = [[] for _ in range(count)]
-        for fold, bank, test in self._banks:
-            for candidates, layers, queries in self._score_fold(bank, test, k):
+        for fold, bank, test, references in self._banks[new]:
+            for candidates, layers, queries in self._score_fold(bank, test, references, k):
                 for part, layer in zip(parts, layers, strict=True):
                     part.append((candidates, layer, queries, fold))
         tables = [gather(part, models, truth) for part in parts]
@@ -101,31 +111,58 @@ class CrossBank:
             return np.empty((0, 0, len(models))), gather([], models, truth)
         return np.stack([table.scores for table in tables]), tables[0]
 
-    def _fit_folds(self) -> Iterator[tuple[int, Bank, NDArray[np.intp]]]:
+    def _fit_folds(self) -> Iterator[Part]:
         of_row = fold_of_rows(self.background.prompts, self.folds)
         for fold in np.unique(of_row):
             train = self.background.take(of_row != fold)
             if len(np.unique(train.models)) >= 2:
-                yield int(fold), self.refit(train), np.flatnonzero(of_row == fold)
+                yield int(fold), self.refit(train), np.flatnonzero(of_row == fold), None
 
-    def _score_fold(self, bank: Bank, test: NDArray[np.intp], k: int) -> Iterator[Scored]:
+    def _fit_new(self) -> Iterator[Part]:
+        background = self.background
+        of_row = fold_of_rows(background.prompts, self.folds)
+        for fold in np.unique(of_row):
+            first = half_of_models(background.models, background.families, seed=int(fold))
+            for seen in (first, ~first):
+                train = (of_row != fold) & seen
+                test, references = (of_row == fold) & ~seen, (of_row != fold) & ~seen
+                if min(len(np.unique(background.models[part])) for part in (train, test, references)) < 2:
+                    continue
+                bank = self.refit(background.take(train))
+                # Half the models may lack what all of them have, such as two images of one prompt.
+                if (bank.has_free or not self.bank.has_free) and (bank.has_same or not self.bank.has_same):
+                    yield int(fold), bank, np.flatnonzero(test), np.flatnonzero(references)
+
+    def _score_fold(
+        self, bank: Bank, test: NDArray[np.intp], references: NDArray[np.intp] | None, k: int
+    ) -> Iterator[Scored]:
         background = self.background
         free = "free" in self.parts and bank.has_free
         if not (bank.has_same if k else free):
             return
         projected = bank.project(background.vectors)
         if not k:
-            none = Labels(background.models[:0], background.prompts[:0])
-            layers = bank.free_scores(_rows(projected, test), _rows(projected, test[:0]), none, bank.models)
-            yield bank.models, layers, test
+            others = test[:0] if references is None else references
+            labels = Labels(background.models[others], background.prompts[others])
+            models = bank.models if references is None else np.unique(labels.models)
+            yield models, bank.free_scores(_rows(projected, test), _rows(projected, others), labels, models), test
             return
         for trial in leave_one_out(background.models, background.prompts, k, test):
-            queries, references = _rows(projected, trial.queries), _rows(projected, trial.references)
+            queries, chosen = _rows(projected, trial.queries), _rows(projected, trial.references)
             labels = Labels(background.models[trial.references], background.prompts[trial.references])
             candidates = np.unique(labels.models)
-            layers = [bank.free_scores(queries, references, labels, candidates)] if free else []
-            layers.append(bank.same_scores(queries, references, labels, candidates))
+            layers = [bank.free_scores(queries, chosen, labels, candidates)] if free else []
+            layers.append(bank.same_scores(queries, chosen, labels, candidates))
             yield candidates, np.concatenate(layers), trial.queries
+
+
+def half_of_models(models: NDArray[np.str_], families: NDArray[np.str_], seed: int) -> NDArray[np.bool_]:
+    """Rows of about half of the models, families whole, chosen at random: mask of shape (n,)."""
+    rng = np.random.default_rng(seed)
+    kin = rng.permutation(np.unique(families))
+    sizes = np.array([len(np.unique(models[families == family])) for family in kin])
+    filled = np.cumsum(sizes) - sizes / 2
+    return np.isin(families, kin[filled <= sizes.sum() / 2])
 
 
 def _rows(projected: Projected, which: NDArray[np.intp]) -> Projected:

@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     from morelli.attribution.base import Vectors
 
 
+# A model that the background shows in fewer prompts than this, and than most models, counts as new.
+KNOWN_PROMPTS = 3
+# Backgrounds of up to this many images are cheap to learn from, and hold out smaller parts for it.
+SMALL_BACKGROUND = 1000
+SMALL_FOLDS = 12
+
+
 class LikelihoodAttributor(Attributor):
     """Common ground of `Lda`, `Plda` and `Fused`.
 
@@ -32,8 +39,9 @@ class LikelihoodAttributor(Attributor):
     ----------
     settings : BankSettings
         Constants of the covariance estimates.
-    folds : int
-        Prompt folds for the weights and for calibration.
+    folds : int or None
+        Prompt folds for the weights and for calibration. None: 12 for a small background, where a fold more is a prompt
+        more to learn from and held-out scores would otherwise be too modest; 5 for one of over 1,000 images.
 
     Attributes
     ----------
@@ -49,7 +57,7 @@ class LikelihoodAttributor(Attributor):
     #: One group of all named vectors, or one a view with a fitted weight each.
     by_view: bool = False
 
-    def __init__(self, settings: BankSettings = BankSettings(), folds: int = FOLDS) -> None:
+    def __init__(self, settings: BankSettings = BankSettings(), folds: int | None = None) -> None:
         self.settings = settings
         self.folds = folds
 
@@ -60,10 +68,11 @@ class LikelihoodAttributor(Attributor):
         self.models_ = np.unique(background.models) if background is not None else np.empty(0, dtype=np.str_)
         bank = None if self.background_ is None else self._fit_bank(self.background_)
         self.bank_ = bank if bank is not None and self._serves(bank) else None
-        self.weights_: dict[int, NDArray[np.float64]] = {}
+        self.weights_: dict[tuple[int, bool], NDArray[np.float64]] = {}
         self._cross = None
         if self.background_ is not None and self.bank_ is not None:
-            self._cross = CrossBank(self.background_, self.bank_, self._fit_bank, self.parts, self.folds)
+            folds = self.folds or (FOLDS if len(self.background_) > SMALL_BACKGROUND else SMALL_FOLDS)
+            self._cross = CrossBank(self.background_, self.bank_, self._fit_bank, self.parts, folds)
         return self
 
     def _serves(self, bank: Bank) -> bool:
@@ -100,8 +109,28 @@ class LikelihoodAttributor(Attributor):
             bank, weighted = self._fit_bank(used), False
         k = self._references_of_prompt(used, models, prompt, bank)
         layers = self._component_scores(bank, vectors, used, models, prompt, k)
-        weights = self.weights(k) if weighted else np.full(len(layers), 1.0 / len(layers))
-        return np.tensordot(weights, layers, axes=1)
+        if not weighted:
+            return layers.mean(axis=0)
+        new = self.is_new(models)
+        out = np.empty(layers.shape[1:])
+        for kind in np.unique(new):
+            out[:, new == kind] = np.tensordot(self.weights(k, bool(kind)), layers[:, :, new == kind], axes=1)
+        return out
+
+    def is_new(self, models: NDArray[np.str_]) -> NDArray[np.bool_]:
+        """Which of the models the background does not know, or knows from far fewer prompts than most: shape (m,).
+
+        Their prompt-free means stand on little, so that components count otherwise than for known models.
+        """
+        self._require_fit()
+        if self.bank_ is None:
+            return np.zeros(len(models), dtype=np.bool_)
+        group = next(iter(self.bank_.groups.values()))
+        counts = np.zeros(0) if group.centroids is None else group.centroids.counts
+        known = self.bank_.models
+        if len(counts):
+            known = known[counts >= min(KNOWN_PROMPTS, float(np.median(counts)))]
+        return ~np.isin(models, known)
 
     def _references_of_prompt(
         self, references: LabelledEmbeddings, models: NDArray[np.str_], prompt: str | None, bank: Bank
@@ -156,27 +185,51 @@ class LikelihoodAttributor(Attributor):
 
     # -- weights and calibration ------------------------------------------------------------------------------------
 
-    def weights(self, k: int) -> NDArray[np.float64]:
-        """Weight of each component for k same-prompt references a model, 0 for none: shape (components,)."""
+    def weights(self, k: int, new: bool = False) -> NDArray[np.float64]:
+        """Weight of each component: shape (components,).
+
+        Parameters
+        ----------
+        k : int
+            Same-prompt references a model; 0 for none.
+        new : bool
+            For candidates that the background does not know.
+        """
         self._require_fit()
         k = self._simulable(k)
-        if k not in self.weights_:
+        if (k, new) not in self.weights_:
             if self._cross is None:
                 raise NotEnoughReferencesError("weights need a background.", argument="background")
-            layers, table = self._cross.tables(k)
-            equal = np.full(len(layers), 1.0 / max(len(layers), 1))
-            self.weights_[k] = fit_weights(layers, table.truth) if len(table) else equal
-        return self.weights_[k]
+            layers, table = self._cross.tables(k, new)
+            if len(table):
+                self.weights_[k, new] = fit_weights(layers, table.truth)
+            elif new:
+                self.weights_[k, new] = self._unplayed_weights(k)
+            else:
+                self.weights_[k, new] = np.full(len(layers), 1.0 / max(len(layers), 1))
+        return self.weights_[k, new]
 
-    def cross_scores(self, k: int) -> OutOfFold:
+    def _unplayed_weights(self, k: int) -> NDArray[np.float64]:
+        """Weights for new candidates where the background has too few models to play them.
+
+        Those for known candidates, less the prompt-free components where there are same-prompt ones: a new model's
+        prompt-free mean stands on the prompt of the query alone.
+        """
+        weights = self.weights(k).copy()
+        if k and len(self.parts) > 1:
+            weights[: len(weights) // 2] = 0.0
+        return weights
+
+    def cross_scores(self, k: int, new: bool = False) -> OutOfFold:
         """The background's images scored by statistics that saw other prompts only: what calibration learns from.
 
-        Empty where there is no background, or none with what this attributor compares.
+        With ``new`` they had not seen the models either. Empty where there is no background, or none with what this
+        attributor compares.
         """
         self._require_fit()
         if self._cross is None:
             return gather([], self.models_, self.models_)
-        return self._cross.scores(self._simulable(k))
+        return self._cross.scores(self._simulable(k), new)
 
     def _simulable(self, k: int) -> int:
         """The largest k up to the one asked for that the background can play through."""

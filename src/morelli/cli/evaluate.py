@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 def evaluate(
     dataset: Annotated[Path, typer.Argument(help="Folder of the dataset whose images are the queries.")],
-    protocol: Annotated[str, typer.Option(help="same-prompt, any-prompt, one-vs-many or open-set.")] = "same-prompt",
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            help="same-prompt, any-prompt, one-vs-many or open-set; by default same-prompt where the data allow it, "
+            "else any-prompt."
+        ),
+    ] = None,
     method: Annotated[
         str | None,
         typer.Option(help="Attributors, separated by commas; by default all that the protocol allows."),
@@ -38,31 +44,34 @@ def evaluate(
     """Measure attributors on a dataset whose models are known, with intervals and leak tests."""
     from morelli.encoders.cache import EmbeddingCache
     from morelli.encoders.catalogue import load_encoder
-    from morelli.evaluation.runner import Settings, default_methods
+    from morelli.evaluation.runner import Settings
     from morelli.evaluation.runner import evaluate as run
     from morelli.images.dataset import read_dataset
+    from morelli.report.confusion import figure_format
 
-    methods = (
-        default_methods(protocol) if method is None else [name.strip() for name in method.split(",") if name.strip()]
-    )
-    if not methods:
+    methods = None if method is None else [name.strip() for name in method.split(",") if name.strip()]
+    if methods is not None and not methods:
         raise typer.BadParameter("names no attributor.", param_hint="--method")
     settings = Settings(protocol, methods, k, epsilon, seed, ablation)
+    if confusion is not None:
+        figure_format(confusion)  # a wrong ending is said before the work, not after it
     first = read_dataset(dataset)
     second = None if references is None else read_dataset(references)
     with staged_progress() as report:
         found = run(first, load_encoder(encoder), settings, references=second, cache=EmbeddingCache(), progress=report)
-    if confusion is not None:
-        _draw(found, methods[-1], confusion)
+    # The figures first: they are not lost if the picture cannot be written.
     if as_json:
         emit_json(found.result)
     else:
         _print(found.result)
+    if confusion is not None:
+        _draw(found, confusion)
 
 
-def _draw(found: Evaluation, method: str, path: Path) -> None:
+def _draw(found: Evaluation, path: Path) -> None:
     from morelli.report.confusion import confusion_figure
 
+    method = list(found.confusion)[-1]
     labels, matrix = found.confusion[method]
     families = [found.families[label] for label in labels]
     say(f"wrote {confusion_figure(matrix, labels, path, families=families, title=method)}")

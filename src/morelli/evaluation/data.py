@@ -11,6 +11,7 @@ import numpy as np
 from morelli.encoders.embed import embed
 from morelli.errors import DatasetError, NotEnoughReferencesError
 from morelli.evaluation.leaks import find_duplicates, leak_test
+from morelli.images.load import load_image
 from morelli.images.probe import FileInfo, probe
 from morelli.images.uniform import Uniform, plan_uniform
 from morelli.types import Item, LabelledEmbeddings
@@ -39,19 +40,32 @@ class EvaluationSet:
         What the leak test found, for the result's ``leaks``.
     notes : tuple of str
         What was left out or brought to one form, as plain sentences.
+    paths : ndarray of object, shape (n,)
+        The files, for methods that see pictures.
+    form : Uniform or None
+        The form that pictures were brought to; None: untouched.
     """
 
     embeddings: LabelledEmbeddings
     contents: NDArray[np.str_]
     leaks: dict[str, Any]
     notes: tuple[str, ...]
+    paths: NDArray[np.object_]
+    form: Uniform | None = None
 
     def __len__(self) -> int:
         return len(self.contents)
 
     def take(self, rows: NDArray[Any]) -> EvaluationSet:
         """The chosen rows."""
-        return replace(self, embeddings=self.embeddings.take(rows), contents=self.contents[rows])
+        return replace(
+            self, embeddings=self.embeddings.take(rows), contents=self.contents[rows], paths=self.paths[rows]
+        )
+
+    def pictures(self, rows: NDArray[np.intp]) -> list[NDArray[np.uint8]]:
+        """Pixels of the chosen rows, in the form that was embedded."""
+        loaded = (load_image(path).pixels for path in self.paths[rows])
+        return [pixels if self.form is None else self.form.apply(pixels) for pixels in loaded]
 
 
 def prepare(
@@ -70,23 +84,23 @@ def prepare(
     Raises
     ------
     DatasetError
-        Where nothing is readable.
-    NotEnoughReferencesError
-        Where a dataset that is evaluated on its own has one model only.
+        Where nothing of a dataset is readable.
     """
     infos = [[_probe(item) for item in dataset.items] for dataset in datasets]
-    form = plan_uniform([info for part in infos for info in part if info is not None])
+    readable = [info for part in infos for info in part if info is not None]
+    form = plan_uniform(readable) if readable else None
+    prompts = _prompt_keys(datasets)
     total = sum(len(dataset.items) for dataset in datasets)
     done = 0
     out = []
-    for dataset, part in zip(datasets, infos, strict=True):
+    for dataset, part, keys in zip(datasets, infos, prompts, strict=True):
         offset = done
 
         def report(finished: int, _: int, offset: int = offset) -> None:
             if progress is not None:
                 progress(offset + finished, total)
 
-        out.append(_prepare_one(dataset, part, form, encoder, cache, report))
+        out.append(_prepare_one(dataset, part, keys, form, encoder, cache, report))
         done += len(dataset.items)
     return out
 
@@ -99,9 +113,21 @@ def _probe(item: Item) -> FileInfo | None:
         return None
 
 
+def _prompt_keys(datasets: Sequence[Dataset]) -> list[NDArray[np.str_]]:
+    """What names each item's prompt: its id. Across datasets the text, where every prompt has one.
+
+    Two datasets may number their prompts alike ("000", "001") without sharing a single one.
+    """
+    named = [item for dataset in datasets for item in dataset.items if item.prompt_id]
+    if len(datasets) > 1 and all(item.prompt.strip() for item in named):
+        return [np.array([" ".join(item.prompt.split()) for item in dataset.items]) for dataset in datasets]
+    return [np.array([item.prompt_id for item in dataset.items]) for dataset in datasets]
+
+
 def _prepare_one(
     dataset: Dataset,
     infos: Sequence[FileInfo | None],
+    prompts: NDArray[np.str_],
     form: Uniform | None,
     encoder: Encoder,
     cache: EmbeddingCache | None,
@@ -119,7 +145,11 @@ def _prepare_one(
         named = "; ".join(f"{dataset.items[i].name}: {error}" for i, error in embedded.errors[:_NAMED])
         notes.append(f"{len(embedded.errors)} images could not be read and were left out: {named}")
     if not len(embedded):
-        raise DatasetError("no image of it could be read.", argument=str(dataset.root))
+        first, error = embedded.errors[0]
+        raise DatasetError(
+            f"none of its {len(dataset.items)} images could be read; {dataset.items[first].name}: {error}",
+            argument=str(dataset.root),
+        )
     items = [dataset.items[i] for i in embedded.rows]
     kept_infos = [infos[i] for i in embedded.rows]
     contents = np.array([picture.content for picture in embedded.pictures])
@@ -136,7 +166,7 @@ def _prepare_one(
     embeddings = LabelledEmbeddings(
         embedded.vectors,
         models,
-        np.array([item.prompt_id for item in items]),
+        prompts[embedded.rows],
         np.array([item.family for item in items]),
     ).take(keep)
     leaks: dict[str, Any] = {}
@@ -144,7 +174,8 @@ def _prepare_one(
         probed = [info for i in keep if (info := kept_infos[i]) is not None]
         leaks = leak_test(probed, embeddings.models, embeddings.prompts).to_json()
     leaks["form"] = "untouched" if form is None else str(form)
-    return EvaluationSet(embeddings, contents[keep], leaks, tuple(notes))
+    paths = np.array([item.path for item in items], dtype=object)[keep]
+    return EvaluationSet(embeddings, contents[keep], leaks, tuple(notes), paths, form)
 
 
 def require_models(data: EvaluationSet, least: int = 2) -> None:

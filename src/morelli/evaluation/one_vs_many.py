@@ -14,7 +14,6 @@ from morelli.evaluation.bootstrap import prompt_bootstrap
 from morelli.evaluation.plan import Trial
 
 if TYPE_CHECKING:
-
     from morelli.evaluation.scored import Scored
     from morelli.types import LabelledEmbeddings
 

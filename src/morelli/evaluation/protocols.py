@@ -72,6 +72,8 @@ def run_tasks(
 ) -> Scored:
     """Fit, calibrate and score one method over all tasks.
 
+    A background of one model shows no difference between models: beside references it counts as none.
+
     Parameters
     ----------
     make : callable
@@ -85,27 +87,33 @@ def run_tasks(
     source = data if source is None else source
     collector = Collector(np.unique(source.models))
     fitted: tuple[object, ...] | None = None
+    background: LabelledEmbeddings | None = None
     attributor, calibrations = make(), {}
     for done, task in enumerate(tasks):
         if task.key != fitted:
-            background = None if task.background is None else source.take(task.background)
+            background = _background(source, task)
             attributor, calibrations, fitted = make().fit(background), {}, task.key
-        if task.k not in calibrations:
-            calibrations[task.k] = (
-                None
-                if task.background is None
-                else calibrate_attributor(attributor, source.take(task.background), task.k)
-            )
         references = None if task.references is None else source.take(task.references)
+        candidates = attributor.candidates(references)
+        # Known and new candidates are told apart by the attributor; a mixed set is calibrated as its larger part.
+        kind = (task.k, bool(attributor.is_new(candidates).mean() > 0.5))
+        if kind not in calibrations:
+            calibrations[kind] = None if background is None else calibrate_attributor(attributor, background, *kind)
         queries = data.take(task.queries)
         scores = attributor.scores(queries.vectors, references, task.prompt)
-        collector.add(
-            attributor.candidates(references), scores, queries.models, task.queries, queries.prompts,
-            calibrations[task.k],
-        )  # fmt: skip
+        collector.add(candidates, scores, queries.models, task.queries, queries.prompts, calibrations[kind])
         if progress is not None:
             progress(done + 1, len(tasks))
     return collector.result()
+
+
+def _background(source: LabelledEmbeddings, task: Task) -> LabelledEmbeddings | None:
+    if task.background is None:
+        return None
+    background = source.take(task.background)
+    if task.references is not None and len(np.unique(background.models)) < 2:
+        return None
+    return background
 
 
 def same_prompt(data: LabelledEmbeddings, k: int, seed: int) -> Plan[Task]:
@@ -151,15 +159,20 @@ def without_candidates(data: LabelledEmbeddings, tasks: Sequence[Task], seed: in
                 )
 
 
-def open_set(data: LabelledEmbeddings, k: int, seed: int) -> Plan[Task]:
+def open_set(data: LabelledEmbeddings, k: int, seed: int, others: int | None = None) -> Plan[Task]:
     """Leave a model out: its images are queries that no candidate made. One fold of prompts a round.
 
     The left-out model is in neither references nor background. With k > 0 the prompt is known (k references a model of
-    the query's prompt, as in `same_prompt`), else not.
+    the query's prompt, as in `same_prompt`), else not (``others`` references a model, None: all, as in `any_prompt`).
+
+    Raises
+    ------
+    NotEnoughReferencesError
+        Where leaving a model out never leaves two candidates.
     """
-    base = same_prompt(data, k, seed) if k else any_prompt(data, None, seed)
+    base = same_prompt(data, k, seed) if k else any_prompt(data, others, seed)
     keys = sorted({task.key for task in base.items}, key=str)
-    tasks = []
+    tasks, lonely = [], 0
     rounds = open_set_rounds(data.models, data.families)
     for number, leave in enumerate(rounds):
         known = np.zeros(len(data), dtype=np.bool_)
@@ -167,48 +180,17 @@ def open_set(data: LabelledEmbeddings, k: int, seed: int) -> Plan[Task]:
         for task in base.items:
             if task.key != keys[number % len(keys)] or task.background is None:
                 continue
+            background = task.background[known[task.background]]
             references = None if task.references is None else task.references[known[task.references]]
-            tasks.append(
-                Task((number,), task.background[known[task.background]], references, task.queries, task.prompt, task.k)
-            )
-    return Plan(tuple(tasks), (*base.notes, *rounds.notes))
-
-
-def second_dataset(
-    queries: LabelledEmbeddings, references: LabelledEmbeddings, protocol: str, k: int | None, seed: int
-) -> Plan[Task]:
-    """All images of the first set are queries; references and background come from the second.
-
-    "same-prompt" tells the prompt and needs references of it; "any-prompt" does not.
-    """
-    everything = np.arange(len(references))
-    chosen = everything if k is None else _draw(references, k, seed, by_prompt=protocol == "same-prompt")
-    if protocol != "same-prompt":
-        return Plan((Task(("all",), chosen, None, np.arange(len(queries)), None, 0),))
-    tasks, lonely = [], 0
-    for prompt in np.unique(queries.prompts):
-        rows = np.flatnonzero(queries.prompts == prompt)
-        here = chosen[references.prompts[chosen] == prompt] if prompt else chosen[:0]
-        models, counts = np.unique(references.models[here], return_counts=True)
-        if len(models) < 2:
-            lonely += len(rows)
-            continue
-        tasks.append(Task(("all",), everything, here, rows, str(prompt), int(np.median(counts))))
+            if len(np.unique(data.models[background if references is None else references])) < 2:
+                lonely += len(task.queries)
+                continue
+            tasks.append(Task((number,), background, references, task.queries, task.prompt, task.k))
     if not tasks:
         raise NotEnoughReferencesError(
-            "the second dataset has no two models with references of the queries' prompts.",
-            argument="references",
-            fix="Use --protocol any-prompt.",
+            "leaving a model out leaves no prompt with two other models, and images of other prompts beside it.",
+            argument="dataset",
+            fix="Add images of other models or prompts.",
         )
-    note = f"{lonely} queries have a prompt of which the references show fewer than two models; they were left out."
-    return Plan(tuple(tasks), (note,) if lonely else ())
-
-
-def _draw(references: LabelledEmbeddings, k: int, seed: int, *, by_prompt: bool) -> NDArray[np.intp]:
-    """Rows of at most k references a model, or a model and prompt, drawn at random."""
-    groups = references.models
-    if by_prompt:
-        groups = np.char.add(np.char.add(groups, "\x1f"), references.prompts)
-    order = np.random.default_rng(seed).permutation(len(references))
-    picked = [order[groups[order] == name][:k] for name in np.unique(groups)]
-    return np.sort(np.concatenate(picked))
+    note = f"{lonely} queries were not scored: without the model left out, fewer than two models have references."
+    return Plan(tuple(tasks), (*base.notes, *rounds.notes, *((note,) if lonely else ())))

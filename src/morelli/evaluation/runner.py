@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from morelli.attribution.catalogue import load_attributor
-from morelli.errors import InputError, UnknownNameError
+from morelli.attribution.image import IMAGE_REGISTRY, load_image_attributor
+from morelli.errors import InputError, NotEnoughReferencesError, UnknownNameError
 from morelli.evaluation import one_vs_many, protocols
 from morelli.evaluation.data import EvaluationSet, prepare, require_models
 from morelli.evaluation.metrics import confusion_matrix
+from morelli.evaluation.pictures import run_on_pictures
 from morelli.evaluation.protocols import Task, run_tasks
-from morelli.evaluation.scored import Scored, figures
+from morelli.evaluation.scored import FIGURES, Scored, figures
+from morelli.evaluation.second_dataset import second_dataset
 from morelli.evaluation.splits import Plan, prompt_folds, same_prompt_trials
 from morelli.types import EVALUATION_SCHEMA
 
@@ -60,9 +63,10 @@ class Settings:
 
     Attributes
     ----------
-    protocol : {"same-prompt", "any-prompt", "one-vs-many", "open-set"}
-    methods : sequence of str
-        Names of attributors.
+    protocol : {"same-prompt", "any-prompt", "one-vs-many", "open-set"} or None
+        None: same-prompt where the data allow it, else any-prompt.
+    methods : sequence of str or None
+        Names of attributors; None: `default_methods`.
     k : int or None
         References a model, of the same prompt or of others; None: all there are.
     epsilon : float
@@ -73,8 +77,8 @@ class Settings:
         Whether to add, for each method that learns from a background, the row without the candidates in it.
     """
 
-    protocol: str
-    methods: Sequence[str]
+    protocol: str | None = None
+    methods: Sequence[str] | None = None
     k: int | None = None
     epsilon: float = DEFAULT_EPSILON
     seed: int = 0
@@ -105,45 +109,50 @@ def evaluate(
     sets = prepare(datasets, encoder, cache=cache, progress=partial(progress, "embedding") if progress else None)
     run = _Run(settings, encoder, sets, progress)
     rows = run.rows()
-    data = sets[0]
+    data = run.data.embeddings
     result = {
         "schema": EVALUATION_SCHEMA,
-        "protocol": settings.protocol,
+        "protocol": run.protocol,
         "dataset": str(dataset.root),
         "references": None if references is None else str(references.root),
         "n_queries": max((row.get("n_queries") or 0 for row in rows), default=0),
-        "n_models": len(np.unique(data.embeddings.models)),
-        "n_prompts": len(np.unique(data.embeddings.prompts)),
+        "n_models": len(np.unique(data.models)),
+        "n_prompts": len(np.unique(data.prompts[data.prompts != ""])),
         "k": settings.k,
         "seed": settings.seed,
         "epsilon": settings.epsilon,
         "encoder": {"id": encoder.stamp.encoder, "revision": encoder.stamp.revision,
                     "preprocessing": encoder.stamp.preprocessing},
         "rows": rows,
-        "leaks": data.leaks,
-        "notes": run.notes,
+        "leaks": sets[0].leaks if references is None else sets[0].leaks | {"references": sets[1].leaks},
+        "notes": list(dict.fromkeys(run.notes)),
         "seconds": time.monotonic() - started,
     }  # fmt: skip
     return Evaluation(result, run.confusion, run.families)
 
 
-def default_methods(protocol: str) -> list[str]:
-    """The built-in methods that make sense under a protocol: plda compares inside one prompt."""
-    methods = ["euclid", "cosine", "plda", "lda", "fused"]
-    if protocol == "any-prompt":
-        methods.remove("plda")
-    return methods
+def default_methods(prompt_known: bool) -> list[str]:
+    """The built-in methods that can be run: plda compares inside one prompt."""
+    return ["euclid", "cosine", *(["plda"] if prompt_known else []), "lda", "fused"]
 
 
 def _check(settings: Settings) -> None:
-    if settings.protocol not in PROTOCOLS:
+    if settings.protocol is not None and settings.protocol not in PROTOCOLS:
         raise UnknownNameError("protocol", settings.protocol, PROTOCOLS)
     if settings.k is not None and settings.k < 1:
         raise InputError(f"must be 1 or more; got {settings.k}.", argument="--k")
     if not 0.0 < settings.epsilon < 1.0:
         raise InputError(f"must lie between 0 and 1; got {settings.epsilon:g}.", argument="--epsilon")
-    for name in settings.methods:
-        load_attributor(name)
+    for name in settings.methods or ():
+        if name not in IMAGE_REGISTRY:
+            load_attributor(name)
+        elif settings.protocol not in ("any-prompt", "open-set"):
+            raise InputError(
+                f"{name} sees pictures and learns models over all prompts; "
+                f"{settings.protocol or PROTOCOLS[0]} compares inside one.",
+                argument="--method",
+                fix="Use --protocol any-prompt.",
+            )
 
 
 class _Run:
@@ -159,39 +168,61 @@ class _Run:
         for part in sets:
             self.families |= dict(zip(part.embeddings.models.tolist(), part.embeddings.families.tolist(), strict=True))
         self.confusion: dict[str, tuple[list[str], NDArray[np.int64]]] = {}
+        self.protocol = settings.protocol or PROTOCOLS[0]
         require_models(self.data if self.source is None else self.source)
 
     def rows(self) -> list[dict[str, Any]]:
         """All rows of the table."""
         settings = self.settings
+        self._drop_shared()
         plan = self._plan()
         self.notes.extend(plan.notes)
-        methods = list(dict.fromkeys(settings.methods))
+        self._require_known(plan.items)
+        prompt_known = all(task.prompt is not None for task in plan.items)
+        methods = list(dict.fromkeys(default_methods(prompt_known) if settings.methods is None else settings.methods))
         baseline = self._score(BASELINE, plan.items)
         scored = {name: baseline if name == BASELINE else self._score(name, plan.items) for name in methods}
         rows = [self._row(name, found, baseline, plan.items, "all") for name, found in scored.items()]
         for name, found in scored.items():
             self.confusion[name] = self._confusion(found)
-        if settings.protocol == "one-vs-many":
+        if self.protocol == "one-vs-many":
             for row, found in zip(rows, scored.values(), strict=True):
                 row |= one_vs_many.case_one(found)
             return rows + self._case_two()
-        if settings.ablate and settings.protocol in ("same-prompt", "any-prompt") and self.source is None:
+        if settings.ablate and self.protocol in ("same-prompt", "any-prompt") and self.source is None:
             rows += self._ablated(methods, plan.items)
         return rows
 
     def _plan(self) -> Plan[Task]:
-        settings, data = self.settings, self.data.embeddings
+        try:
+            return self._plan_of(self.protocol)
+        except NotEnoughReferencesError as error:
+            if self.settings.protocol is not None:
+                raise
+            self.protocol = "any-prompt"
+            self.notes.append(f"The protocol is any-prompt, for same-prompt cannot be run: {error.message}")
+            return self._plan_of(self.protocol)
+
+    def _plan_of(self, protocol: str) -> Plan[Task]:
+        k, seed, data = self.settings.k, self.settings.seed, self.data.embeddings
         if self.source is not None:
-            self._drop_shared()
-            data = self.data.embeddings
-            protocol = "same-prompt" if settings.protocol == "same-prompt" else "any-prompt"
-            return protocols.second_dataset(data, self.source.embeddings, protocol, settings.k, settings.seed)
-        if settings.protocol == "any-prompt":
-            return protocols.any_prompt(data, settings.k, settings.seed)
-        if settings.protocol == "open-set":
-            return protocols.open_set(data, self._same_prompt_k(optional=True), settings.seed)
-        return protocols.same_prompt(data, self._same_prompt_k(), settings.seed)
+            if protocol not in ("same-prompt", "any-prompt"):
+                self.notes.append(f"With a second dataset {protocol} compares without the prompt.")
+            return second_dataset(data, self.source.embeddings, protocol, k, seed)
+        if protocol == "any-prompt":
+            return protocols.any_prompt(data, k, seed)
+        if protocol == "open-set":
+            return protocols.open_set(data, self._same_prompt_k(optional=True), seed, k)
+        return protocols.same_prompt(data, self._same_prompt_k(), seed)
+
+    def _require_known(self, tasks: Sequence[Task]) -> None:
+        source = (self.data if self.source is None else self.source).embeddings.models
+        if not any(np.isin(self.data.embeddings.models[task.queries], source).any() for task in tasks):
+            raise NotEnoughReferencesError(
+                "no query is of a model that the references have, so there is nothing to get right.",
+                argument="dataset",
+                fix="Check how the models are called in both datasets.",
+            )
 
     def _same_prompt_k(self, *, optional: bool = False) -> int:
         """``--k``, or all but the query: one less than the most images that a model has of one prompt."""
@@ -209,10 +240,19 @@ class _Run:
             return
         shared = np.isin(self.data.contents, self.source.contents)
         if shared.any():
+            if shared.all():
+                raise NotEnoughReferencesError(
+                    "all of its images are among the references too, so that no query is left.",
+                    argument="dataset",
+                    fix="Leave --references out to evaluate a dataset on itself.",
+                )
             self.notes.append(f"{int(shared.sum())} queries are also references and were left out.")
             self.data = self.data.take(np.flatnonzero(~shared))
 
     def _score(self, name: str, tasks: Sequence[Task]) -> Scored:
+        if name in IMAGE_REGISTRY:
+            source = self.data if self.source is None else self.source
+            return run_on_pictures(partial(load_image_attributor, name), self.data, tasks, source)
         source = None if self.source is None else self.source.embeddings
         report = partial(self.progress, name) if self.progress else None
         return run_tasks(partial(load_attributor, name), self.data.embeddings, tasks, source=source, progress=report)
@@ -243,7 +283,8 @@ class _Run:
 
     def _ablated(self, methods: Sequence[str], tasks: Sequence[Task]) -> list[dict[str, Any]]:
         """Rows without the candidates in the background, each with its lift over ``euclid`` on the same candidates."""
-        learnt = [name for name in methods if load_attributor(name).uses_background]
+        arrays = [name for name in methods if name not in IMAGE_REGISTRY]
+        learnt = [name for name in arrays if load_attributor(name).uses_background]
         if not learnt:
             return []
         try:
@@ -255,14 +296,16 @@ class _Run:
             self.notes.append("No row without the candidates in the background: too few models or prompts.")
             return []
         baseline = self._score(BASELINE, reduced)
-        names = [BASELINE, *learnt] if BASELINE in methods else learnt
-        return [
-            self._row(
-                name, baseline if name == BASELINE else self._score(name, reduced), baseline, reduced,
-                "without candidates",
-            )
-            for name in names
-        ]  # fmt: skip
+        rows = []
+        for name in [BASELINE, *learnt] if BASELINE in methods else learnt:
+            try:
+                scored = baseline if name == BASELINE else self._score(name, reduced)
+            except NotEnoughReferencesError as error:
+                # Half of the models may be too few for statistics that all of them gave.
+                self.notes.append(f"No row of {name} without the candidates in the background: {error}")
+                continue
+            rows.append(self._row(name, scored, baseline, reduced, "without candidates"))
+        return rows
 
     def _confusion(self, scored: Scored) -> tuple[list[str], NDArray[np.int64]]:
         closed = scored.truth >= 0
@@ -277,7 +320,10 @@ class _Run:
             return []
         folds = prompt_folds(data.prompts, protocols.SAME_PROMPT_FOLDS, seed)
         trials = same_prompt_trials(data.models, data.prompts, self._same_prompt_k(), folds, seed)
+        found = one_vs_many.case_two(data, trials.items, seed=seed)
+        if not found:
+            self.notes.append("Case 2 needs two references of the target of one prompt; it was not run.")
+        common = {"encoder": self.encoder.stamp.encoder, "references_used": None, "background": "none"}
         return [
-            {"method": f"case 2, {row['rule']}", "encoder": self.encoder.stamp.encoder, "background": "none", **row}
-            for row in one_vs_many.case_two(data, trials.items, seed=seed)
+            {"method": f"case 2, {row['rule']}", **dict.fromkeys(FIGURES), **common, **row} for row in found
         ]

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 TOP = (1, 2, 3, 5)
+#: The measured fields of a row; each is in every row, None where the data do not give it.
+FIGURES = (
+    "n_queries", "n_candidates", "n_unknown", "top1", "top1_low", "top1_high", "top2", "top3", "top5", "family_top1",
+    "f1", "balanced_accuracy", "ece", "coverage", "set_size", "auroc", "oscr", "fpr95", "lift", "lift_low", "lift_high",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +46,7 @@ class Scored:
     log_probabilities, p_values : ndarray, shape (n, M), or None
         Calibrated; None where the data did not allow it.
     known : ndarray, shape (n,)
-        How well the query fits any known model, higher is better: the conformal p-value, or the best score.
+        How well the query fits any known model, higher is better: its best score.
     """
 
     models: NDArray[np.str_]
@@ -135,7 +140,7 @@ def figures(
     order; the lift over it is paired.
     """
     closed = scored.truth >= 0
-    out: dict[str, Any] = {}
+    out: dict[str, Any] = dict.fromkeys(FIGURES)
     if closed.any():
         out |= _closed(scored, closed, families, baseline, epsilon, seed)
     if (~closed).any() and closed.any():

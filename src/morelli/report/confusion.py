@@ -63,9 +63,7 @@ def confusion_figure(
     from matplotlib.figure import Figure
 
     target = Path(path)
-    kind = target.suffix.lower().lstrip(".")
-    if kind not in _FORMATS:
-        raise InputError(f"cannot draw {target.name!r}.", argument="path", fix="End it in .png, .svg or .pdf.")
+    kind = figure_format(target)
     counts, names, kin = _ordered(matrix, labels, families)
     m = len(names)
     cell = 0.62 if m <= 12 else 0.3
@@ -86,6 +84,20 @@ def confusion_figure(
     except OSError as error:
         raise StorageError(f"cannot write the figure: {error}.", argument=str(target)) from error
     return target
+
+
+def figure_format(path: str | Path) -> str:
+    """The format that the name's ending asks for: "png", "svg" or "pdf".
+
+    Raises
+    ------
+    InputError
+        For another ending.
+    """
+    kind = Path(path).suffix.lower().lstrip(".")
+    if kind not in _FORMATS:
+        raise InputError(f"cannot draw {Path(path).name!r}.", argument="path", fix="End it in .png, .svg or .pdf.")
+    return kind
 
 
 _NO_DATE = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}

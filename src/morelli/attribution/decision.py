@@ -1,0 +1,61 @@
+"""One answer from a ranking and its evidence: a model, "none" or "unsure"."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+NONE = "none"
+UNSURE = "unsure"
+
+#: A candidate set is small with up to this many models …
+MOST_CANDIDATES = 3
+#: … and up to this share of all models, rounded up.
+CANDIDATE_SHARE = 0.25
+#: Least share of the degradations under which the first place must stay.
+LEAST_AGREEMENT = 0.5
+
+
+def small_set(models: int) -> int:
+    """How many candidates a decision allows among so many models: at least 1, at most 3."""
+    return min(MOST_CANDIDATES, max(1, math.ceil(CANDIDATE_SHARE * models)))
+
+
+def decide(
+    ranking: Sequence[str], candidates: Sequence[str], *, calibrated: bool, rejected: bool, agreement: float | None
+) -> tuple[str, str]:
+    """The decision, and why where it is no model.
+
+    Parameters
+    ----------
+    ranking : sequence of str
+        All models, most likely first.
+    candidates : sequence of str
+        Those whose conformal p-value is large enough.
+    calibrated : bool
+        Without calibration there is no candidate set, and the first place must stay under every degradation.
+    rejected : bool
+        The query fits no known model.
+    agreement : float or None
+        Share of degradations that keep the first place; None where none was tried.
+
+    Returns
+    -------
+    decision, reason : str
+        A model, "none" or "unsure"; the reason is empty for a model.
+    """
+    if not calibrated:
+        if agreement is None:
+            return UNSURE, "there is neither a calibration nor a stability test to decide by."
+        if agreement < 1.0:
+            return UNSURE, "there is no calibration, and the first place changes under degradation."
+        return ranking[0], ""
+    if rejected:
+        return NONE, "the best score is lower than those of images of the known models."
+    if ranking[0] not in candidates:
+        return UNSURE, "no model, not even the first, is likely enough to be a candidate."
+    if len(candidates) > small_set(len(ranking)):
+        return UNSURE, f"{len(candidates)} of {len(ranking)} models remain candidates."
+    if agreement is not None and agreement < LEAST_AGREEMENT:
+        return UNSURE, "the first place changes under most degradations."
+    return ranking[0], ""

@@ -1,0 +1,59 @@
+"""A batch of an encoder's run as several small ones side by side, one core each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from morelli.encoders.base import Encoder
+from morelli.types import EncoderStamp
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class SplitEncoder:
+    """An encoder whose small batches are spread over the cores by image instead of inside each operation.
+
+    Threads inside an operation wait for each other, and on a machine that others use too that wait can cost ten times
+    the work: a verdict's few images then take seconds instead of a fraction of one. Keeps the contract of `Encoder`
+    and gives its vectors.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        One that computes with torch on the CPU.
+    workers : int, optional
+        By default as many as torch would use inside an operation (``torch.get_num_threads()``).
+    """
+
+    def __init__(self, encoder: Encoder, workers: int | None = None) -> None:
+        self.encoder = encoder
+        self.workers = workers
+
+    @property
+    def stamp(self) -> EncoderStamp:
+        return self.encoder.stamp
+
+    def prepare(self, pixels: NDArray[np.uint8]) -> Any:
+        """As the encoder does."""
+        return self.encoder.prepare(pixels)
+
+    def encode(self, prepared: Sequence[Any]) -> Mapping[str, NDArray[np.float32]]:
+        """As the encoder does; torch's number of threads is 1 meanwhile, for the whole process."""
+        before = torch.get_num_threads()
+        parts = min(self.workers or before, len(prepared))
+        bounds = np.linspace(0, len(prepared), parts + 1).astype(int)
+        torch.set_num_threads(1)
+        try:
+            with ThreadPoolExecutor(parts, thread_name_prefix="morelli-encode") as pool:
+                made = list(
+                    pool.map(self.encoder.encode, (prepared[a:b] for a, b in zip(bounds, bounds[1:], strict=False)))
+                )
+        finally:
+            torch.set_num_threads(before)
+        return {name: np.concatenate([part[name] for part in made]) for name in self.stamp.dims}

@@ -1,0 +1,104 @@
+"""Statistics of a background: groups, prompts, what is learnt when data are thin, and the LDA rule itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.preprocessing import StandardScaler
+
+from morelli.attribution.bank import BankSettings, fit_bank, prompt_codes, view_groups
+from morelli.attribution.likelihood import Lda, Plda
+from tests.attribution.toys import labelled, simulate
+
+
+def test_prompt_codes_keep_unknown_prompts_apart() -> None:
+    codes = prompt_codes(np.array(["a", "", "b", "", "a", "row 1"]))
+    assert codes[0] == codes[4]
+    assert len(set(codes)) == 5
+    assert sorted(set(codes)) == [0, 1, 2, 3, 4]
+    assert len(set(prompt_codes(np.array(["", "", ""])))) == 3
+
+
+def test_view_groups() -> None:
+    names = ["native/2", "whole/5", "native/4", "plain"]
+    assert view_groups(names) == {"native": ("native/2", "native/4"), "whole": ("whole/5",), "plain": ("plain",)}
+    assert list(view_groups(names)) == ["native", "whole", "plain"]
+
+
+@pytest.mark.parametrize(
+    ("models", "prompts", "free", "same"),
+    [
+        ("aabb", "pppp", True, True),
+        ("abab", "ppqq", True, False),  # no seed twice
+        ("aabb", "ppqq", True, False),  # no prompt with two models
+        ("aabb", None, True, False),
+        ("ab", "pp", False, False),
+    ],
+)
+def test_what_the_data_give(models: str, prompts: str | None, free: bool, same: bool) -> None:
+    x = np.random.default_rng(0).normal(size=(len(models), 3))
+    data = labelled(x, list(models), None if prompts is None else list(prompts))
+    bank = fit_bank(data, {"all": ("v",)}, BankSettings())
+    assert (bank.has_free, bank.has_same) == (free, same)
+
+
+def test_a_prompt_with_many_images_counts_once() -> None:
+    rng = np.random.default_rng(0)
+    data = simulate(0, models=2, prompts=3, seeds=2)
+    many = np.flatnonzero((data.prompts == "prompt-00") & (data.models == "model-0"))
+    heavy = data.take(np.concatenate([np.arange(len(data)), np.repeat(many, 50)]))
+    del rng
+    group = fit_bank(heavy, {"all": ("v",)}, BankSettings()).groups["all"]
+    assert group.centroids is not None
+    z = group.project(heavy.vectors)[0]
+    cells = [z[(heavy.prompts == p) & (heavy.models == "model-0")].mean(axis=0) for p in np.unique(heavy.prompts)]
+    assert group.centroids.means[0] == pytest.approx(np.mean(cells, axis=0))
+    assert group.centroids.counts.tolist() == [3, 3]
+
+
+def test_lda_is_scikit_learn_s_where_both_must_agree() -> None:
+    """With λ ≫ 1/k the centroids are not shrunk and the predictive variance is 1: the classical rule remains."""
+    data = simulate(5, models=5, prompts=30, seeds=2, d=10)
+    known, query = data.take(np.arange(200)), data.take(np.arange(200, 300))
+    ours = Lda(BankSettings(dims=100, free_shrinkage=0.3, floor=1e9)).fit(known).scores(query.vectors)
+    scaler = StandardScaler().fit(known.vectors["v"].astype(float))
+    judge = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.3)
+    judge.fit(scaler.transform(known.vectors["v"].astype(float)), known.models)
+    theirs = judge.decision_function(scaler.transform(query.vectors["v"].astype(float)))
+    # Up to a constant a query (the common density) and one factor (the temperature).
+    a, b = ours - ours.mean(axis=1, keepdims=True), theirs - theirs.mean(axis=1, keepdims=True)
+    factor = (a * b).sum() / (b * b).sum()
+    assert factor > 0
+    assert np.abs(a - factor * b).max() < 1e-3 * np.abs(a).max()
+    assert np.array_equal(judge.classes_[ours.argmax(axis=1)], judge.predict(scaler.transform(query.vectors["v"])))
+
+
+def test_plda_is_whitened_nearest_centroid_where_both_must_agree() -> None:
+    data = simulate(6, models=5, prompts=12, seeds=3, d=8)
+    asked = data.prompts == "prompt-11"
+    background, here = data.take(~asked), data.take(asked)
+    references, query = here.take(np.arange(15) % 3 > 0), here.take(np.arange(15) % 3 == 0)
+    ours = Plda(BankSettings(dims=100, same_shrinkage=0.0, floor=1e9)).fit(background)
+    found = ours.scores(query.vectors, references, "prompt-11")
+    x = background.vectors["v"].astype(float)
+    cells = np.unique(
+        [f"{p} {m}" for p, m in zip(background.prompts, background.models, strict=True)], return_inverse=True
+    )[1]
+    residual = np.concatenate([x[cells == c] - x[cells == c].mean(axis=0) for c in range(cells.max() + 1)])
+    whiten = np.linalg.cholesky(np.linalg.inv(residual.T @ residual))
+    centres = np.stack([references.vectors["v"][references.models == m].mean(axis=0) for m in np.unique(data.models)])
+    slow = -np.linalg.norm((query.vectors["v"][:, None] - centres) @ whiten, axis=2)
+    assert np.array_equal(found.argsort(axis=1), slow.argsort(axis=1))
+
+
+def test_a_model_that_the_background_lacks_takes_its_references() -> None:
+    data = simulate(7, models=4, prompts=10, seeds=3, strength={"v": 2.0})
+    new = data.models == "model-3"
+    bank = fit_bank(data.take(~new), {"all": ("v",)}, BankSettings())
+    assert bank.models.tolist() == ["model-0", "model-1", "model-2"]
+    references = data.take(data.prompts == "prompt-00")
+    queries = data.take(new & (data.prompts != "prompt-00"))
+    attributor = Lda().fit(data.take(~new & (data.prompts != "prompt-00")))
+    found = attributor.candidates(references)[attributor.scores(queries.vectors, references).argmax(axis=1)]
+    assert (found == "model-3").mean() > 0.6
