@@ -27,17 +27,17 @@ def runs(folder: Path, scratch: Path) -> Iterator[tuple[str, Dataset, Settings, 
     """Name, queries, settings and second dataset of every table."""
     visor, sdnext, photos = (read_dataset(folder / name) for name in ("visor", "sdnext", "photos"))
     yield "same prompt, k = 3", visor, Settings("same-prompt", ALL, k=3), None
-    yield "same prompt, k = 1", visor, Settings("same-prompt", ALL, k=1), None
     yield "any prompt, 41 models", sdnext, Settings("any-prompt", PROMPT_FREE), None
+    yield "same prompt, k = 1", visor, Settings("same-prompt", ALL, k=1, ablate=False), None
     yield "one-vs-many", visor, Settings("one-vs-many", ("euclid", "fused"), k=3), None
     yield "unseen models, prompt known", visor, Settings("open-set", ("euclid", "lda", "fused"), k=3), None
-    yield "unseen models, prompt unknown", sdnext, Settings("open-set", ("euclid", "lda", "fused")), None
     # Photographs as the unknown: references from twelve prompts, queries from the last two and the photographs.
     prompts = sorted({item.prompt_id for item in sdnext.items})
     held = set(prompts[-2:])
     references = combine(scratch / "references", part(sdnext, lambda item: item.prompt_id not in held))
     queries = combine(scratch / "queries", [*part(sdnext, lambda item: item.prompt_id in held), *photos.items])
     yield "photographs", queries, Settings("any-prompt", ("euclid", "lda", "fused")), references
+    yield "unseen models, prompt unknown", sdnext, Settings("open-set", ("euclid", "lda", "fused")), None
 
 
 def main() -> None:

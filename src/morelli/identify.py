@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,17 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from scipy.special import softmax
 
 from morelli._version import __version__
-from morelli.attribution import one_vs_many
+from morelli.attribution.calibration import MIN_QUERIES
 from morelli.attribution.catalogue import DEFAULT_METHOD, load_attributor
-from morelli.attribution.calibration import MIN_QUERIES, Calibration
-from morelli.attribution.centroid import unit_vectors
 from morelli.attribution.compare import Comparer, Comparison
-from morelli.attribution.decision import decide, decide_one
+from morelli.attribution.decision import UNKNOWN_LEVEL, decide, state
 from morelli.attribution.learned import Learned
 from morelli.attribution.persist import statistics_key
+from morelli.attribution.target import Own, case_1, decide_one
 from morelli.encoders.cache import EmbeddingCache, default_folder
 from morelli.encoders.catalogue import DEFAULT_ENCODER, load_encoder
 from morelli.encoders.variants import Variants, embed_variants, source_name
@@ -39,8 +38,6 @@ from morelli.types import (
 )
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from morelli.encoders.base import Encoder
     from morelli.encoders.embed import Source
 
@@ -49,8 +46,6 @@ Progress = Callable[[str, int, int], None]
 
 #: What a verdict's stability is told from: mild forms of what pictures go through, all of which keep their size.
 STABILITY = ("jpeg:80", "webp:80", "blur:0.6", "crop:0.9", "noise:2")
-#: A query fits no known model where the p-value of "one of them made it" is at most this.
-UNKNOWN_LEVEL = 0.05
 #: Nearest references that are told.
 EVIDENCE = 5
 
@@ -201,10 +196,8 @@ class Identifier:
         comparison = None
         if case == "1" or (case == "auto" and len(held.families) > 1):
             fall_back = self.fall_back or case == "auto"
-            comparison = self._comparer.compare(
-                prompts, fall_back=fall_back, on_learn=_on_learn(progress), notes=notes
-            )
-        own = _Own(held, model, prompts) if case != "1" else None
+            comparison = self._comparer.compare(prompts, fall_back=fall_back, on_learn=_on_learn(progress), notes=notes)
+        own = Own(held.data, model, prompts) if case != "1" else None
 
         def judge(name: str, found: Variants) -> CheckVerdict:
             return self._check_verdict(name, found, model, alpha, comparison, own, notes)
@@ -296,7 +289,7 @@ class Identifier:
         used = self._used(found, comparison, self.fall_back)
         scores = used.scores(found.vectors)
         first = [used.models[best] for best in scores.argmax(axis=1)]
-        stated = _state(used.calibration, scores[:1])
+        stated = state(used.calibration, scores[:1])
         order = np.argsort(-scores[0], kind="stable").tolist()
         ranking = [
             Ranked(used.models[j], held.families[used.models[j]], stated.probabilities[j], float(scores[0, j]))
@@ -367,27 +360,63 @@ class Identifier:
         model: str,
         alpha: float,
         comparison: Comparison | None,
-        own: _Own | None,
+        own: Own | None,
         notes: tuple[str, ...],
     ) -> CheckVerdict:
-        used, case_1, case_2, told = None, None, None, list(notes)
+        row = self._held.row.get(found.info.content)
+        used, first, second, told = None, None, None, list(notes)
         if comparison is not None:
             used = self._used(found, comparison, own is not None or self.fall_back)
             told = self._notes(found, used)
-            case_1 = _case_1(used, found, model, alpha)
+            first = case_1(used, found.vectors, model, alpha)
         if own is not None:
-            case_2, more = own.answer(found, alpha, required=comparison is None)
-            told += [note for note in more if note not in told]
+            try:
+                second, more = own.case_2(found.vectors, alpha, row)
+            except NotEnoughReferencesError as error:
+                if comparison is None:
+                    raise
+                more = (f"Case 2 was not asked: {error.message}",)
+            told += more
         return CheckVerdict(
             image=name,
             sha256=found.info.sha256,
             version=__version__,
             model=model,
             family=self._held.families[model],
-            decision=decide_one(case_1, case_2),
+            decision=decide_one(first, second),
             alpha=alpha,
-            case_1=case_1,
-            case_2=case_2,
+            case_1=first,
+            case_2=second,
             method=self._method(used.k if used else 0, used.prompt if used else None),
             notes=told,
         )
+
+
+def _between(value: float, name: str) -> None:
+    if not 0.0 < value < 1.0:
+        raise InputError(f"must lie between 0 and 1; got {value:g}.", argument=name)
+
+
+def _on_learn(progress: Progress | None) -> Callable[[], None]:
+    return (lambda: None) if progress is None else (lambda: progress("learning", 0, 1))
+
+
+def _spread(encoder: Encoder) -> Encoder:
+    """An embedded encoder's few images spread over the cores; any other encoder as it is."""
+    if "torch" not in sys.modules:  # an encoder of another kind: nothing to import torch for
+        return encoder
+    from morelli.encoders.embedded import EmbeddedEncoder
+    from morelli.encoders.split import SplitEncoder
+
+    return SplitEncoder(encoder) if isinstance(encoder, EmbeddedEncoder) else encoder
+
+
+def _short(reference: Reference) -> str:
+    return f"{reference.name} ({reference.content[:12]})"
+
+
+def _kinship(candidates: Sequence[str], families: Mapping[str, str]) -> list[str]:
+    kin = {families[model] for model in candidates}
+    if len(candidates) < 2 or len(kin) > 1:
+        return []
+    return [f"All candidates are of the family {kin.pop()}."]

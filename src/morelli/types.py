@@ -217,7 +217,8 @@ class Verdict:
             "decision": self.decision,
             "calibrated": self.calibrated,
             "ranking": [
-                {"model": r.model, "family": r.family, "probability": r.probability, "score": r.score} for r in self.ranking
+                {"model": r.model, "family": r.family, "probability": r.probability, "score": r.score}
+                for r in self.ranking
             ],
             "candidates": list(self.candidates),
             "epsilon": self.epsilon,

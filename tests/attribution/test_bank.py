@@ -49,9 +49,10 @@ def test_a_prompt_with_many_images_counts_once() -> None:
     many = np.flatnonzero((data.prompts == "prompt-00") & (data.models == "model-0"))
     heavy = data.take(np.concatenate([np.arange(len(data)), np.repeat(many, 50)]))
     del rng
-    group = fit_bank(heavy, {"all": ("v",)}, BankSettings()).groups["all"]
+    bank = fit_bank(heavy, {"all": ("v",)}, BankSettings())
+    group = bank.groups["all"]
     assert group.centroids is not None
-    z = group.project(heavy.vectors)[0]
+    z = bank.project(heavy.vectors)["all"][0]
     cells = [z[(heavy.prompts == p) & (heavy.models == "model-0")].mean(axis=0) for p in np.unique(heavy.prompts)]
     assert group.centroids.means[0] == pytest.approx(np.mean(cells, axis=0))
     assert group.centroids.counts.tolist() == [3, 3]

@@ -14,6 +14,7 @@ from morelli.attribution.calibration import (
     Calibration,
     calibrate,
     calibrate_attributor,
+    fit_lapse,
     fit_temperature,
 )
 from morelli.attribution.catalogue import attributor_names, load_attributor
@@ -45,7 +46,9 @@ def surprise_of(scores: np.ndarray, temperature: float, lapse: float) -> np.ndar
 
 @pytest.mark.parametrize("temperature", [0.01, 2.5, 700.0])
 def test_the_temperature_is_recovered(temperature: float) -> None:
-    found, lapse = fit_temperature(*logits(0, 4000, temperature))
+    table = logits(0, 4000, temperature)
+    assert fit_temperature(*table) == pytest.approx(temperature, rel=0.1)
+    found, lapse = fit_lapse(*table)
     assert found == pytest.approx(temperature, rel=0.1)
     assert 0 <= lapse < 0.02
 
@@ -54,7 +57,7 @@ def test_the_lapse_is_recovered() -> None:
     scores, truth = logits(20, 4000, 5.0)
     rng = np.random.default_rng(0)
     anyone = (np.where(np.isfinite(scores), 0.0, -np.inf) + rng.gumbel(size=scores.shape)).argmax(axis=1)
-    temperature, lapse = fit_temperature(scores, np.where(rng.random(4000) < 0.15, anyone, truth))
+    temperature, lapse = fit_lapse(scores, np.where(rng.random(4000) < 0.15, anyone, truth))
     assert lapse == pytest.approx(0.15, abs=0.04)
     assert temperature == pytest.approx(5.0, rel=0.15)
 
@@ -105,12 +108,12 @@ def test_p_values_against_a_slow_count() -> None:
         [(1 + sum(a >= s for a in calibration.surprise)) / 61 for s in row] for row in surprise_of(scores, 2.0, 0.03)
     ]
     assert calibration.p_values(scores) == pytest.approx(np.array(slow))
-    known = [(1 + sum(b <= row.max() for b in calibration.best)) / 61 for row in scores]
+    known = [(1 + sum(b <= row.max() for b in best)) / 61 for row in scores]
     assert calibration.known_p_value(scores) == pytest.approx(known)
 
 
 def test_the_extremes_of_p_values() -> None:
-    calibration = Calibration(1.0, 0.0, surprise=np.linspace(0.1, 5, 99), best=np.linspace(0, 10, 99))
+    calibration = Calibration(temperature=1.0, surprise=np.linspace(0.1, 5, 99), best=np.linspace(0, 10, 99))
     sure = np.array([[0.0, -50.0, -np.inf]])
     assert calibration.p_values(sure)[0] == pytest.approx([1.0, 0.01, 0.01])
     assert calibration.known_p_value(np.array([[-1.0, -2.0], [10.0, 0.0]])) == pytest.approx([0.01, 1.0])
@@ -139,7 +142,7 @@ def test_a_query_is_not_judged_by_a_temperature_that_it_helped_to_fit() -> None:
     )
     calibration = calibrate(mixed)
     assert calibration is not None
-    swapped = [surprise_of(own[0], *fit_temperature(*other))[np.arange(100), own[1]] for own, other in ((a, b), (b, a))]
+    swapped = [surprise_of(own[0], *fit_lapse(*other))[np.arange(100), own[1]] for own, other in ((a, b), (b, a))]
     assert calibration.surprise == pytest.approx(np.sort(np.concatenate(swapped)))
 
 

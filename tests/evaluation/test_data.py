@@ -27,9 +27,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def add_row(folder: Path, name: str, like: str, **changes: str) -> None:
-    relabel(
-        folder, lambda rows: [*rows, *({**row, "file_name": name, **changes} for row in rows if row["file_name"] == like)]
-    )
+    """One more row in the metadata, like that of another file."""
+    new = {"file_name": name, **changes}
+    relabel(folder, lambda rows: [*rows, *(row | new for row in rows if row["file_name"] == like)])
 
 
 def only(folder: Path):
@@ -174,7 +174,9 @@ def test_take_keeps_rows_together(folder):
 def test_progress_counts_over_all_datasets(folder, tmp_path):
     other = write_dataset(tmp_path / "e", models=2, prompts=2, seeds=1, size=32, seed=1)
     seen: list[tuple[int, int]] = []
-    prepare([read_dataset(folder), read_dataset(other)], ENCODER, progress=lambda done, total: seen.append((done, total)))
+    prepare(
+        [read_dataset(folder), read_dataset(other)], ENCODER, progress=lambda done, total: seen.append((done, total))
+    )
     assert {total for _, total in seen} == {34}
     assert seen[-1] == (34, 34)
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)

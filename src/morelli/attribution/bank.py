@@ -8,8 +8,9 @@ It needs references of the query's own prompt, and works from one a model.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -68,9 +69,8 @@ class GroupStatistics:
     same: TwoCovariance | None
     centroids: Centroids | None
 
-    def project(self, vectors: Vectors) -> tuple[Array, Array]:
-        """Coordinates for the free and the same-prompt model, each of shape (n, r)."""
-        z = self.subspace(stack(vectors, self.names))
+    def rotate(self, z: Array) -> tuple[Array, Array]:
+        """Coordinates in the subspace, shape (n, r), as the free and the same-prompt model see them."""
         return (
             z @ self.free.rotation if self.free is not None else z,
             z @ self.same.rotation if self.same is not None else z,
@@ -92,9 +92,22 @@ class Bank:
     def has_same(self) -> bool:
         return all(group.same is not None for group in self.groups.values())
 
+    def coordinates(self, vectors: Vectors) -> dict[str, Array]:
+        """Embeddings in each group's subspace: arrays of shape (n, r)."""
+        return {name: group.subspace(stack(vectors, group.names)) for name, group in self.groups.items()}
+
+    def rotate(self, coordinates: Mapping[str, Array]) -> Projected:
+        """Such coordinates as the models of every group see them."""
+        return {name: group.rotate(coordinates[name]) for name, group in self.groups.items()}
+
     def project(self, vectors: Vectors) -> Projected:
-        """Coordinates of embeddings in every group."""
-        return {name: group.project(vectors) for name, group in self.groups.items()}
+        """Embeddings as the models of every group see them."""
+        return self.rotate(self.coordinates(vectors))
+
+    def refit(self, coordinates: Mapping[str, Array], labels: Labels, settings: BankSettings) -> Bank:
+        """Statistics of other rows in the subspaces of this bank."""
+        bases = {name: (group.names, group.subspace) for name, group in self.groups.items()}
+        return _fit_statistics(bases, coordinates, labels, settings)
 
     def free_scores(self, queries: Projected, references: Projected, labels: Labels, models: NDArray[np.str_]) -> Array:
         """Log-likelihood ratios without the prompt, one layer a group: shape (groups, n, m).
@@ -168,29 +181,51 @@ def view_groups(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
 
 def fit_bank(background: LabelledEmbeddings, groups: Mapping[str, tuple[str, ...]], settings: BankSettings) -> Bank:
     """Learn the statistics of a background of n ≥ 2 images of at least two models."""
-    models, model_codes = np.unique(background.models, return_inverse=True)
-    prompts = prompt_codes(background.prompts)
-    cells = np.unique(prompts.astype(np.int64) * len(models) + model_codes, return_inverse=True)[1]
-    repeated = len(background) > len(models)
-    # Seeds must vary inside some cell, and some prompt must show two models.
-    paired = len(background) > cells.max() + 1 and cells.max() > prompts.max()
 
-    def fit_group(members: tuple[str, ...]) -> GroupStatistics:
+    def fit_group(members: tuple[str, ...]) -> tuple[Subspace, Array]:
         x = stack(background.vectors, members)
         subspace = fit_subspace(x, settings.dims)
-        z = subspace(x)
+        return subspace, subspace(x)
+
+    with _one_blas_thread_each() as pool:
+        fitted = dict(zip(groups, pool.map(fit_group, groups.values()), strict=True))
+    bases = {name: (members, fitted[name][0]) for name, members in groups.items()}
+    coordinates = {name: z for name, (_, z) in fitted.items()}
+    return _fit_statistics(bases, coordinates, Labels(background.models, background.prompts), settings)
+
+
+@contextmanager
+def _one_blas_thread_each() -> Iterator[ThreadPoolExecutor]:
+    """Threads for the groups, one BLAS thread each: those that wait for each other on a busy machine cost tenfold."""
+    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        yield pool
+
+
+def _fit_statistics(
+    bases: Mapping[str, tuple[tuple[str, ...], Subspace]],
+    coordinates: Mapping[str, Array],
+    labels: Labels,
+    settings: BankSettings,
+) -> Bank:
+    models, model_codes = np.unique(labels.models, return_inverse=True)
+    prompts = prompt_codes(labels.prompts)
+    cells = np.unique(prompts.astype(np.int64) * len(models) + model_codes, return_inverse=True)[1]
+    repeated = len(labels.models) > len(models)
+    # Seeds must vary inside some cell, and some prompt must show two models.
+    paired = len(labels.models) > cells.max() + 1 and cells.max() > prompts.max()
+
+    def fit_group(name: str) -> GroupStatistics:
+        z = coordinates[name]
         free = same = centroids = None
         if repeated:
             free = fit_two_covariance(z, model_codes, shrinkage=settings.free_shrinkage, floor=settings.floor)
             centroids = _centroids(z @ free.rotation, cells, model_codes)
         if paired:
             same = fit_two_covariance(z, cells, prompts, shrinkage=settings.same_shrinkage, floor=settings.floor)
-        return GroupStatistics(members, subspace, free, same, centroids)
+        return GroupStatistics(*bases[name], free, same, centroids)
 
-    # One group a thread and one BLAS thread each: BLAS threads that wait for each other on a busy machine cost tenfold.
-    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        fitted = dict(zip(groups, pool.map(fit_group, groups.values()), strict=True))
-    return Bank(fitted, models)
+    with _one_blas_thread_each() as pool:
+        return Bank(dict(zip(bases, pool.map(fit_group, bases), strict=True)), models)
 
 
 def _centroids(z: Array, cells: NDArray[np.intp], models: NDArray[np.intp]) -> Centroids:

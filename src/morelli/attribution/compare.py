@@ -13,7 +13,6 @@ from morelli.attribution.base import Attributor
 from morelli.attribution.calibration import Calibration
 from morelli.attribution.learned import Learned, free_references
 from morelli.attribution.leave_out import refit
-from morelli.attribution.nearest import coordinates
 from morelli.errors import NotEnoughReferencesError
 from morelli.types import LabelledEmbeddings, Reference
 
@@ -34,8 +33,8 @@ class Comparison:
     attributor : Attributor
         Fitted.
     calibration : Calibration or None
-    data : LabelledEmbeddings
-        The whole gallery.
+    learned : Learned
+        What the whole gallery teaches.
     rows : ndarray of int
         Its rows that queries are compared with.
     references : LabelledEmbeddings or None
@@ -49,7 +48,7 @@ class Comparison:
 
     attributor: Attributor
     calibration: Calibration | None
-    data: LabelledEmbeddings
+    learned: Learned
     rows: NDArray[np.intp]
     references: LabelledEmbeddings | None = None
     prompt: str | None = None
@@ -65,14 +64,10 @@ class Comparison:
         """Scores of n queries: shape (n, models)."""
         return self.attributor.scores(vectors, self.references, self.prompt)
 
-    @cached_property
-    def _space(self) -> NDArray[np.float64]:
-        return coordinates(self.attributor, self.data.take(self.rows).vectors)
-
     def nearest(self, vectors: Vectors, count: int) -> list[tuple[int, float]]:
         """Row in the gallery and distance of the references nearest to the first query, nearest first."""
-        query = coordinates(self.attributor, {name: values[:1] for name, values in vectors.items()})
-        distances = np.linalg.norm(self._space - query, axis=1)
+        query, space = self.learned.place({name: values[:1] for name, values in vectors.items()}), self.learned.space
+        distances = np.linalg.norm(space[self.rows] - query, axis=1)
         order = np.argsort(distances, kind="stable")[:count]
         return [(int(self.rows[i]), float(distances[i])) for i in order]
 
@@ -91,9 +86,7 @@ class Comparer:
         The gallery's name, for messages.
     """
 
-    def __init__(
-        self, references: Sequence[Reference], data: LabelledEmbeddings, learned: Learned, where: str
-    ) -> None:
+    def __init__(self, references: Sequence[Reference], data: LabelledEmbeddings, learned: Learned, where: str) -> None:
         self.references = references
         self.data = data
         self.learned = learned
@@ -135,7 +128,7 @@ class Comparer:
         if not prompts:
             attributor, calibration = self.learned.get(0, None, None, on_learn)
             references = free_references(attributor, self.data)
-            return Comparison(attributor, calibration, self.data, np.arange(len(self.data)), references, notes=notes)
+            return Comparison(attributor, calibration, self.learned, np.arange(len(self.data)), references, notes=notes)
         rows = np.flatnonzero(np.isin(self.data.prompts, prompts))
         lacking = np.setdiff1d(models, self.data.models[rows])
         if len(lacking):
@@ -147,7 +140,7 @@ class Comparer:
         references = self._of_one_prompt(rows, prompts[0])
         k = int(np.median(np.unique(references.models, return_counts=True)[1]))
         attributor, calibration = self.learned.get(k, references, prompts[0], on_learn)
-        return Comparison(attributor, calibration, self.data, rows, references, prompts[0], k, notes)
+        return Comparison(attributor, calibration, self.learned, rows, references, prompts[0], k, notes)
 
     def without(self, comparison: Comparison, row: int, *, fall_back: bool = False) -> Comparison:
         """The comparison for a query that is itself a reference: its row has no part in means and covariances.

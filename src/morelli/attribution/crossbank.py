@@ -6,12 +6,12 @@ component is scored on its own, so that weights can be learnt, and the banks of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from morelli.attribution.bank import Bank, Labels
+from morelli.attribution.bank import Bank, BankSettings, Labels, fit_bank
 from morelli.attribution.crossfit import OutOfFold, gather
 from morelli.attribution.trials import fold_of_rows, leave_one_out
 from morelli.attribution.weights import fit_weights
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     Part = tuple[int, Bank, NDArray[np.intp], NDArray[np.intp] | None]
 
 
+# Backgrounds of up to this many images are cheap to learn from anew for each of many folds.
+SMALL_BACKGROUND = 1000
+
+
 class CrossBank:
     """Held-out component scores, computed when they are first asked for and kept.
 
@@ -37,8 +41,7 @@ class CrossBank:
     background : LabelledEmbeddings
     bank : Bank
         Statistics of the whole background; says which components there are.
-    refit : callable
-        Statistics of a part of it.
+    settings : BankSettings
     parts : tuple of str
         Which models of a bank take part: "free", "same".
     folds : int
@@ -49,15 +52,17 @@ class CrossBank:
         self,
         background: LabelledEmbeddings,
         bank: Bank,
-        refit: Callable[[LabelledEmbeddings], Bank],
+        settings: BankSettings,
         parts: tuple[str, ...],
         folds: int,
     ) -> None:
         self.background = background
         self.bank = bank
-        self.refit = refit
+        self.settings = settings
         self.parts = parts
         self.folds = folds
+        self.groups = {name: group.names for name, group in bank.groups.items()}
+        self._shared = bank.coordinates(background.vectors) if len(background) > SMALL_BACKGROUND else {}
         self._banks: dict[bool, list[Part]] = {}
         self._tables: dict[tuple[int, bool], tuple[Array, OutOfFold]] = {}
 
@@ -114,9 +119,9 @@ class CrossBank:
     def _fit_folds(self) -> Iterator[Part]:
         of_row = fold_of_rows(self.background.prompts, self.folds)
         for fold in np.unique(of_row):
-            train = self.background.take(of_row != fold)
-            if len(np.unique(train.models)) >= 2:
-                yield int(fold), self.refit(train), np.flatnonzero(of_row == fold), None
+            train = of_row != fold
+            if len(np.unique(self.background.models[train])) >= 2:
+                yield int(fold), self._refit(train), np.flatnonzero(of_row == fold), None
 
     def _fit_new(self) -> Iterator[Part]:
         background = self.background
@@ -128,10 +133,25 @@ class CrossBank:
                 test, references = (of_row == fold) & ~seen, (of_row != fold) & ~seen
                 if min(len(np.unique(background.models[part])) for part in (train, test, references)) < 2:
                     continue
-                bank = self.refit(background.take(train))
+                bank = self._refit(train)
                 # Half the models may lack what all of them have, such as two images of one prompt.
                 if (bank.has_free or not self.bank.has_free) and (bank.has_same or not self.bank.has_same):
                     yield int(fold), bank, np.flatnonzero(test), np.flatnonzero(references)
+
+    def _refit(self, train: NDArray[np.bool_]) -> Bank:
+        """Statistics of some rows; of a large background in the subspaces of all.
+
+        A subspace is a choice of coordinates that knows no label, and to choose it anew for each fold costs several
+        times as much as all the rest; but where it stands on few prompts it does know those that are held out.
+        """
+        if not self._shared:
+            return fit_bank(self.background.take(train), self.groups, self.settings)
+        chosen = {name: z[train] for name, z in self._shared.items()}
+        labels = Labels(self.background.models[train], self.background.prompts[train])
+        return self.bank.refit(chosen, labels, self.settings)
+
+    def _project(self, bank: Bank) -> Projected:
+        return bank.rotate(self._shared) if self._shared else bank.project(self.background.vectors)
 
     def _score_fold(
         self, bank: Bank, test: NDArray[np.intp], references: NDArray[np.intp] | None, k: int
@@ -140,7 +160,7 @@ class CrossBank:
         free = "free" in self.parts and bank.has_free
         if not (bank.has_same if k else free):
             return
-        projected = bank.project(background.vectors)
+        projected = self._project(bank)
         if not k:
             others = test[:0] if references is None else references
             labels = Labels(background.models[others], background.prompts[others])

@@ -1,9 +1,19 @@
-"""One answer from a ranking and its evidence: a model, "none" or "unsure"."""
+"""From scores to statements, and from those to one answer: a model, "none" or "unsure"."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import softmax
+
+from morelli.attribution.calibration import Calibration
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 NONE = "none"
 UNSURE = "unsure"
@@ -14,6 +24,38 @@ MOST_CANDIDATES = 3
 CANDIDATE_SHARE = 0.25
 #: Least share of the degradations under which the first place must stay.
 LEAST_AGREEMENT = 0.5
+#: A query fits no known model where the p-value of "one of them made it" is at most this.
+UNKNOWN_LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What is said of one query.
+
+    Attributes
+    ----------
+    probabilities : list of float
+        One a model, in 0–1.
+    p_values : list of float or None
+        Conformal p-value of each model; None without calibration.
+    known : float or None
+        Conformal p-value of "one of these models made it"; None without calibration.
+    """
+
+    probabilities: list[float]
+    p_values: list[float] | None
+    known: float | None
+
+
+def state(calibration: Calibration | None, scores: NDArray[np.float64]) -> Statement:
+    """What a calibration makes of one query's scores, shape (1, m); without one, their plain softmax."""
+    if calibration is None:
+        return Statement(softmax(scores[0]).tolist(), None, None)
+    return Statement(
+        np.exp(calibration.log_probabilities(scores)[0]).tolist(),
+        calibration.p_values(scores)[0].tolist(),
+        float(calibration.known_p_value(scores)[0]),
+    )
 
 
 def small_set(models: int) -> int:

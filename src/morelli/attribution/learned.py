@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,7 +12,14 @@ from morelli.attribution import persist
 from morelli.attribution.base import Attributor
 from morelli.attribution.calibration import Calibration, calibrate_attributor
 from morelli.attribution.likelihood import LikelihoodAttributor
+from morelli.attribution.nearest import coordinates
+from morelli.errors import NotFittedError
 from morelli.types import LabelledEmbeddings
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from morelli.attribution.base import Vectors
 
 
 class Learned:
@@ -33,6 +41,7 @@ class Learned:
         self._fitted: Attributor | None = None
         self._restored = False
         self._calibrations: dict[tuple[int, bool], Calibration | None] = {}
+        self._space: NDArray[np.float32] | None = None
 
     def get(
         self, k: int, references: LabelledEmbeddings | None, prompt: str | None, on_learn: Callable[[], None]
@@ -68,8 +77,28 @@ class Learned:
         kind = self._kind(attributor, k, references)
         self._calibrations[kind] = calibrate_attributor(attributor, self.background, *kind)
         self._fitted = attributor
-        persist.save(self.path, attributor, self._calibrations)
+        heavy = isinstance(attributor, LikelihoodAttributor)  # else the embeddings themselves, which the gallery has
+        persist.save(self.path, attributor, self._calibrations, self.space if heavy else None)
         return attributor, self._calibrations[kind]
+
+    @property
+    def space(self) -> NDArray[np.float32]:
+        """Coordinates of the background in the space in which the attributor compares: shape (n, d)."""
+        if self._space is None:
+            self._space = self.place(self.background.vectors)
+        return self._space
+
+    def place(self, vectors: Vectors) -> NDArray[np.float32]:
+        """Coordinates of n embeddings in that space: shape (n, d).
+
+        Raises
+        ------
+        NotFittedError
+            `get` was not called yet.
+        """
+        if self._fitted is None:
+            raise NotFittedError("call get first.", argument="Learned")
+        return coordinates(self._fitted, vectors)
 
     def _kind(self, attributor: Attributor, k: int, references: LabelledEmbeddings | None) -> tuple[int, bool]:
         return k, bool(attributor.is_new(attributor.candidates(references)).mean() > 0.5)
@@ -78,7 +107,8 @@ class Learned:
         fresh = self._blank.clone()
         found = persist.load(self.path, fresh, self.background)
         if found is not None:
-            self._fitted, self._calibrations, self._restored = fresh, found, True
+            self._fitted, self._restored = fresh, True
+            self._calibrations, self._space = found.calibrations, found.space
 
     def _learn(self) -> Attributor:
         """A fitted attributor that can learn for another k: one from disk cannot, and is fitted anew."""

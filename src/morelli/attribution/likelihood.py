@@ -12,7 +12,7 @@ import numpy as np
 
 from morelli.attribution.bank import Bank, BankSettings, Labels, fit_bank, view_groups
 from morelli.attribution.base import Attributor
-from morelli.attribution.crossbank import CrossBank
+from morelli.attribution.crossbank import SMALL_BACKGROUND, CrossBank
 from morelli.attribution.crossfit import FOLDS, OutOfFold, gather
 from morelli.attribution.trials import seeds_per_cell
 from morelli.attribution.weights import fit_weights
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 
 # A model that the background shows in fewer prompts than this, and than most models, counts as new.
 KNOWN_PROMPTS = 3
-# Backgrounds of up to this many images are cheap to learn from, and hold out smaller parts for it.
-SMALL_BACKGROUND = 1000
+# Folds for a small background: a prompt more to learn from counts there.
 SMALL_FOLDS = 12
 
 
@@ -72,7 +71,7 @@ class LikelihoodAttributor(Attributor):
         self._cross = None
         if self.background_ is not None and self.bank_ is not None:
             folds = self.folds or (FOLDS if len(self.background_) > SMALL_BACKGROUND else SMALL_FOLDS)
-            self._cross = CrossBank(self.background_, self.bank_, self._fit_bank, self.parts, folds)
+            self._cross = CrossBank(self.background_, self.bank_, self.settings, self.parts, folds)
         return self
 
     def _serves(self, bank: Bank) -> bool:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from morelli.attribution.base import Vectors
 
 
-def coordinates(attributor: Attributor, vectors: Vectors) -> NDArray[np.float64]:
+def coordinates(attributor: Attributor, vectors: Vectors) -> NDArray[np.float32]:
     """Coordinates of n embeddings between which Euclidean distance is the attributor's, shape (n, d).
 
     Under a `LikelihoodAttributor` with statistics that is the distance of its ``nearness``: the noise of each group of
@@ -24,7 +24,7 @@ def coordinates(attributor: Attributor, vectors: Vectors) -> NDArray[np.float64]
     """
     bank = attributor.bank_ if isinstance(attributor, LikelihoodAttributor) else None
     if bank is None:
-        return unit_vectors(vectors)
+        return unit_vectors(vectors).astype(np.float32)
     index = 1 if bank.has_same else 0
     parts = [pair[index] for pair in bank.project(vectors).values()]
-    return np.concatenate([part / np.sqrt(part.shape[1] * len(parts)) for part in parts], axis=1)
+    return np.concatenate([part / np.sqrt(part.shape[1] * len(parts)) for part in parts], axis=1).astype(np.float32)

@@ -91,10 +91,21 @@ def _sources(kind: type) -> Iterator[Path]:
     return iter(sorted(file for file in files if file.suffix == ".py"))
 
 
-def save(path: Path, attributor: Attributor, calibrations: Calibrations) -> bool:
+def save(
+    path: Path, attributor: Attributor, calibrations: Calibrations, space: NDArray[np.float32] | None = None
+) -> bool:
     """Write what was learnt, whole or not at all; False, with a warning, where the disk refuses.
 
     Of attributors other than `LikelihoodAttributor` only the calibrations are kept: refitting them is left to `load`.
+
+    Parameters
+    ----------
+    path : Path
+    attributor : Attributor
+        Fitted.
+    calibrations : mapping
+    space : ndarray, shape (n, d), float32, optional
+        Coordinates of the background (`morelli.attribution.nearest`), where they are worth keeping.
     """
     manifest: dict[str, Any] = {"groups": None, "weights": [], "calibrations": []}
     arrays: dict[str, NDArray[Any]] = {}
@@ -105,11 +116,11 @@ def save(path: Path, attributor: Attributor, calibrations: Calibrations) -> bool
             manifest["weights"].append(list(key))
             arrays[f"weights/{number}"] = weights
     for number, (key, calibration) in enumerate(calibrations.items()):
-        manifest["calibrations"].append(
-            [*key, None if calibration is None else [calibration.temperature, calibration.lapse]]
-        )
+        manifest["calibrations"].append([*key, calibration is not None])
         if calibration is not None:
-            arrays[f"surprise/{number}"], arrays[f"best/{number}"] = calibration.surprise, calibration.best
+            arrays.update(_fields(calibration, f"calibration/{number}"))
+    if space is not None:
+        arrays["space"] = space
     arrays["manifest"] = np.frombuffer(json.dumps(manifest).encode(), np.uint8)
     part = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.tmp")
     try:
@@ -137,15 +148,19 @@ def _pack_groups(bank: Bank, arrays: dict[str, NDArray[Any]]) -> Iterator[dict[s
     for number, (name, group) in enumerate(bank.groups.items()):
         present = [part for part in _PARTS if getattr(group, part) is not None]
         for part in present:
-            held = getattr(group, part)
-            for field in dataclasses.fields(held):
-                arrays[f"{number}/{part}/{field.name}"] = getattr(held, field.name)
+            arrays.update(_fields(getattr(group, part), f"{number}/{part}"))
         yield {"name": name, "vectors": list(group.names), "parts": present}
 
 
-def load(
-    path: Path, attributor: Attributor, background: LabelledEmbeddings
-) -> dict[tuple[int, bool], Calibration | None] | None:
+@dataclasses.dataclass(frozen=True, eq=False)
+class Found:
+    """What a file held beside the attributor's own state; see `save`."""
+
+    calibrations: dict[tuple[int, bool], Calibration | None]
+    space: NDArray[np.float32] | None
+
+
+def load(path: Path, attributor: Attributor, background: LabelledEmbeddings) -> Found | None:
     """Put what was learnt into a fresh attributor.
 
     Parameters
@@ -159,18 +174,17 @@ def load(
 
     Returns
     -------
-    dict or None
-        The calibrations; None where there is no such file or it cannot be read.
+    Found or None
+        None where there is no such file or it cannot be read.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
             manifest = json.loads(file["manifest"].tobytes())
             calibrations = {
-                (int(k), bool(new)): None
-                if fitted is None
-                else Calibration(float(fitted[0]), file[f"surprise/{number}"], file[f"best/{number}"], float(fitted[1]))
-                for number, (k, new, fitted) in enumerate(manifest["calibrations"])
+                (int(k), bool(new)): _made(Calibration, file, f"calibration/{number}") if there else None
+                for number, (k, new, there) in enumerate(manifest["calibrations"])
             }
+            space = file["space"] if "space" in file.files else None
             if isinstance(attributor, LikelihoodAttributor):
                 _restore(attributor, background, manifest, file)
             else:
@@ -183,7 +197,7 @@ def load(
             raise
         _LOG.warning("%s cannot be used, and is learnt anew: %s", path, error)
         return None
-    return calibrations
+    return Found(calibrations, space)
 
 
 def _restore(
@@ -203,10 +217,19 @@ def _unpack_groups(entries: Sequence[Mapping[str, Any]], file: Any) -> dict[str,
     groups = {}
     for number, entry in enumerate(entries):
         parts: dict[str, Any] = {
-            part: kind(**{f.name: file[f"{number}/{part}/{f.name}"] for f in dataclasses.fields(kind)})
-            if part in entry["parts"]
-            else None
+            part: _made(kind, file, f"{number}/{part}") if part in entry["parts"] else None
             for part, kind in _PARTS.items()
         }
         groups[entry["name"]] = GroupStatistics(tuple(entry["vectors"]), **parts)
     return groups
+
+
+def _fields(record: Any, prefix: str) -> dict[str, NDArray[Any]]:
+    """The fields of a record of numbers and arrays, as arrays by name."""
+    return {f"{prefix}/{field.name}": np.asarray(getattr(record, field.name)) for field in dataclasses.fields(record)}
+
+
+def _made(kind: type, file: Any, prefix: str) -> Any:
+    """The record that `_fields` took apart; an array without dimensions is a number again."""
+    found = {field.name: file[f"{prefix}/{field.name}"] for field in dataclasses.fields(kind)}
+    return kind(**{name: value if value.ndim else value.item() for name, value in found.items()})

@@ -24,6 +24,8 @@ from morelli.errors import MorelliError
 #: (``app.add_typer``) to a Typer; it imports what is heavy inside the command, so that help stays quick.
 COMMANDS: dict[str, str] = {
     "gallery": "morelli.cli.gallery",
+    "identify": "morelli.cli.identify",
+    "check": "morelli.cli.check",
     "evaluate": "morelli.cli.evaluate",
     "doctor": "morelli.cli.doctor",
 }

@@ -19,7 +19,6 @@ DOCTOR_SCHEMA = "morelli.doctor/1"
 PACKAGES: dict[str, str] = {
     "numpy": "pip install numpy",
     "scipy": "pip install scipy",
-    "scikit-learn": "pip install scikit-learn",
     "pillow": "pip install pillow",
     "pylance": "pip install pylance",
     "pyarrow": "pip install pyarrow",

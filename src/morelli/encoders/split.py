@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,9 +52,7 @@ class SplitEncoder:
         torch.set_num_threads(1)
         try:
             with ThreadPoolExecutor(parts, thread_name_prefix="morelli-encode") as pool:
-                made = list(
-                    pool.map(self.encoder.encode, (prepared[a:b] for a, b in zip(bounds, bounds[1:], strict=False)))
-                )
+                made = list(pool.map(self.encoder.encode, (prepared[a:b] for a, b in pairwise(bounds))))
         finally:
             torch.set_num_threads(before)
         return {name: np.concatenate([part[name] for part in made]) for name in self.stamp.dims}

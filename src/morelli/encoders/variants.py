@@ -69,9 +69,7 @@ class _Started:
     copies: list[Future[Picture]]
 
 
-def _start(
-    pool: ThreadPoolExecutor, source: Source, degradations: Sequence[Degradation]
-) -> _Started | MorelliError:
+def _start(pool: ThreadPoolExecutor, source: Source, degradations: Sequence[Degradation]) -> _Started | MorelliError:
     try:
         picture = source if isinstance(source, Picture) else load_image(source)
     except MorelliError as error:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 SAME_PROMPT_FOLDS = 5
 ANY_PROMPT_FOLDS = 7
+OPEN_SET_ROUNDS = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +163,7 @@ def without_candidates(data: LabelledEmbeddings, tasks: Sequence[Task], seed: in
 def open_set(data: LabelledEmbeddings, k: int, seed: int, others: int | None = None) -> Plan[Task]:
     """Leave a model out: its images are queries that no candidate made. One fold of prompts a round.
 
-    The left-out model is in neither references nor background. With k > 0 the prompt is known (k references a model of
+    With more than `OPEN_SET_ROUNDS` models, each round leaves several out, and each model is left out once. The left-out model is in neither references nor background. With k > 0 the prompt is known (k references a model of
     the query's prompt, as in `same_prompt`), else not (``others`` references a model, None: all, as in `any_prompt`).
 
     Raises
@@ -174,9 +175,10 @@ def open_set(data: LabelledEmbeddings, k: int, seed: int, others: int | None = N
     keys = sorted({task.key for task in base.items}, key=str)
     tasks, lonely = [], 0
     rounds = open_set_rounds(data.models, data.families)
-    for number, leave in enumerate(rounds):
-        known = np.zeros(len(data), dtype=np.bool_)
-        known[leave.known] = True
+    for number in range(min(OPEN_SET_ROUNDS, len(rounds))):
+        known = np.ones(len(data), dtype=np.bool_)
+        for leave in rounds.items[number::OPEN_SET_ROUNDS]:
+            known[leave.unknown] = False
         for task in base.items:
             if task.key != keys[number % len(keys)] or task.background is None:
                 continue

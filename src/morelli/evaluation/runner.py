@@ -324,6 +324,4 @@ class _Run:
         if not found:
             self.notes.append("Case 2 needs two references of the target of one prompt; it was not run.")
         common = {"encoder": self.encoder.stamp.encoder, "references_used": None, "background": "none"}
-        return [
-            {"method": f"case 2, {row['rule']}", **dict.fromkeys(FIGURES), **common, **row} for row in found
-        ]
+        return [{"method": f"case 2, {row['rule']}", **dict.fromkeys(FIGURES), **common, **row} for row in found]

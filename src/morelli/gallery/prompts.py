@@ -32,7 +32,9 @@ def find_prompt(references: Sequence[Reference], text: str) -> tuple[str, ...]:
         named = sorted(key for key, value in ids.items() if fold(value) == fold(wanted))
         if len(named) > 1:
             raise InputError(
-                f"{wanted!r} may be {' or '.join(map(repr, named))}.", argument="prompt", fix="Write one of them exactly."
+                f"{wanted!r} may be {' or '.join(map(repr, named))}.",
+                argument="prompt",
+                fix="Write one of them exactly.",
             )
         found = named or sorted({key for key, wording in wordings if fold(wording) == fold(wanted)})
         if found:
