@@ -49,7 +49,9 @@ class Registry(Generic[T]):
         """Register a thing under a name in this process; an existing name is refused."""
         self._scan()
         if name in self._targets or name in self._loaded:
-            raise MorelliError(f"the {self.kind} {name!r} is registered already.", argument="name", fix="Choose another name.")
+            raise MorelliError(
+                f"the {self.kind} {name!r} is registered already.", argument="name", fix="Choose another name."
+            )
         self._loaded[name] = thing
 
     def __contains__(self, name: object) -> bool:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from morelli.attribution import crossbank
 from morelli.attribution.bank import Bank, BankSettings, fit_bank, view_groups
 from morelli.attribution.base import Attributor
 from morelli.attribution.centroid import Euclid
@@ -61,39 +62,56 @@ def test_every_image_is_scored_once(k: int) -> None:
         assert not set(data.prompts[inside]) & set(data.prompts[outside])
 
 
+def spy(monkeypatch: pytest.MonkeyPatch, data: LabelledEmbeddings, shared: bool) -> list[LabelledEmbeddings]:
+    """Rows that each fold's statistics are learnt from, in the order of learning."""
+    seen: list[LabelledEmbeddings] = []
+    learn, relearn = fit_bank, Bank.refit
+
+    def fit(train, groups, settings):
+        seen.append(train)
+        return learn(train, groups, settings)
+
+    def refit(bank, coordinates, labels, settings):
+        # The coordinates of a row stand for it: find the rows back by them.
+        name = next(iter(coordinates))
+        known = {row.tobytes(): i for i, row in enumerate(bank.coordinates(data.vectors)[name])}
+        seen.append(data.take(np.array([known[row.tobytes()] for row in coordinates[name]])))
+        return relearn(bank, coordinates, labels, settings)
+
+    monkeypatch.setattr(crossbank, "fit_bank", fit)
+    monkeypatch.setattr(Bank, "refit", refit)
+    monkeypatch.setattr(crossbank, "SMALL_BACKGROUND", 0 if shared else 10**6)
+    return seen
+
+
+@pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("k", [0, 1, 2])
-def test_statistics_never_saw_the_prompt_that_they_score(k: int) -> None:
+def test_statistics_never_saw_the_prompt_that_they_score(k: int, shared: bool, monkeypatch) -> None:
     data = simulate(2, models=4, prompts=10, seeds=3, strength={"a/1": 1.0, "b/1": 1.0})
     names = view_groups(tuple(data.vectors))
-    seen: list[set[str]] = []
-
-    def refit(train: LabelledEmbeddings) -> Bank:
-        seen.append(set(train.prompts))
-        return fit_bank(train, names, BankSettings())
-
-    cross = CrossBank(data, fit_bank(data, names, BankSettings()), refit, ("free", "same"), 5)
+    bank = fit_bank(data, names, BankSettings())
+    seen = spy(monkeypatch, data, shared)
+    cross = CrossBank(data, bank, BankSettings(), ("free", "same"), 5)
     layers, table = cross.tables(k)
     assert layers.shape == (2 if k == 0 else 4, len(data), 4)
     assert sorted(table.rows) == list(range(len(data)))
-    for fold, prompts in enumerate(seen):
+    for fold, train in enumerate(seen):
+        prompts = set(train.prompts)
         assert not prompts & set(data.prompts[table.rows[table.folds == fold]])
         assert len(prompts) == 8
     cross.tables(3)
     assert len(seen) == 5  # banks serve every k
 
 
+@pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("k", [0, 1, 2])
-def test_new_candidates_are_played_by_statistics_that_never_saw_them(k: int) -> None:
+def test_new_candidates_are_played_by_statistics_that_never_saw_them(k: int, shared: bool, monkeypatch) -> None:
     data = simulate(2, models=8, prompts=10, seeds=3)
     kin = np.array([f"family-{int(model[-1]) // 2}" for model in data.models])
     data = LabelledEmbeddings(data.vectors, data.models, data.prompts, kin)
-    seen: list[LabelledEmbeddings] = []
-
-    def refit(train: LabelledEmbeddings) -> Bank:
-        seen.append(train)
-        return fit_bank(train, {"all": ("v",)}, BankSettings())
-
-    cross = CrossBank(data, fit_bank(data, {"all": ("v",)}, BankSettings()), refit, ("free", "same"), 5)
+    bank = fit_bank(data, {"all": ("v",)}, BankSettings())
+    seen = spy(monkeypatch, data, shared)
+    cross = CrossBank(data, bank, BankSettings(), ("free", "same"), 5)
     table = cross.tables(k, new=True)[1]
     assert sorted(table.rows) == list(range(len(data)))
     assert len(seen) == 10

@@ -41,7 +41,8 @@ def morelli(capsys: pytest.CaptureFixture[str]):
     def run(*arguments: object) -> tuple[int, str, str]:
         capsys.readouterr()
         status = main(["evaluate", *map(str, arguments)])
-        return status, *capsys.readouterr()
+        out, err = capsys.readouterr()
+        return status, out, err
 
     return run
 

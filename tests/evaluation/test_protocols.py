@@ -152,6 +152,20 @@ def test_open_set_scores_the_left_out_model_as_unknown_and_the_others_as_known()
             assert model not in data.models[task.background]
 
 
+def test_open_set_leaves_each_of_many_models_out_once_in_ten_rounds():
+    data = gaussian(models=23, prompts=14, seeds=2, dims=2)
+    plan = open_set(data, 1, 0)
+    assert len({task.key for task in plan}) == 10
+    rounds: dict[object, set[str]] = {}
+    for task in plan:
+        assert task.background is not None
+        assert task.references is not None
+        shown = set(data.models[task.background]) | set(data.models[task.references])
+        assert rounds.setdefault(task.key, shown) == shown
+    left_out = [model for shown in rounds.values() for model in set(data.models) - shown]
+    assert sorted(left_out) == sorted(set(data.models))
+
+
 def test_open_set_draws_the_references_that_were_asked_for():
     data = gaussian(models=4, prompts=10, seeds=1)
     for task in open_set(data, 0, 0, others=2):

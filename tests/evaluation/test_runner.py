@@ -154,7 +154,7 @@ def test_a_query_in_the_background_would_be_seen(folder, tmp_path, monkeypatch):
 
     def leaky(*arguments):
         plan = honest(*arguments)
-        items = tuple(replace(task, background=np.append(task.background, task.queries)) for task in plan)
+        items = tuple(replace(task, background=np.append(np.asarray(task.background), task.queries)) for task in plan)
         return replace(plan, items=items)
 
     monkeypatch.setattr(protocols, "any_prompt", leaky)

@@ -163,7 +163,8 @@ def without_candidates(data: LabelledEmbeddings, tasks: Sequence[Task], seed: in
 def open_set(data: LabelledEmbeddings, k: int, seed: int, others: int | None = None) -> Plan[Task]:
     """Leave a model out: its images are queries that no candidate made. One fold of prompts a round.
 
-    With more than `OPEN_SET_ROUNDS` models, each round leaves several out, and each model is left out once. The left-out model is in neither references nor background. With k > 0 the prompt is known (k references a model of
+    With more than `OPEN_SET_ROUNDS` models, each round leaves several out, and each model is left out once. The
+    left-out models are in neither references nor background. With k > 0 the prompt is known (k references a model of
     the query's prompt, as in `same_prompt`), else not (``others`` references a model, None: all, as in `any_prompt`).
 
     Raises
