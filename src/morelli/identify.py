@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int], None]
 
 #: What a verdict's stability is told from: mild forms of what pictures go through, all of which keep their size.
-STABILITY = ("jpeg:80", "webp:80", "blur:0.6", "crop:0.9", "noise:2")
+STABILITY = ("jpeg:95", "webp:95", "blur:0.4", "crop:0.95", "noise:0.5")
 #: Nearest references that are told.
 EVIDENCE = 5
 
@@ -152,7 +152,7 @@ class Identifier:
         _between(self.epsilon, "epsilon")
         prompts, notes = self._ask(prompt)
         comparison = self._comparer.compare(
-            prompts, fall_back=self.fall_back, on_learn=_on_learn(progress), notes=notes
+            prompts, fall_back=self.fall_back, on_learn=self._on_learn(progress), notes=notes
         )
         steps = STABILITY if self.stability else ()
         return self._each(sources, steps, progress, lambda name, found: self._verdict(name, found, steps, comparison))
@@ -196,7 +196,9 @@ class Identifier:
         comparison = None
         if case == "1" or (case == "auto" and len(held.families) > 1):
             fall_back = self.fall_back or case == "auto"
-            comparison = self._comparer.compare(prompts, fall_back=fall_back, on_learn=_on_learn(progress), notes=notes)
+            comparison = self._comparer.compare(
+                prompts, fall_back=fall_back, on_learn=self._on_learn(progress), notes=notes
+            )
         own = Own(held.data, model, prompts) if case != "1" else None
 
         def judge(name: str, found: Variants) -> CheckVerdict:
@@ -277,6 +279,14 @@ class Identifier:
             if not self.fall_back:
                 raise
             return (), (f"Compared without the prompt: {error.message}",)
+
+    def _on_learn(self, progress: Progress | None) -> Callable[[], None]:
+        def on_learn() -> None:
+            _ = self._network  # an encoder that the gallery was not made with is refused before the long work
+            if progress is not None:
+                progress("learning", 0, 1)
+
+        return on_learn
 
     # -- answers ------------------------------------------------------------------------------------------------------
 
@@ -395,10 +405,6 @@ class Identifier:
 def _between(value: float, name: str) -> None:
     if not 0.0 < value < 1.0:
         raise InputError(f"must lie between 0 and 1; got {value:g}.", argument=name)
-
-
-def _on_learn(progress: Progress | None) -> Callable[[], None]:
-    return (lambda: None) if progress is None else (lambda: progress("learning", 0, 1))
 
 
 def _spread(encoder: Encoder) -> Encoder:

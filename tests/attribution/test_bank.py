@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.preprocessing import StandardScaler
 
-from morelli.attribution.bank import BankSettings, fit_bank, prompt_codes, view_groups
+from morelli.attribution.bank import BankSettings, Labels, fit_bank, prompt_codes, view_groups
 from morelli.attribution.likelihood import Lda, Plda
 from tests.attribution.toys import labelled, simulate
 
@@ -103,3 +104,49 @@ def test_a_model_that_the_background_lacks_takes_its_references() -> None:
     attributor = Lda().fit(data.take(~new & (data.prompts != "prompt-00")))
     found = attributor.candidates(references)[attributor.scores(queries.vectors, references).argmax(axis=1)]
     assert (found == "model-3").mean() > 0.6
+
+
+def log_ratio(q: np.ndarray, mean: np.ndarray, k: float, centre: np.ndarray, between: np.ndarray) -> float:
+    """Density under the class's predictive law over that under the population's, dimension by dimension."""
+    total = 0.0
+    for x, m, c, b in zip(q, mean, centre, between, strict=True):
+        posterior = norm(c + b / (b + 1 / k) * (m - c), np.sqrt(1 + b - b**2 / (b + 1 / k)))
+        total += posterior.logpdf(x) - norm(c, np.sqrt(1 + b)).logpdf(x)
+    return total
+
+
+def test_scores_are_ratios_about_the_candidates_mean_with_each_candidate_s_count() -> None:
+    data = simulate(8, models=3, prompts=6, seeds=4, d=5)
+    bank = fit_bank(data.take(data.prompts != "prompt-05"), {"all": ("v",)}, BankSettings())
+    here = np.flatnonzero(data.prompts == "prompt-05")
+    # One, two and three references of the three models; the fourth image of each is a query.
+    chosen = here[[0, 4, 5, 8, 9, 10]]
+    references, queries = data.take(chosen), data.take(here[[3, 7, 11]])
+    asked, known = bank.project(queries.vectors), bank.project(references.vectors)
+    labels = Labels(references.models, references.prompts)
+    group = bank.groups["all"]
+    assert group.free is not None
+    assert group.same is not None
+    assert group.centroids is not None
+
+    z = known["all"][1]
+    means = [z[references.models == model].mean(axis=0) for model in bank.models]
+    centre = np.mean(means, axis=0)
+    slow = [
+        [log_ratio(q, m, k, centre, group.same.between) for m, k in zip(means, (1, 2, 3), strict=True)]
+        for q in asked["all"][1]
+    ]
+    assert bank.same_scores(asked, known, labels, bank.models)[0] == pytest.approx(np.array(slow))
+
+    centroids = group.centroids.means
+    centre = centroids.mean(axis=0)
+    slow = [[log_ratio(q, m, 5, centre, group.free.between) for m in centroids] for q in asked["all"][0]]
+    assert bank.free_scores(asked, known, labels, bank.models)[0] == pytest.approx(np.array(slow))
+
+
+def test_what_prompts_differ_by_is_noise_to_one_part_and_nothing_to_the_other() -> None:
+    data = simulate(9, models=4, prompts=80, seeds=4, strength={"v": 0.0}, d=4)
+    group = fit_bank(data, {"all": ("v",)}, BankSettings(same_shrinkage=0.0, floor=0.0)).groups["all"]
+    assert group.same is not None
+    # Models do not differ here and scenes do, by up to four times the noise: inside a prompt nothing is left.
+    assert group.same.between.max() < 0.2

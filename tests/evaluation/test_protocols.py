@@ -383,5 +383,15 @@ def test_a_background_of_one_model_counts_as_none():
     data = full.take((full.prompts == "p00") | (full.models == "m01"))
     plan = same_prompt(data, 3, 0)
     assert any(task.background is not None for task in plan)
+    shown: list[int] = []
+
+    class Looking(Euclid):
+        def fit(self, background):
+            shown.append(0 if background is None else len(np.unique(background.models)))
+            return super().fit(background)
+
+    run_tasks(Looking, data, plan.items)
+    assert 1 not in shown
+    assert 0 in shown
     for method in ("euclid", "fused"):
         assert run_tasks(lambda method=method: load_attributor(method), data, plan.items).p_values is None

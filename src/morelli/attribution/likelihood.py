@@ -203,21 +203,12 @@ class LikelihoodAttributor(Attributor):
             if len(table):
                 self.weights_[k, new] = fit_weights(layers, table.truth)
             elif new:
-                self.weights_[k, new] = self._unplayed_weights(k)
+                # Too few models to play new ones: those for known models, which measured better than leaving the
+                # prompt-free part out (decision 0004).
+                self.weights_[k, new] = self.weights(k)
             else:
                 self.weights_[k, new] = np.full(len(layers), 1.0 / max(len(layers), 1))
         return self.weights_[k, new]
-
-    def _unplayed_weights(self, k: int) -> NDArray[np.float64]:
-        """Weights for new candidates where the background has too few models to play them.
-
-        Those for known candidates, less the prompt-free components where there are same-prompt ones: a new model's
-        prompt-free mean stands on the prompt of the query alone.
-        """
-        weights = self.weights(k).copy()
-        if k and len(self.parts) > 1:
-            weights[: len(weights) // 2] = 0.0
-        return weights
 
     def cross_scores(self, k: int, new: bool = False) -> OutOfFold:
         """The background's images scored by statistics that saw other prompts only: what calibration learns from.
