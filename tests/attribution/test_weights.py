@@ -86,6 +86,15 @@ def test_a_misleading_layer_gets_little() -> None:
     assert 0 <= weights[1] < 0.2 * weights[0]
 
 
+def test_no_weight_is_negative() -> None:
+    rng = np.random.default_rng(4)
+    a, b = rng.normal(0, 3, (2, 500, 4))
+    truth = drawn(rng, 0.5 * a - 0.2 * b)  # b speaks against the right model
+    weights = fit_weights(np.stack([a, b]), truth)
+    assert weights[0] > 0.25
+    assert weights[1] == 0
+
+
 def test_models_that_are_no_candidates_change_nothing() -> None:
     rng = np.random.default_rng(3)
     layers = rng.normal(0, 2, (2, 200, 4))

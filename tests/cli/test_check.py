@@ -83,6 +83,7 @@ def test_for_people(run, query: Path) -> None:
 def test_few_references_are_said_to_be_too_few(run, query: Path) -> None:
     _, out, _ = run(query, "--model", "model-01", "--prompt", "007", "--case", "2")
     assert f"{query}: unsure" in out
+    assert "its own alone   too few references to refuse anything" in out
     assert "2 references cannot refuse anything at α = 0.9: at least 9 are needed" in out
     assert "against all" not in out
 

@@ -65,10 +65,8 @@ def _lines(verdict: CheckVerdict) -> Iterable[tuple[str, str]]:
     if second is not None:
         published, exact = second["published"], second["conformal"]
         count = f"{second['references']} references"
-        yield (
-            "its own alone",
-            f"{_word(exact['accepted'])}: p = {exact['p_value']:.3f} ({count}, α = {verdict.alpha:g})",
-        )
+        word = _word(exact["accepted"]) if exact["attainable"] else "too few references to refuse anything"
+        yield "its own alone", f"{word}: p = {exact['p_value']:.3f} ({count}, α = {verdict.alpha:g})"
         yield "as published", f"{_word(published['accepted'])}: {published['ratio']:.3f} of the threshold distance"
     for note in verdict.notes:
         yield "note", note

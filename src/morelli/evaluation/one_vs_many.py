@@ -74,14 +74,14 @@ class _Answers:
         self.accepted: list[bool] = []
         self.score: list[float] = []
         self.prompts: list[str] = []
-        self.attainable = True
+        self.attainable: list[bool] = []
 
     def add(self, answer: rules.OneVsMany, truth: bool, prompt: str, sign: int) -> None:
         self.truth.append(truth)
         self.accepted.append(answer.accepted)
         self.score.append(sign * answer.statistic)
         self.prompts.append(prompt)
-        self.attainable &= answer.attainable
+        self.attainable.append(answer.attainable)
 
     def figures(self, seed: int) -> dict[str, Any]:
         truth, accepted, score = np.array(self.truth), np.array(self.accepted), np.array(self.score)
@@ -94,6 +94,6 @@ class _Answers:
             "fpr": float(accepted[~truth].mean()),
             "balanced_accuracy": metrics.balanced_accuracy(truth, accepted),
             "auroc": metrics.auroc(score[truth], score[~truth]),
-            "attainable": self.attainable,
+            "attainable": bool(np.median(self.attainable)),
             "n_positive": int(truth.sum()),
         }
