@@ -26,7 +26,7 @@ from morelli.encoders.embedded import DEFAULT_LAYERS, DEFAULT_VIEWS
 from morelli.encoders.weights import find_packaged
 from morelli.images.dataset import read_dataset
 
-IMAGES = 64
+IMAGES = 32
 ROUNDS = 3
 
 
@@ -106,12 +106,12 @@ def row(what: str, ours: float, peer: str, theirs: float) -> str:
 def main() -> None:
     folder = data_folder()
     print("| what | ours | peer | ratio |\n| --- | ---: | ---: | ---: |")
+    ours, theirs, references = cold_start(folder)
+    print(row(f"identify, cold, {references} references, seconds", ours, "import torch", theirs), flush=True)
     for name, count in (("visor", IMAGES), ("sdnext", IMAGES // 4)):
         paths = [item.path for item in read_dataset(folder / name).items]
         ours, theirs = throughput(paths[:: max(1, len(paths) // count)][:count])
         print(row(f"embedding {name}, images a second", ours, "plain fp32 loop", theirs), flush=True)
-    ours, theirs, references = cold_start(folder)
-    print(row(f"identify, cold, {references} references, seconds", ours, "import torch", theirs))
 
 
 if __name__ == "__main__":
