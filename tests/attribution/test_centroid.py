@@ -9,6 +9,7 @@ from sklearn.preprocessing import normalize
 
 from morelli.attribution.centroid import Cosine, Euclid, unit
 from morelli.errors import NotEnoughReferencesError
+from morelli.types import LabelledEmbeddings
 from tests.attribution.toys import circle, labelled, simulate
 
 
@@ -55,15 +56,19 @@ def test_against_scikit_learn_and_a_slow_loop() -> None:
 
 
 def test_named_vectors_count_alike_and_are_matched_by_name() -> None:
-    vectors = {"big": 1000 * circle([0, 90, 30]), "small": circle([0, 90, 60])}
+    vectors = {"big": 1000 * circle([0, 90, 30]), "small": circle([10, 100, 60])}
     data = labelled(vectors, ["a", "b", "a"])
     references, query = data.take(np.array([0, 1])), data.take(np.array([2]))
     scores = Euclid().scores(query.vectors, references)
-    # Angles 30° and 60° to a, 60° and 30° to b, each vector over √2: the same mean square for both.
-    chord = 2 * np.sin(np.radians([15, 30]))
-    assert scores[0] == pytest.approx([-np.sqrt((chord**2).sum() / 2)] * 2, abs=1e-6)
-    turned = {name: query.vectors[name] for name in ("small", "big")}
-    assert Euclid().scores(turned, references) == pytest.approx(scores)
+    # Angles of 30° and 50° to a, of 60° and 40° to b, each vector over √2; the two vectors are no copies.
+    chords = 2 * np.sin(np.radians([[15, 25], [30, 20]]))
+    assert scores[0] == pytest.approx(-np.sqrt((chords**2).sum(axis=1) / 2), abs=1e-6)
+    names = ("small", "big")
+    turned = LabelledEmbeddings(
+        {name: references.vectors[name] for name in names}, references.models, references.prompts, references.families
+    )
+    assert Euclid().scores(query.vectors, turned) == pytest.approx(scores)
+    assert Euclid().scores({name: query.vectors[name] for name in names}, references) == pytest.approx(scores)
 
 
 def test_a_zero_vector_stays_finite() -> None:

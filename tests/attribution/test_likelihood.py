@@ -66,6 +66,26 @@ def test_a_candidate_that_the_background_lacks(k: int) -> None:
     assert top1(fused, rounds) > 4 / 8
 
 
+def test_new_candidates_have_weights_of_their_own(data: LabelledEmbeddings) -> None:
+    background, rounds = split(data, 20, 2)
+    seldom = (background.models == "model-5") & (background.prompts > "prompt-01")
+    fused = Fused().fit(background.take(~seldom & ~np.isin(background.models, ["model-6", "model-7"])))
+    # Two prompts are fewer than three, and than most models have.
+    assert fused.is_new(fused.candidates(rounds[0][1])).tolist() == [False] * 5 + [True] * 3
+    known, new = fused.weights(2), fused.weights(2, new=True)
+    assert not np.allclose(known, new)
+    prompt, references, queries = rounds[0]
+    layers = component_scores(fused, prompt, references, queries)
+    slow = [sum(w * layer[:, j] for w, layer in zip(new if j >= 5 else known, layers, strict=True)) for j in range(8)]
+    assert fused.scores(queries.vectors, references, prompt) == pytest.approx(np.stack(slow, axis=1))
+
+
+def test_too_few_models_to_play_new_ones(data: LabelledEmbeddings) -> None:
+    fused = Fused().fit(data.take(np.isin(data.models, ["model-0", "model-1", "model-2"])))
+    assert len(fused.cross_scores(2, new=True)) == 0
+    assert np.array_equal(fused.weights(2, new=True), fused.weights(2))
+
+
 def test_without_a_background_the_references_give_the_statistics(data: LabelledEmbeddings) -> None:
     rounds = split(simulate(3, models=8, prompts=12, seeds=6, strength={"a/1": 0.8}), 12, 4)[1]
     for attributor in (Lda(), Plda(), Fused()):

@@ -53,10 +53,13 @@ class _Conv(nn.Conv2d):
     """Convolution without bias under SAME padding."""
 
     def __init__(self, c_in: int, c_out: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
-        super().__init__(c_in, c_out, kernel, stride, groups=groups, bias=False)
+        # At stride 1 SAME padding is symmetric, and the convolution pads without a copy.
+        super().__init__(c_in, c_out, kernel, stride, kernel // 2 if stride == 1 else 0, groups=groups, bias=False)
 
     def forward(self, input: Tensor) -> Tensor:
-        return super().forward(_pad_same(input, self.kernel_size[0], self.stride[0]))
+        if self.stride[0] > 1:
+            input = _pad_same(input, self.kernel_size[0], self.stride[0])
+        return super().forward(input)
 
     def absorb(self, norm: nn.BatchNorm2d) -> None:
         """Take over the batch normalisation that follows, at its running statistics."""
@@ -84,8 +87,8 @@ class _Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = x
         if self._expand_conv is not None and self._bn0 is not None:
-            y = F.relu6(self._bn0(self._expand_conv(y)))
-        y = F.relu6(self._bn1(self._depthwise_conv(y)))
+            y = F.relu6(self._bn0(self._expand_conv(y)), inplace=True)
+        y = F.relu6(self._bn1(self._depthwise_conv(y)), inplace=True)
         y = self._bn2(self._project_conv(y))
         return x + y if self._skip else y
 
@@ -137,7 +140,7 @@ class EfficientNetLite(nn.Module):
         """
         indices = set(wanted)
         out: dict[int, Tensor] = {}
-        x = F.relu6(self._bn0(self._conv_stem(x)))
+        x = F.relu6(self._bn0(self._conv_stem(x)), inplace=True)
         for i, block in enumerate(self._blocks):
             if i > max(indices):
                 return out
