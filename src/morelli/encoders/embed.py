@@ -136,6 +136,10 @@ def embed(
     InputError
         ``batch`` or ``workers`` is below 1.
     """
+    if getattr(encoder, "side_by_side", False):
+        from morelli.encoders.split import SplitEncoder
+
+        encoder = SplitEncoder(encoder)
     workers = _default_workers() if workers is None else workers
     if batch < 1 or workers < 1:
         raise InputError("must be 1 or more.", argument="batch" if batch < 1 else "workers")

@@ -111,6 +111,9 @@ class EmbeddedEncoder:
         Another precision, two views of one name, a layer of a view that is not there, or a block or moment that is not.
     """
 
+    #: ``encode`` may run in several threads at once; `morelli.encoders.embed.embed` gives each core images of its own.
+    side_by_side = True
+
     def __init__(
         self,
         variant: str = "lite0",
