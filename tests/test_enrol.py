@@ -85,13 +85,13 @@ def test_pictures_become_references_with_what_is_known_of_them(tmp_path: Path, g
 
 def test_what_is_there_is_not_embedded_again(tmp_path: Path, gallery: Gallery) -> None:
     rows = [(f"{i}.png", "m", i) for i in range(5)]
-    enrol(gallery, dataset_of(tmp_path / "d", rows[:3]), ToyEncoder())
+    enrol(gallery, dataset_of(tmp_path / "d", rows[:3]), ToyEncoder(), copies=0)
     encoder = ToyEncoder()
-    report = enrol(gallery, dataset_of(tmp_path / "d", rows[:3]), encoder)
+    report = enrol(gallery, dataset_of(tmp_path / "d", rows[:3]), encoder, copies=0)
     assert counts(report) == (0, 0, 3, 0, 0, 0)
     assert report.version == 2
     assert encoder.prepared == 0
-    report = enrol(gallery, dataset_of(tmp_path / "d", rows), encoder)
+    report = enrol(gallery, dataset_of(tmp_path / "d", rows), encoder, copies=0)
     assert counts(report) == (2, 0, 3, 0, 0, 0)
     assert encoder.prepared == 2
 
@@ -130,10 +130,10 @@ def test_progress_counts_both_stages(tmp_path: Path, gallery: Gallery) -> None:
 def test_the_same_pixels_under_one_label_count_once(tmp_path: Path, gallery: Gallery) -> None:
     encoder = ToyEncoder()
     dataset = dataset_of(tmp_path / "d", [("a.png", "m", 1), ("b.png", "m", 1), ("c.webp", "m", 2), ("d.png", "m", 1)])
-    assert counts(enrol(gallery, dataset, encoder)) == (2, 0, 0, 2, 0, 0)
+    assert counts(enrol(gallery, dataset, encoder, copies=0)) == (2, 0, 0, 2, 0, 0)
     assert encoder.prepared == 2
     assert {r.name for r in gallery.references()} == {"a.png", "c.webp"}
-    assert counts(enrol(gallery, dataset, encoder)) == (0, 0, 2, 2, 0, 0)
+    assert counts(enrol(gallery, dataset, encoder, copies=0)) == (0, 0, 2, 2, 0, 0)
 
 
 BLACK = [("a/0.png", "a", 0), ("a/1.png", "a", 9), ("b/0.png", "b", 0), ("b/1.png", "b", 8), ("c/0.png", "c", 0)]
@@ -246,10 +246,10 @@ class Stops(ToyEncoder):
 def test_an_interrupted_call_is_taken_up_from_the_cache(tmp_path: Path, gallery: Gallery) -> None:
     dataset = dataset_of(tmp_path / "d", [(f"{i}.png", "m", i) for i in range(20)])
     with pytest.raises(KeyboardInterrupt):
-        enrol(gallery, dataset, Stops(), cache=EmbeddingCache(tmp_path / "cache"), batch=4)
+        enrol(gallery, dataset, Stops(), cache=EmbeddingCache(tmp_path / "cache"), batch=4, copies=0)
     assert Gallery.open(gallery.path).version == 1
     encoder = ToyEncoder()
-    report = enrol(gallery, dataset, encoder, cache=EmbeddingCache(tmp_path / "cache"), batch=4)
+    report = enrol(gallery, dataset, encoder, cache=EmbeddingCache(tmp_path / "cache"), batch=4, copies=0)
     assert sum(encoder.batches) == 20 - 8
     assert counts(report) == (20, 0, 0, 0, 0, 0)
     means = sorted(gallery.embeddings("toy")[1].vectors["mean"][:, 0].tolist())

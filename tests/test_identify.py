@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from morelli import identify as facade
+from morelli._identify.verdict import kinship
 from morelli.attribution.calibration import calibrate_attributor
 from morelli.attribution.catalogue import load_attributor
 from morelli.attribution.decision import UNKNOWN_LEVEL, small_set
@@ -330,8 +330,8 @@ def test_another_size_is_told(make: Any, queries: list[Item]) -> None:
 
 def test_candidates_of_one_family_are_told() -> None:
     families = {"a": "x", "b": "x", "c": "y"}
-    assert facade._kinship(["a", "b"], families) == ["All candidates are of the family x."]
-    assert facade._kinship(["a", "c"], families) == facade._kinship(["a"], families) == []
+    assert kinship(["a", "b"], families) == ["All candidates are of the family x."]
+    assert kinship(["a", "c"], families) == kinship(["a"], families) == []
 
 
 # -- prompts ----------------------------------------------------------------------------------------------------------
@@ -447,7 +447,7 @@ def test_an_encoder_is_chosen_from_the_gallery_s(
         asked.append(name)
         return Texture(replace(STAMP, encoder=name))
 
-    monkeypatch.setattr(facade, "load_encoder", load)
+    monkeypatch.setattr("morelli._identify.held.load_encoder", load)
     gallery = gallery_of(tmp_path / "g", references[:40], load("b"))
     for held, chosen in (("a", "b"), ("efficientnet-lite0", "efficientnet-lite0")):
         enrol(gallery, Dataset(tmp_path, tuple(references[:40])), load(held))

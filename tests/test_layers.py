@@ -2,7 +2,7 @@
 
 Left never imports right, and folders of one level do not import each other. An import inside a function counts; one
 under ``if TYPE_CHECKING`` does not, for it never runs. A text ``"morelli.folder.module:name"``, as registries use
-it, counts as an import for the layers.
+it, counts as an import for the layers. A folder ``_name`` is private to ``name``, which alone imports it.
 """
 
 from __future__ import annotations
@@ -24,12 +24,15 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("encoders", "attribution", "gallery", "generators"),
     ("inversion", "synthesis", "fingerprint"),
     ("regeneration", "baselines", "exposure", "defence", "evaluation"),
+    ("_identify",),
     ("engine", "enrol", "identify"),
     ("report", "testing"),
     ("cli", "web"),
 )
 # What is kept out of a folder beside its levels: attribution sees arrays only.
 BARRED: dict[str, frozenset[str]] = {"attribution": frozenset({"torch", "transformers", "PIL", "lance"})}
+# Private to the whole package, and not to a namesake.
+OPEN = frozenset({"_version"})
 
 _TARGET = re.compile(r"morelli(\.\w+)+:\w+")
 
@@ -107,6 +110,8 @@ def _fault(found: Import, package: str) -> str | None:
         return None
     if len(there) == 1:
         return "import the module that defines the name, not the package"
+    if there[1].startswith("_") and there[1] not in OPEN and here[1] != there[1][1:]:
+        return f"{there[1]} is private to {there[1][1:]}"
     mine, other = _level(here[1]), _level(there[1])
     if mine is None or other is None:
         return f"{here[1] if mine is None else there[1]} has no place in LEVELS"
@@ -177,6 +182,10 @@ def package(tmp_path: Path) -> Path:
 
 def test_the_checker_passes_a_good_package(package: Path) -> None:
     assert faults(package) == []
+    (package / "_identify").mkdir()
+    (package / "_identify" / "held.py").write_text("from morelli.images import load\n")
+    (package / "identify.py").write_text("from morelli._identify import held\n")
+    assert faults(package) == []
 
 
 @pytest.mark.parametrize(
@@ -201,6 +210,8 @@ def test_the_checker_passes_a_good_package(package: Path) -> None:
         ("__init__.py", "from morelli.images import load", "imports only _version"),
         ("images/new.py", "from morelli.tricks import x", "tricks has no place"),
         ("tricks/new.py", "from morelli.errors import x", "tricks has no place"),
+        ("enrol.py", "from morelli._identify.held import x", "_identify is private to identify"),
+        ("_identify/new.py", "from morelli.identify import x", "must not import identify"),
     ],
 )
 def test_the_checker_sees_a_bad_import(package: Path, file: str, text: str, said: str) -> None:
@@ -224,4 +235,5 @@ def test_contributing_states_these_layers() -> None:
     text = (ROOT.parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
     quote = " ".join(line[2:] for line in text.splitlines() if line.startswith("> "))
     stated = [set(re.findall(r"\w+", level)) for level in quote.split("→")]
-    assert stated == [set(level) - {"_version", "testing"} for level in LEVELS]
+    public = [{name for name in level if not name.startswith("_")} - {"testing"} for level in LEVELS]
+    assert stated == [level for level in public if level]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from morelli.encoders.base import Encoder
 from morelli.encoders.cache import EmbeddingCache
+from morelli.encoders.copies import SAMPLE, embed_copies
 from morelli.encoders.embed import Embedded, PictureInfo, embed
 from morelli.errors import DatasetError, InputError, MorelliError
 from morelli.gallery.merge import refuse_conflicts
@@ -19,10 +22,9 @@ from morelli.images.dataset import Dataset
 from morelli.types import EncoderStamp, Item, Reference
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
-#: Called with the stage ("reading", then "embedding"), how many pictures are done and how many there are.
+#: Called with the stage ("reading", "embedding", "degrading"), how many pictures are done and how many there are.
 Progress = Callable[[str, int, int], None]
 SHOWN = 5
 
@@ -73,6 +75,7 @@ def enrol(
     progress: Progress | None = None,
     batch: int = 16,
     skip_conflicts: bool = False,
+    copies: int = SAMPLE,
 ) -> EnrolReport:
     """Add the pictures of a dataset to a gallery, with their embeddings under one encoder, in one commit.
 
@@ -97,6 +100,9 @@ def enrol(
         Pictures a run of the network.
     skip_conflicts : bool
         Leave out pictures with two labels (every one of them, as nobody can tell which label is right) and go on.
+    copies : int
+        References of which degraded copies are embedded too (`CONDITIONS`), over all datasets of the gallery: from
+        them attributors learn what compression and resizing do. 0: none.
 
     Raises
     ------
@@ -128,7 +134,10 @@ def enrol(
             first.setdefault(info.content, item)
     missing = gallery.missing(first, stamp.encoder)
     new = [item for content, item in first.items() if content in missing]
-    changed, failed = _add(gallery, encoder, new, cache, progress, batch)
+    sample = _sample(gallery, stamp.encoder, first, copies)
+    new += [first[content] for content in sorted(sample - missing)]
+    chosen = {id(first[content]) for content in sample}
+    changed, failed = _add(gallery, encoder, new, chosen, cache, progress, batch)
     skipped = sum(info.content in left_out for _, info in pictures)
     position = {item.name: i for i, item in enumerate(dataset.items)}
     errors = sorted([*errors, *failed], key=lambda pair: position[pair[0]])
@@ -183,18 +192,46 @@ def _add(
     gallery: Gallery,
     encoder: Encoder,
     items: Sequence[Item],
+    sample: set[int],
     cache: EmbeddingCache | None,
     progress: Progress | None,
     batch: int,
 ) -> tuple[AddReport, list[tuple[str, MorelliError]]]:
-    """Embed pictures and commit them; what changed, and which failed."""
+    """Embed pictures, and degraded copies of a sample (by id), and commit them; what changed, and which failed."""
     made = _run(encoder, items, "embedding", progress, batch=batch, cache=cache, thumbnails=True)
     if not len(made):
         return AddReport(0, 0, 0, 0, gallery.version), _errors(made, items)
     # From the second reading: should a file have changed in between, its vectors and its hash still belong together.
     references = [_reference(items[row], info) for row, info in zip(made.rows, made.pictures, strict=True)]
-    changed = gallery.add(references, [info.side for info in made.pictures], made.vectors, encoder.stamp)
+    rows = [row for row, number in enumerate(made.rows) if id(items[number]) in sample]
+    copies = embed_copies(
+        encoder,
+        [items[made.rows[row]].path for row in rows],
+        np.array(rows, dtype=np.intp),
+        cache=cache,
+        batch=batch,
+        progress=None if progress is None else lambda done, total: progress("degrading", done, total),
+    )
+    changed = gallery.add(references, [info.side for info in made.pictures], made.vectors, encoder.stamp, copies)
     return changed, _errors(made, items)
+
+
+def _sample(gallery: Gallery, encoder: str, items: Mapping[str, Item], copies: int) -> set[str]:
+    """Content hashes of the pictures that copies are made of, so that the gallery has as many as are wanted.
+
+    Models take part alike, and those of references that have copies already count with them.
+    """
+    held = gallery.with_copies(encoder)
+    new = [content for content in items if content not in held]
+    models = Counter(held.values())
+    # Galleries are often made model by model: the first must not take every place.
+    share = -(-copies // max(len({*models, *(items[content].model for content in new)}), 4))
+    wanted: list[str] = []
+    for content in sorted(new):
+        if models[items[content].model] < share and len(held) + len(wanted) < copies:
+            models[items[content].model] += 1
+            wanted.append(content)
+    return set(wanted)
 
 
 def _reference(item: Item, info: PictureInfo) -> Reference:

@@ -17,6 +17,14 @@
     │   ├── MissingGalleryError (FileNotFoundError)
     │   ├── EmptyGalleryError
     │   └── GalleryMismatchError            made with another encoder, revision or preprocessing
+    ├── GeneratorError                      a generator that gave no image as asked; the argument names it
+    │   ├── UnknownModelError (LookupError)     no model of that id on the hub or at its host
+    │   ├── CredentialsError (PermissionError)  the key is absent, or the host refuses it
+    │   ├── HostError (ConnectionError)         the host cannot be reached, or keeps failing
+    │   ├── ConsentError                        prompts would go to a third party, and that was not allowed
+    │   ├── RefusedContentError                 the host, or a safety filter, refuses the prompt or the image
+    │   ├── SpendingCapError                    the next image would pass the cap
+    │   └── BadGenerationError                  what came is blank, of the wrong size, cut off or no image
     ├── UnknownNameError (KeyError)         no plug-in, model or option of that name; suggests the nearest
     ├── MissingExtraError (ImportError)     an optional part is not installed; names the command
     ├── WeightsError                        a weights file is absent or is not the one that was named
@@ -124,6 +132,44 @@ class EmptyGalleryError(GalleryError):
 
 class GalleryMismatchError(GalleryError):
     """The gallery's embeddings come from another encoder, revision or preprocessing."""
+
+
+class GeneratorError(MorelliError):
+    """A generator gave no image as asked; ``argument`` names it."""
+
+
+class UnknownModelError(GeneratorError, LookupError):
+    """No model of that id on the hub or at its host."""
+
+    __str__ = MorelliError.__str__
+
+
+class CredentialsError(GeneratorError, PermissionError):
+    """The key is absent, or the host refuses it."""
+
+    __str__ = MorelliError.__str__
+
+
+class HostError(GeneratorError, ConnectionError):
+    """The host cannot be reached, or keeps failing."""
+
+    __str__ = MorelliError.__str__
+
+
+class ConsentError(GeneratorError):
+    """Prompts would go to a third party, and that was not allowed."""
+
+
+class RefusedContentError(GeneratorError):
+    """The host, or a safety filter, refuses the prompt or the image."""
+
+
+class SpendingCapError(GeneratorError):
+    """The next image would pass the spending cap."""
+
+
+class BadGenerationError(GeneratorError):
+    """What came is blank, of the wrong size, cut off or no image."""
 
 
 class NotFittedError(MorelliError, ValueError):

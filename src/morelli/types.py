@@ -103,6 +103,41 @@ class EncoderStamp:
 
 
 @dataclass(frozen=True, eq=False)
+class DegradedEmbeddings:
+    """Embeddings of degraded copies of some of n images: what compression and resizing do to embeddings is learnt here.
+
+    Attributes
+    ----------
+    names : ndarray of str, shape (m,)
+        The degradation of each copy in its text form ("jpeg:80"); see `morelli.images.degrade`.
+    rows : ndarray of int, shape (m,)
+        The image each is a copy of, 0 … n − 1.
+    vectors : mapping of str to ndarray, shape (m, d), float32
+        Named as those of the images.
+    """
+
+    names: NDArray[np.str_]
+    rows: NDArray[np.intp]
+    vectors: Mapping[str, NDArray[np.float32]]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def take(self, rows: NDArray[Any], count: int) -> DegradedEmbeddings | None:
+        """The copies of chosen images, of ``count`` in all; None where none is left."""
+        import numpy as np  # here, as the records alone are no reason to load it
+
+        chosen = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
+        place = np.full(count, -1, dtype=np.intp)
+        place[chosen] = np.arange(len(chosen))
+        kept = place[self.rows] >= 0
+        if not kept.any():
+            return None
+        vectors = {name: values[kept] for name, values in self.vectors.items()}
+        return DegradedEmbeddings(self.names[kept], place[self.rows[kept]], vectors)
+
+
+@dataclass(frozen=True, eq=False)
 class LabelledEmbeddings:
     """Embeddings of n images with what is known of each, for attributors.
 
@@ -112,12 +147,15 @@ class LabelledEmbeddings:
         One entry per named vector of the encoder ("native/4").
     models, prompts, families : ndarray of str, shape (n,)
         Labels; ``prompts`` holds ids, "" where not known.
+    degraded : DegradedEmbeddings or None
+        Of degraded copies of some of the images.
     """
 
     vectors: Mapping[str, NDArray[np.float32]]
     models: NDArray[np.str_]
     prompts: NDArray[np.str_]
     families: NDArray[np.str_]
+    degraded: DegradedEmbeddings | None = None
 
     def __len__(self) -> int:
         return len(self.models)
@@ -129,6 +167,7 @@ class LabelledEmbeddings:
             self.models[rows],
             self.prompts[rows],
             self.families[rows],
+            None if self.degraded is None else self.degraded.take(rows, len(self)),
         )
 
 

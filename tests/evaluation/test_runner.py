@@ -13,6 +13,7 @@ import pytest
 
 from morelli.attribution.catalogue import REGISTRY
 from morelli.attribution.centroid import Euclid
+from morelli.attribution.image import IMAGE_REGISTRY, ImageAttributor
 from morelli.cli.output import plain
 from morelli.encoders.catalogue import DEFAULT_ENCODER, load_encoder
 from morelli.errors import InputError, NotEnoughReferencesError, UnknownNameError
@@ -159,7 +160,7 @@ def test_a_query_in_the_background_would_be_seen(folder, tmp_path, monkeypatch):
 
     monkeypatch.setattr(protocols, "any_prompt", leaky)
     monkeypatch.setattr(
-        "morelli.evaluation.runner.load_attributor", lambda name: Nearest() if name == "lda" else REGISTRY.get(name)()
+        "morelli.evaluation.rows.load_attributor", lambda name: Nearest() if name == "lda" else REGISTRY.get(name)()
     )
     found = run(dealt(folder, tmp_path), protocol="any-prompt", methods=("lda",), ablate=False)
     assert found.result["rows"][0]["top1"] > 0.9
@@ -346,6 +347,33 @@ def test_a_method_that_half_of_the_models_do_not_allow_costs_only_its_own_row(tm
     relabel(folder, lambda rows: [row for row in rows if row["family"] == "x" or row["file_name"].endswith("_0.png")])
     result = run(folder, methods=("euclid", "plda")).result
     assert {row["method"] for row in result["rows"] if row["background"] == "all"} == {"euclid", "plda"}
+
+
+class MeanColour(ImageAttributor):
+    """Distance to the mean colour of each model's pictures."""
+
+    def fit(self, images, models):
+        colours = np.array([image.mean(axis=(0, 1)) for image in images])
+        self.models_ = np.unique(models)
+        self.means_ = np.stack([colours[models == model].mean(axis=0) for model in self.models_])
+        return self
+
+    def scores(self, images):
+        colours = np.array([image.mean(axis=(0, 1)) for image in images])
+        return -np.linalg.norm(colours[:, None] - self.means_, axis=2)
+
+
+def test_a_method_that_sees_pictures_stands_in_the_same_table(small, monkeypatch):
+    monkeypatch.setitem(IMAGE_REGISTRY._loaded, "mean-colour", MeanColour)
+    result = run(small, protocol="any-prompt", methods=("mean-colour", "lda")).result
+    rows = [row for row in result["rows"] if row["background"] == "all"]
+    assert [row["method"] for row in rows] == ["mean-colour", "lda"]
+    for row in rows:
+        assert (row["n_queries"], row["references_used"]) == (54, 15)
+        assert row["lift"] is not None
+    for protocol in (None, "same-prompt", "one-vs-many"):
+        with pytest.raises(InputError, match="mean-colour sees pictures"):
+            run(small, protocol=protocol, methods=("mean-colour",))
 
 
 def test_progress_tells_stage_and_counts(small):

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -104,10 +105,16 @@ class Bank:
         """Embeddings as the models of every group see them."""
         return self.rotate(self.coordinates(vectors))
 
-    def refit(self, coordinates: Mapping[str, Array], labels: Labels, settings: BankSettings) -> Bank:
-        """Statistics of other rows in the subspaces of this bank."""
+    def refit(
+        self,
+        coordinates: Mapping[str, Array],
+        labels: Labels,
+        settings: BankSettings,
+        noise: Mapping[str, Array] | None = None,
+    ) -> Bank:
+        """Statistics of other rows in the subspaces of this bank, perhaps with more noise a group, shape (r, r)."""
         bases = {name: (group.names, group.subspace) for name, group in self.groups.items()}
-        return _fit_statistics(bases, coordinates, labels, settings)
+        return _fit_statistics(bases, coordinates, labels, settings, noise or {})
 
     def free_scores(self, queries: Projected, references: Projected, labels: Labels, models: NDArray[np.str_]) -> Array:
         """Log-likelihood ratios without the prompt, one layer a group: shape (groups, n, m).
@@ -206,6 +213,7 @@ def _fit_statistics(
     coordinates: Mapping[str, Array],
     labels: Labels,
     settings: BankSettings,
+    noise: Mapping[str, Array] = MappingProxyType({}),
 ) -> Bank:
     models, model_codes = np.unique(labels.models, return_inverse=True)
     prompts = prompt_codes(labels.prompts)
@@ -215,13 +223,17 @@ def _fit_statistics(
     paired = len(labels.models) > cells.max() + 1 and cells.max() > prompts.max()
 
     def fit_group(name: str) -> GroupStatistics:
-        z = coordinates[name]
+        z, extra = coordinates[name], noise.get(name)
         free = same = centroids = None
         if repeated:
-            free = fit_two_covariance(z, model_codes, shrinkage=settings.free_shrinkage, floor=settings.floor)
+            free = fit_two_covariance(
+                z, model_codes, shrinkage=settings.free_shrinkage, floor=settings.floor, noise=extra
+            )
             centroids = _centroids(z @ free.rotation, cells, model_codes)
         if paired:
-            same = fit_two_covariance(z, cells, prompts, shrinkage=settings.same_shrinkage, floor=settings.floor)
+            same = fit_two_covariance(
+                z, cells, prompts, shrinkage=settings.same_shrinkage, floor=settings.floor, noise=extra
+            )
         return GroupStatistics(*bases[name], free, same, centroids)
 
     with _one_blas_thread_each() as pool:

@@ -82,6 +82,10 @@ class Attributor(ABC):
         """Which of the models the learnt statistics do not know: shape (m,). None where nothing is learnt."""
         return np.zeros(len(models), dtype=np.bool_)
 
+    def is_degraded(self, vectors: Vectors) -> NDArray[np.bool_]:
+        """Which of n queries look degraded, and are compared accordingly: shape (n,). None where nothing is learnt."""
+        return np.zeros(len(next(iter(vectors.values()))), dtype=np.bool_)
+
 
 def stack(vectors: Vectors, names: tuple[str, ...] | None = None) -> NDArray[np.float64]:
     """The named vectors side by side as one array of shape (n, sum of d), float64; NaN or infinity is refused."""

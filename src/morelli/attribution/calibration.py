@@ -19,6 +19,8 @@ from morelli.attribution.base import Attributor
 from morelli.attribution.crossfit import OutOfFold, cross_scores
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from morelli.types import LabelledEmbeddings
@@ -70,6 +72,52 @@ class Calibration:
         best = scores.max(axis=1)
         below = np.searchsorted(self.best, best + 1e-12, side="right")
         return (1.0 + below) / (len(self.best) + 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class CalibrationPair:
+    """Calibrations for queries as they come and for degraded ones, which fit every model less well.
+
+    Attributes
+    ----------
+    clean : Calibration
+    degraded : Calibration or None
+        None where the background has too few degraded copies; ``clean`` then serves for all.
+    """
+
+    clean: Calibration
+    degraded: Calibration | None = None
+
+    def log_probabilities(
+        self, scores: NDArray[np.float64], degraded: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.float64]:
+        """As `Calibration.log_probabilities`; ``degraded``, shape (n,), says which queries are (None: none)."""
+        return self._each(scores, degraded, lambda calibration, part: calibration.log_probabilities(part))
+
+    def p_values(self, scores: NDArray[np.float64], degraded: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
+        """As `Calibration.p_values`."""
+        return self._each(scores, degraded, lambda calibration, part: calibration.p_values(part))
+
+    def known_p_value(
+        self, scores: NDArray[np.float64], degraded: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.float64]:
+        """As `Calibration.known_p_value`."""
+        return self._each(scores, degraded, lambda calibration, part: calibration.known_p_value(part)[:, None])[:, 0]
+
+    def _each(
+        self,
+        scores: NDArray[np.float64],
+        degraded: NDArray[np.bool_] | None,
+        ask: Callable[[Calibration, NDArray[np.float64]], NDArray[np.float64]],
+    ) -> NDArray[np.float64]:
+        if self.degraded is None or degraded is None or not degraded.any():
+            return ask(self.clean, scores)
+        if degraded.all():
+            return ask(self.degraded, scores)
+        clean, other = ask(self.clean, scores[~degraded]), ask(self.degraded, scores[degraded])
+        out = np.empty((len(scores), clean.shape[1]))
+        out[~degraded], out[degraded] = clean, other
+        return out
 
 
 def _log_probabilities(scores: NDArray[np.float64], temperature: float, lapse: float) -> NDArray[np.float64]:
@@ -130,7 +178,7 @@ def calibrate(table: OutOfFold) -> Calibration | None:
 
 def calibrate_attributor(
     attributor: Attributor, background: LabelledEmbeddings, k: int, new: bool = False
-) -> Calibration | None:
+) -> CalibrationPair | None:
     """Calibration of a fitted attributor for queries with k same-prompt references a model (0: prompt unknown).
 
     An attributor that offers ``cross_scores(k, new)`` is asked for its own; any other is refitted on each fold. With
@@ -139,7 +187,11 @@ def calibrate_attributor(
     """
     own = getattr(attributor, "cross_scores", None)
     if own is not None:
-        return calibrate(own(k, new))
+        clean = calibrate(own(k, new))
+        # Degraded copies of one image are much alike: with fewer than several tens of images they tell too little.
+        degraded = None if background.degraded is None else calibrate(own(k, new, True))
+        return None if clean is None else CalibrationPair(clean, degraded)
     if k and not (background.prompts != "").any():
         k = 0
-    return calibrate(cross_scores(attributor.clone, background, k))
+    clean = calibrate(cross_scores(attributor.clone, background, k))
+    return None if clean is None else CalibrationPair(clean)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from morelli.attribution.base import Attributor
-from morelli.attribution.calibration import Calibration
+from morelli.attribution.calibration import CalibrationPair
 from morelli.attribution.learned import Learned, free_references
 from morelli.attribution.leave_out import refit
 from morelli.errors import NotEnoughReferencesError
@@ -32,7 +32,7 @@ class Comparison:
     ----------
     attributor : Attributor
         Fitted.
-    calibration : Calibration or None
+    calibration : CalibrationPair or None
     learned : Learned
         What the whole gallery teaches.
     rows : ndarray of int
@@ -47,7 +47,7 @@ class Comparison:
     """
 
     attributor: Attributor
-    calibration: Calibration | None
+    calibration: CalibrationPair | None
     learned: Learned
     rows: NDArray[np.intp]
     references: LabelledEmbeddings | None = None
@@ -63,6 +63,10 @@ class Comparison:
     def scores(self, vectors: Vectors) -> NDArray[np.float64]:
         """Scores of n queries: shape (n, models)."""
         return self.attributor.scores(vectors, self.references, self.prompt)
+
+    def is_degraded(self, vectors: Vectors) -> NDArray[np.bool_]:
+        """Which of n queries look degraded, and are compared and calibrated accordingly: shape (n,)."""
+        return self.attributor.is_degraded(vectors)
 
     def nearest(self, vectors: Vectors, count: int) -> list[tuple[int, float]]:
         """Row in the gallery and distance of the references nearest to the first query, nearest first."""

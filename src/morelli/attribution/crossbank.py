@@ -7,26 +7,50 @@ component is scored on its own, so that weights can be learnt, and the banks of 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from morelli.attribution.bank import Bank, BankSettings, Labels, fit_bank
+from morelli.attribution.conditions import Conditions, fit_conditions
 from morelli.attribution.crossfit import OutOfFold, gather
 from morelli.attribution.trials import fold_of_rows, leave_one_out
-from morelli.attribution.weights import fit_weights
+from morelli.attribution.weights import DEGRADED_PULL, PULL, fit_weights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from morelli.attribution.bank import Projected
+    from morelli.attribution.conditions import Coordinates
     from morelli.types import LabelledEmbeddings
 
     Array = NDArray[np.float64]
     #: Candidates, component scores (components, n, candidates), and the queries' rows in the background.
     Scored = tuple[NDArray[np.str_], Array, NDArray[np.intp]]
-    #: Fold, statistics, rows of the queries; and rows of other prompts' references, or None: the statistics' own.
-    Part = tuple[int, Bank, NDArray[np.intp], NDArray[np.intp] | None]
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One fold: statistics of other prompts, and what they score.
+
+    Attributes
+    ----------
+    fold : int
+    bank : Bank
+    conditions : Conditions or None
+        Of the same rows.
+    test : ndarray of int
+        Rows of the queries.
+    references : ndarray of int or None
+        Rows of other prompts' references; None: the statistics' own.
+    """
+
+    fold: int
+    bank: Bank
+    conditions: Conditions | None
+    test: NDArray[np.intp]
+    references: NDArray[np.intp] | None
 
 
 # Backgrounds of up to this many images are cheap to learn from anew for each of many folds.
@@ -63,10 +87,10 @@ class CrossBank:
         self.folds = folds
         self.groups = {name: group.names for name, group in bank.groups.items()}
         self._shared = bank.coordinates(background.vectors) if len(background) > SMALL_BACKGROUND else {}
-        self._banks: dict[bool, list[Part]] = {}
-        self._tables: dict[tuple[int, bool], tuple[Array, OutOfFold]] = {}
+        self._parts: dict[bool, list[Part]] = {}
+        self._tables: dict[tuple[int, bool, bool], tuple[Array, OutOfFold]] = {}
 
-    def tables(self, k: int, new: bool = False) -> tuple[Array, OutOfFold]:
+    def tables(self, k: int, new: bool = False, degraded: bool = False) -> tuple[Array, OutOfFold]:
         """Component scores for k same-prompt references a model (0: none), each image held out once.
 
         Parameters
@@ -76,6 +100,8 @@ class CrossBank:
             Play candidates that the statistics have not seen: for each fold of prompts the models (families whole) are
             split in two, and each half is scored by the statistics of the other. No rows where there are too few
             models for that.
+        degraded : bool
+            The queries are the background's degraded copies; no rows where it has none.
 
         Returns
         -------
@@ -84,44 +110,60 @@ class CrossBank:
         OutOfFold
             The first component's table: rows, right models and folds are those of all.
         """
-        if (k, new) not in self._tables:
-            self._tables[k, new] = self._compute(k, new)
-        return self._tables[k, new]
+        kind = (k, new, degraded)
+        if kind not in self._tables:
+            self._tables[kind] = self._compute(*kind)
+        return self._tables[kind]
 
-    def scores(self, k: int, new: bool = False) -> OutOfFold:
+    def scores(self, k: int, new: bool = False, degraded: bool = False) -> OutOfFold:
         """Weighted sums of the component scores; the weights of a fold come from the queries of the other folds."""
-        layers, table = self.tables(k, new)
+        layers, table = self.tables(k, new, degraded)
         scores = np.full(table.scores.shape, -np.inf)
         for fold in np.unique(table.folds):
             test, train = table.folds == fold, table.folds != fold
             learn = train if train.any() else test
-            weights = fit_weights(layers[:, learn], table.truth[learn])
+            weights = fit_weights(layers[:, learn], table.truth[learn], DEGRADED_PULL if degraded else PULL)
             part = np.tensordot(weights, np.where(np.isfinite(layers[:, test]), layers[:, test], 0.0), axes=1)
             scores[test] = np.where(np.isfinite(layers[0, test]), part, -np.inf)
         return OutOfFold(scores, table.truth, table.rows, table.folds)
 
-    def _compute(self, k: int, new: bool) -> tuple[Array, OutOfFold]:
-        if new not in self._banks:
-            self._banks[new] = list(self._fit_new() if new else self._fit_folds())
+    def _compute(self, k: int, new: bool, degraded: bool) -> tuple[Array, OutOfFold]:
+        if new not in self._parts:
+            self._parts[new] = list(self._fit_new() if new else self._fit_folds())
         models, truth = self.bank.models, self.background.models
         # One list for each component; all share rows, candidates and order.
         count = len(self.bank.groups) * (("free" in self.parts and self.bank.has_free) + (k > 0))
         parts: list[list[tuple[NDArray[np.str_], Array, NDArray[np.intp], int]]] = [[] for _ in range(count)]
-        for fold, bank, test, references in self._banks[new]:
-            for candidates, layers, queries in self._score_fold(bank, test, references, k):
-                for part, layer in zip(parts, layers, strict=True):
-                    part.append((candidates, layer, queries, fold))
-        tables = [gather(part, models, truth) for part in parts]
+        copies = [None] if not degraded else self._copies()
+        for part in self._parts[new]:
+            for of_row in copies:
+                for candidates, layers, queries in self._score_fold(part, of_row, k):
+                    for table, layer in zip(parts, layers, strict=True):
+                        table.append((candidates, layer, queries, part.fold))
+        tables = [gather(table, models, truth) for table in parts]
         if not tables:
             return np.empty((0, 0, len(models))), gather([], models, truth)
         return np.stack([table.scores for table in tables]), tables[0]
+
+    def _copies(self) -> list[NDArray[np.intp]]:
+        """For each degradation the degraded copy of each image, −1 where it has none: arrays of shape (n,)."""
+        held = self.background.degraded
+        if held is None:
+            return []
+        out = []
+        for name in np.unique(held.names):
+            of_row = np.full(len(self.background), -1, dtype=np.intp)
+            which = np.flatnonzero(held.names == name)
+            of_row[held.rows[which]] = which
+            out.append(of_row)
+        return out
 
     def _fit_folds(self) -> Iterator[Part]:
         of_row = fold_of_rows(self.background.prompts, self.folds)
         for fold in np.unique(of_row):
             train = of_row != fold
             if len(np.unique(self.background.models[train])) >= 2:
-                yield int(fold), self._refit(train), np.flatnonzero(of_row == fold), None
+                yield Part(int(fold), *self._refit(train), np.flatnonzero(of_row == fold), None)
 
     def _fit_new(self) -> Iterator[Part]:
         background = self.background
@@ -133,47 +175,107 @@ class CrossBank:
                 test, references = (of_row == fold) & ~seen, (of_row != fold) & ~seen
                 if min(len(np.unique(background.models[part])) for part in (train, test, references)) < 2:
                     continue
-                bank = self._refit(train)
+                bank, conditions = self._refit(train)
                 # Half the models may lack what all of them have, such as two images of one prompt.
                 if (bank.has_free or not self.bank.has_free) and (bank.has_same or not self.bank.has_same):
-                    yield int(fold), bank, np.flatnonzero(test), np.flatnonzero(references)
+                    yield Part(int(fold), bank, conditions, np.flatnonzero(test), np.flatnonzero(references))
 
-    def _refit(self, train: NDArray[np.bool_]) -> Bank:
+    def _refit(self, train: NDArray[np.bool_]) -> tuple[Bank, Conditions | None]:
         """Statistics of some rows; of a large background in the subspaces of all.
 
         A subspace is a choice of coordinates that knows no label, and to choose it anew for each fold costs several
         times as much as all the rest; but where it stands on few prompts it does know those that are held out.
         """
-        if not self._shared:
-            return fit_bank(self.background.take(train), self.groups, self.settings)
-        chosen = {name: z[train] for name, z in self._shared.items()}
-        labels = Labels(self.background.models[train], self.background.prompts[train])
-        return self.bank.refit(chosen, labels, self.settings)
+        rows = self.background.take(train)
+        labels = Labels(rows.models, rows.prompts)
+        if self._shared:
+            chosen = {name: z[train] for name, z in self._shared.items()}
+            bank = self.bank.refit(chosen, labels, self.settings)
+        else:
+            bank = fit_bank(rows, self.groups, self.settings)
+            chosen = bank.coordinates(rows.vectors) if rows.degraded is not None else {}
+        return bank, fit_conditions(bank, chosen, labels, rows.degraded, self.settings)
 
-    def _project(self, bank: Bank) -> Projected:
-        return bank.rotate(self._shared) if self._shared else bank.project(self.background.vectors)
-
-    def _score_fold(
-        self, bank: Bank, test: NDArray[np.intp], references: NDArray[np.intp] | None, k: int
-    ) -> Iterator[Scored]:
-        background = self.background
-        free = "free" in self.parts and bank.has_free
-        if not (bank.has_same if k else free):
+    def _score_fold(self, part: Part, copies: NDArray[np.intp] | None, k: int) -> Iterator[Scored]:
+        """Scores of a fold's images, or of their degraded copies (`_copies`)."""
+        background, bank = self.background, part.bank
+        if not (bank.has_same if k else "free" in self.parts and bank.has_free):
             return
-        projected = self._project(bank)
+        held = self._shared or bank.coordinates(background.vectors)
+        asked = _Asked(part, held, "free" in self.parts and bank.has_free, self._of_copies(bank, copies))
         if not k:
-            others = test[:0] if references is None else references
+            others = part.test[:0] if part.references is None else part.references
+            models = bank.models if part.references is None else np.unique(background.models[others])
             labels = Labels(background.models[others], background.prompts[others])
-            models = bank.models if references is None else np.unique(labels.models)
-            yield models, bank.free_scores(_rows(projected, test), _rows(projected, others), labels, models), test
+            queries = part.test if copies is None else part.test[copies[part.test] >= 0]
+            if len(queries):
+                yield models, asked.scores(queries, others, labels, models, same=False), queries
             return
-        for trial in leave_one_out(background.models, background.prompts, k, test):
-            queries, chosen = _rows(projected, trial.queries), _rows(projected, trial.references)
+        for trial in leave_one_out(background.models, background.prompts, k, part.test):
+            queries = trial.queries if copies is None else trial.queries[copies[trial.queries] >= 0]
+            if not len(queries):
+                continue
             labels = Labels(background.models[trial.references], background.prompts[trial.references])
             candidates = np.unique(labels.models)
-            layers = [bank.free_scores(queries, chosen, labels, candidates)] if free else []
-            layers.append(bank.same_scores(queries, chosen, labels, candidates))
-            yield candidates, np.concatenate(layers), trial.queries
+            yield candidates, asked.scores(queries, trial.references, labels, candidates, same=True), queries
+
+    def _of_copies(self, bank: Bank, copies: NDArray[np.intp] | None) -> tuple[Coordinates, NDArray[np.intp]] | None:
+        if copies is None or self.background.degraded is None:
+            return None
+        return bank.coordinates(self.background.degraded.vectors), copies
+
+
+class _Asked:
+    """Scores of rows of a background by one fold's statistics, in the condition that each query is in.
+
+    Parameters
+    ----------
+    part : Part
+    held : mapping of str to ndarray, shape (n, r)
+        The whole background in the bank's subspaces.
+    free : bool
+        Whether prompt-free scores take part.
+    copies : (mapping, ndarray), optional
+        Coordinates of degraded copies, and which of them stands for each row.
+    """
+
+    def __init__(
+        self, part: Part, held: Coordinates, free: bool, copies: tuple[Coordinates, NDArray[np.intp]] | None
+    ) -> None:
+        self.part, self.held, self.free, self.copies = part, held, free, copies
+
+    def scores(
+        self,
+        queries: NDArray[np.intp],
+        references: NDArray[np.intp],
+        labels: Labels,
+        models: NDArray[np.str_],
+        *,
+        same: bool,
+    ) -> Array:
+        """Component scores: shape (components, n, m)."""
+        source, rows = (self.held, queries) if self.copies is None else (self.copies[0], self.copies[1][queries])
+        coordinates = {name: z[rows] for name, z in source.items()}
+        score = partial(self._score, references, labels, models, same)
+        if self.part.conditions is None:
+            return score(self.part.bank, coordinates, rows)
+        return self.part.conditions.mix(coordinates, score)[0]
+
+    def _score(
+        self,
+        references: NDArray[np.intp],
+        labels: Labels,
+        models: NDArray[np.str_],
+        same: bool,
+        bank: Bank,
+        coordinates: Coordinates,
+        _rows: NDArray[np.intp],
+    ) -> Array:
+        queries, chosen = bank.rotate(coordinates), bank.rotate({name: z[references] for name, z in self.held.items()})
+        layers = [bank.free_scores(queries, chosen, labels, models)] if self.free else []
+        if same:
+            layers.append(bank.same_scores(queries, chosen, labels, models))
+        return np.concatenate(layers)
 
 
 def half_of_models(models: NDArray[np.str_], families: NDArray[np.str_], seed: int) -> NDArray[np.bool_]:
@@ -183,7 +285,3 @@ def half_of_models(models: NDArray[np.str_], families: NDArray[np.str_], seed: i
     sizes = np.array([len(np.unique(models[families == family])) for family in kin])
     filled = np.cumsum(sizes) - sizes / 2
     return np.isin(families, kin[filled <= sizes.sum() / 2])
-
-
-def _rows(projected: Projected, which: NDArray[np.intp]) -> Projected:
-    return {name: (free[which], same[which]) for name, (free, same) in projected.items()}

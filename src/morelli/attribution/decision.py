@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import softmax
 
-from morelli.attribution.calibration import Calibration
+from morelli.attribution.calibration import CalibrationPair
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,14 +47,22 @@ class Statement:
     known: float | None
 
 
-def state(calibration: Calibration | None, scores: NDArray[np.float64]) -> Statement:
-    """What a calibration makes of one query's scores, shape (1, m); without one, their plain softmax."""
+def state(
+    calibration: CalibrationPair | None, scores: NDArray[np.float64], degraded: NDArray[np.bool_] | None = None
+) -> Statement:
+    """What a calibration makes of one query's scores, shape (1, m); without one, their plain softmax.
+
+    Parameters
+    ----------
+    degraded : ndarray of bool, shape (1,), optional
+        Whether the query looks degraded; None: no.
+    """
     if calibration is None:
         return Statement(softmax(scores[0]).tolist(), None, None)
     return Statement(
-        np.exp(calibration.log_probabilities(scores)[0]).tolist(),
-        calibration.p_values(scores)[0].tolist(),
-        float(calibration.known_p_value(scores)[0]),
+        np.exp(calibration.log_probabilities(scores, degraded)[0]).tolist(),
+        calibration.p_values(scores, degraded)[0].tolist(),
+        float(calibration.known_p_value(scores, degraded)[0]),
     )
 
 

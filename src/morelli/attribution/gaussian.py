@@ -152,7 +152,7 @@ def between_scatter(x: Array, cells: Codes, parents: Codes | None, within: Array
 
 
 def fit_two_covariance(
-    x: Array, cells: Codes, parents: Codes | None = None, *, shrinkage: float, floor: float
+    x: Array, cells: Codes, parents: Codes | None = None, *, shrinkage: float, floor: float, noise: Array | None = None
 ) -> TwoCovariance:
     """Estimate W and B from rows in cells (classes) that may lie in parents (prompts), and diagonalise both.
 
@@ -166,6 +166,8 @@ def fit_two_covariance(
     floor : float
         Added to every λ, as a share of the mean λ: classes that the background does not hold may differ in
         directions in which its classes agree.
+    noise : ndarray, shape (r, r), optional
+        Covariance of what else disturbs a query and no row of x, added to W.
 
     Raises
     ------
@@ -179,7 +181,7 @@ def fit_two_covariance(
             argument="references",
             fix="Add images that differ, or take euclid or cosine.",
         )
-    shrunk = shrink(within, shrinkage)
+    shrunk = shrink(within if noise is None else within + noise, shrinkage)
     between = between_scatter(x, cells, parents, within)
     values, vectors = eigh(between, shrunk)
     order = np.argsort(values)[::-1]

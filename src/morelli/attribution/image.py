@@ -46,15 +46,5 @@ class ImageAttributor(ABC):
         """Scores of n pictures under every model: shape (n, m), columns in the order of ``models_``."""
 
 
+#: ``IMAGE_REGISTRY.get(name)()`` is a fresh image attributor; built-in ones come with the baselines.
 IMAGE_REGISTRY: Registry[Callable[[], ImageAttributor]] = Registry("image attributor", {}, "morelli.image_attributors")
-
-
-def load_image_attributor(name: str) -> ImageAttributor:
-    """A fresh image attributor of that name; built-in ones come with the baselines.
-
-    Raises
-    ------
-    UnknownNameError
-        With the nearest known names.
-    """
-    return IMAGE_REGISTRY.get(name)()

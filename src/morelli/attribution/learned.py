@@ -10,7 +10,7 @@ import numpy as np
 
 from morelli.attribution import persist
 from morelli.attribution.base import Attributor
-from morelli.attribution.calibration import Calibration, calibrate_attributor
+from morelli.attribution.calibration import CalibrationPair, calibrate_attributor
 from morelli.attribution.likelihood import LikelihoodAttributor
 from morelli.attribution.nearest import coordinates
 from morelli.errors import NotFittedError
@@ -40,12 +40,12 @@ class Learned:
         self._blank = attributor
         self._fitted: Attributor | None = None
         self._restored = False
-        self._calibrations: dict[tuple[int, bool], Calibration | None] = {}
+        self._calibrations: dict[tuple[int, bool], CalibrationPair | None] = {}
         self._space: NDArray[np.float32] | None = None
 
     def get(
         self, k: int, references: LabelledEmbeddings | None, prompt: str | None, on_learn: Callable[[], None]
-    ) -> tuple[Attributor, Calibration | None]:
+    ) -> tuple[Attributor, CalibrationPair | None]:
         """The fitted attributor, and its calibration for such queries; None where the background allows none.
 
         Parameters

@@ -12,17 +12,20 @@ import numpy as np
 
 from morelli.attribution.bank import Bank, BankSettings, Labels, fit_bank, view_groups
 from morelli.attribution.base import Attributor
+from morelli.attribution.conditions import fit_conditions
 from morelli.attribution.crossbank import SMALL_BACKGROUND, CrossBank
 from morelli.attribution.crossfit import FOLDS, OutOfFold, gather
 from morelli.attribution.trials import seeds_per_cell
-from morelli.attribution.weights import fit_weights
+from morelli.attribution.weights import DEGRADED_PULL, PULL, fit_weights
 from morelli.errors import NotEnoughReferencesError, NotFittedError
 from morelli.types import LabelledEmbeddings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from morelli.attribution.bank import Projected
     from morelli.attribution.base import Vectors
+    from morelli.attribution.conditions import Conditions, Coordinates
 
 
 # A model that the background shows in fewer prompts than this, and than most models, counts as new.
@@ -47,6 +50,8 @@ class LikelihoodAttributor(Attributor):
     bank_ : Bank or None
         Statistics of the background; None where there was none, or one image a model. Statistics then come from the
         references.
+    conditions_ : Conditions or None
+        What degradation does to queries; None where the background has no degraded copies.
     models_ : ndarray of str
         Models of the background, sorted.
     """
@@ -67,12 +72,20 @@ class LikelihoodAttributor(Attributor):
         self.models_ = np.unique(background.models) if background is not None else np.empty(0, dtype=np.str_)
         bank = None if self.background_ is None else self._fit_bank(self.background_)
         self.bank_ = bank if bank is not None and self._serves(bank) else None
-        self.weights_: dict[tuple[int, bool], NDArray[np.float64]] = {}
-        self._cross = None
+        self.weights_: dict[tuple[int, bool, bool], NDArray[np.float64]] = {}
+        self._cross = self.conditions_ = None
         if self.background_ is not None and self.bank_ is not None:
+            self.conditions_ = self._fit_conditions(self.background_, self.bank_)
             folds = self.folds or (FOLDS if len(self.background_) > SMALL_BACKGROUND else SMALL_FOLDS)
             self._cross = CrossBank(self.background_, self.bank_, self.settings, self.parts, folds)
         return self
+
+    def _fit_conditions(self, background: LabelledEmbeddings, bank: Bank) -> Conditions | None:
+        if background.degraded is None:
+            return None
+        labels = Labels(background.models, background.prompts)
+        coordinates = bank.coordinates(background.vectors)
+        return fit_conditions(bank, coordinates, labels, background.degraded, self.settings)
 
     def _serves(self, bank: Bank) -> bool:
         """Whether a bank has what this attributor cannot do without."""
@@ -107,14 +120,24 @@ class LikelihoodAttributor(Attributor):
         if bank is None:
             bank, weighted = self._fit_bank(used), False
         k = self._references_of_prompt(used, models, prompt, bank)
-        layers = self._component_scores(bank, vectors, used, models, prompt, k)
+        layers, degraded = self._component_scores(bank, vectors, used, models, prompt, k)
         if not weighted:
             return layers.mean(axis=0)
         new = self.is_new(models)
         out = np.empty(layers.shape[1:])
-        for kind in np.unique(new):
-            out[:, new == kind] = np.tensordot(self.weights(k, bool(kind)), layers[:, :, new == kind], axes=1)
+        for kind in np.unique(new).tolist():
+            for state in np.unique(degraded).tolist():
+                part = np.ix_(degraded == state, new == kind)
+                weights = self.weights(k, kind, state)
+                out[part] = np.tensordot(weights, layers[:, part[0], part[1]], axes=1)
         return out
+
+    def is_degraded(self, vectors: Vectors) -> NDArray[np.bool_]:
+        """Which queries look compressed, resized or blurred on their way: shape (n,); see `Conditions`."""
+        self._require_fit()
+        if self.bank_ is None or self.conditions_ is None:
+            return super().is_degraded(vectors)
+        return self.conditions_.detector(self.bank_.coordinates(vectors))[:, 0] < 0.5
 
     def is_new(self, models: NDArray[np.str_]) -> NDArray[np.bool_]:
         """Which of the models the background does not know, or knows from far fewer prompts than most: shape (m,).
@@ -162,29 +185,38 @@ class LikelihoodAttributor(Attributor):
         models: NDArray[np.str_],
         prompt: str | None,
         k: int,
-    ) -> NDArray[np.float64]:
-        queries = bank.project(vectors)
-        projected = bank.project(references.vectors)
-        labels = Labels(references.models, references.prompts)
-        layers = []
-        if "free" in self.parts and bank.has_free:
-            layers.append(bank.free_scores(queries, projected, labels, models))
-        if k:
-            here = references.prompts == prompt
-            inside = {name: (free[here], same[here]) for name, (free, same) in projected.items()}
-            chosen = Labels(labels.models[here], labels.prompts[here])
-            layers.append(bank.same_scores(queries, inside, chosen, models))
-        if not layers:
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Scores of each component, shape (components, n, m), and which queries are degraded."""
+        free = "free" in self.parts and bank.has_free
+        if not (free or k):
             raise NotEnoughReferencesError(
                 "one image a model and no background: nothing tells how far seeds scatter.",
                 argument="references",
                 fix="Add references of other prompts, or take euclid or cosine.",
             )
-        return np.concatenate(layers)
+        held = bank.coordinates(references.vectors)
+        labels = Labels(references.models, references.prompts)
+        here = references.prompts == prompt
+        chosen = Labels(labels.models[here], labels.prompts[here])
+
+        def score(bank: Bank, coordinates: Coordinates, _rows: NDArray[np.intp]) -> NDArray[np.float64]:
+            queries: Projected = bank.rotate(coordinates)
+            projected = bank.rotate(held)
+            layers = [bank.free_scores(queries, projected, labels, models)] if free else []
+            if k:
+                inside = {name: (z_free[here], z_same[here]) for name, (z_free, z_same) in projected.items()}
+                layers.append(bank.same_scores(queries, inside, chosen, models))
+            return np.concatenate(layers)
+
+        coordinates = bank.coordinates(vectors)
+        if self.conditions_ is None or bank is not self.bank_:
+            count = len(next(iter(coordinates.values())))
+            return score(bank, coordinates, np.arange(count)), np.zeros(count, dtype=np.bool_)
+        return self.conditions_.mix(coordinates, score)
 
     # -- weights and calibration ------------------------------------------------------------------------------------
 
-    def weights(self, k: int, new: bool = False) -> NDArray[np.float64]:
+    def weights(self, k: int, new: bool = False, degraded: bool = False) -> NDArray[np.float64]:
         """Weight of each component: shape (components,).
 
         Parameters
@@ -193,33 +225,38 @@ class LikelihoodAttributor(Attributor):
             Same-prompt references a model; 0 for none.
         new : bool
             For candidates that the background does not know.
+        degraded : bool
+            For queries that were compressed or resized on their way.
         """
         self._require_fit()
         k = self._simulable(k)
-        if (k, new) not in self.weights_:
+        kind = (k, new, degraded)
+        if kind not in self.weights_:
             if self._cross is None:
                 raise NotEnoughReferencesError("weights need a background.", argument="background")
-            layers, table = self._cross.tables(k, new)
+            layers, table = self._cross.tables(*kind)
             if len(table):
-                self.weights_[k, new] = fit_weights(layers, table.truth)
+                self.weights_[kind] = fit_weights(layers, table.truth, DEGRADED_PULL if degraded else PULL)
+            elif degraded:
+                self.weights_[kind] = self.weights(k, new)
             elif new:
                 # Too few models to play new ones: those for known models, which measured better than leaving the
                 # prompt-free part out (decision 0004).
-                self.weights_[k, new] = self.weights(k)
+                self.weights_[kind] = self.weights(k)
             else:
-                self.weights_[k, new] = np.full(len(layers), 1.0 / max(len(layers), 1))
-        return self.weights_[k, new]
+                self.weights_[kind] = np.full(len(layers), 1.0 / max(len(layers), 1))
+        return self.weights_[kind]
 
-    def cross_scores(self, k: int, new: bool = False) -> OutOfFold:
+    def cross_scores(self, k: int, new: bool = False, degraded: bool = False) -> OutOfFold:
         """The background's images scored by statistics that saw other prompts only: what calibration learns from.
 
-        With ``new`` they had not seen the models either. Empty where there is no background, or none with what this
-        attributor compares.
+        With ``new`` they had not seen the models either; with ``degraded`` it is their degraded copies. Empty where
+        there is no background, or none with what this attributor compares.
         """
         self._require_fit()
         if self._cross is None:
             return gather([], self.models_, self.models_)
-        return self._cross.scores(self._simulable(k), new)
+        return self._cross.scores(self._simulable(k), new, degraded)
 
     def _simulable(self, k: int) -> int:
         """The largest k up to the one asked for that the background can play through."""

@@ -25,7 +25,8 @@ import numpy as np
 from morelli._version import __version__
 from morelli.attribution.bank import Bank, Centroids, GroupStatistics
 from morelli.attribution.base import Attributor
-from morelli.attribution.calibration import Calibration
+from morelli.attribution.calibration import Calibration, CalibrationPair
+from morelli.attribution.conditions import Conditions, Detector
 from morelli.attribution.gaussian import Subspace, TwoCovariance
 from morelli.attribution.likelihood import LikelihoodAttributor
 from morelli.errors import MorelliError
@@ -35,11 +36,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     #: Same-prompt references a model, and whether the candidates are new to the statistics → calibration.
-    Calibrations = Mapping[tuple[int, bool], Calibration | None]
+    Calibrations = Mapping[tuple[int, bool], CalibrationPair | None]
 
 _LOG = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 #: Files that are kept; the longest unused go first.
 KEPT = 12
 
@@ -49,6 +50,8 @@ _PARTS: Mapping[str, type] = {
     "same": TwoCovariance,
     "centroids": Centroids,
 }
+
+_HALVES = ("clean", "degraded")
 
 
 def statistics_key(
@@ -68,7 +71,10 @@ def statistics_key(
     """
     kind = type(attributor)
     parameters = {name: repr(getattr(attributor, name)) for name in inspect.signature(kind).parameters}
-    labels = (contents, *(column.tolist() for column in (background.models, background.prompts, background.families)))
+    copies = background.degraded
+    degraded = [] if copies is None else [copies.names.tolist(), copies.rows.tolist()]
+    columns = (background.models, background.prompts, background.families)
+    labels = (contents, *degraded, *(column.tolist() for column in columns))
     parts = (
         [FORMAT, __version__, np.__version__, f"{kind.__module__}:{kind.__qualname__}", parameters],
         [stamp.encoder, stamp.revision, stamp.preprocessing, list(stamp.dims.items())],
@@ -107,18 +113,21 @@ def save(
     space : ndarray, shape (n, d), float32, optional
         Coordinates of the background (`morelli.attribution.nearest`), where they are worth keeping.
     """
-    manifest: dict[str, Any] = {"groups": None, "weights": [], "calibrations": []}
+    manifest: dict[str, Any] = {"groups": None, "conditions": None, "weights": [], "calibrations": []}
     arrays: dict[str, NDArray[Any]] = {}
     if isinstance(attributor, LikelihoodAttributor):
         if attributor.bank_ is not None:
-            manifest["groups"] = list(_pack_groups(attributor.bank_, arrays))
+            manifest["groups"] = list(_pack_groups(attributor.bank_, arrays, ""))
+        if attributor.conditions_ is not None:
+            manifest["conditions"] = _pack_conditions(attributor.conditions_, arrays)
         for number, (key, weights) in enumerate(attributor.weights_.items()):
             manifest["weights"].append(list(key))
             arrays[f"weights/{number}"] = weights
-    for number, (key, calibration) in enumerate(calibrations.items()):
-        manifest["calibrations"].append([*key, calibration is not None])
-        if calibration is not None:
-            arrays.update(_fields(calibration, f"calibration/{number}"))
+    for number, (key, pair) in enumerate(calibrations.items()):
+        halves = {} if pair is None else {part: half for part in _HALVES if (half := getattr(pair, part)) is not None}
+        manifest["calibrations"].append([*key, list(halves)])
+        for part, half in halves.items():
+            arrays.update(_fields(half, f"calibration/{number}/{part}"))
     if space is not None:
         arrays["space"] = space
     arrays["manifest"] = np.frombuffer(json.dumps(manifest).encode(), np.uint8)
@@ -144,19 +153,30 @@ def _prune(folder: Path) -> None:
         file.unlink(missing_ok=True)
 
 
-def _pack_groups(bank: Bank, arrays: dict[str, NDArray[Any]]) -> Iterator[dict[str, Any]]:
+def _pack_groups(
+    bank: Bank, arrays: dict[str, NDArray[Any]], prefix: str, without: Sequence[str] = ()
+) -> Iterator[dict[str, Any]]:
     for number, (name, group) in enumerate(bank.groups.items()):
-        present = [part for part in _PARTS if getattr(group, part) is not None]
+        present = [part for part in _PARTS if part not in without and getattr(group, part) is not None]
         for part in present:
-            arrays.update(_fields(getattr(group, part), f"{number}/{part}"))
+            arrays.update(_fields(getattr(group, part), f"{prefix}{number}/{part}"))
         yield {"name": name, "vectors": list(group.names), "parts": present}
+
+
+def _pack_conditions(conditions: Conditions, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+    arrays.update(_fields(conditions.detector, "detector"))
+    for number, shift in enumerate(conditions.shifts.values()):
+        arrays[f"shift/{number}"] = shift
+    others = range(1, len(conditions.names))
+    groups = [list(_pack_groups(conditions.bank(c), arrays, f"condition/{c}/", without=("subspace",))) for c in others]
+    return {"names": list(conditions.names), "groups": groups}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Found:
     """What a file held beside the attributor's own state; see `save`."""
 
-    calibrations: dict[tuple[int, bool], Calibration | None]
+    calibrations: dict[tuple[int, bool], CalibrationPair | None]
     space: NDArray[np.float32] | None
 
 
@@ -181,8 +201,8 @@ def load(path: Path, attributor: Attributor, background: LabelledEmbeddings) -> 
         with np.load(path, allow_pickle=False) as file:
             manifest = json.loads(file["manifest"].tobytes())
             calibrations = {
-                (int(k), bool(new)): _made(Calibration, file, f"calibration/{number}") if there else None
-                for number, (k, new, there) in enumerate(manifest["calibrations"])
+                (int(k), bool(new)): _made_pair(file, f"calibration/{number}", halves)
+                for number, (k, new, halves) in enumerate(manifest["calibrations"])
             }
             space = file["space"] if "space" in file.files else None
             if isinstance(attributor, LikelihoodAttributor):
@@ -204,22 +224,40 @@ def _restore(
     attributor: LikelihoodAttributor, background: LabelledEmbeddings, manifest: dict[str, Any], file: Any
 ) -> None:
     models = np.unique(background.models)
-    groups = None if manifest["groups"] is None else _unpack_groups(manifest["groups"], file)
-    weights = {(int(k), bool(new)): file[f"weights/{i}"] for i, (k, new) in enumerate(manifest["weights"])}
+    groups = None if manifest["groups"] is None else _unpack_groups(manifest["groups"], file, "")
+    weights = {
+        (int(k), bool(new), bool(degraded)): file[f"weights/{i}"]
+        for i, (k, new, degraded) in enumerate(manifest["weights"])
+    }
     attributor.fit(None)
     attributor.background_ = background
     attributor.models_ = models
     attributor.bank_ = None if groups is None else Bank(groups, models)
     attributor.weights_ = weights
+    if attributor.bank_ is not None and manifest["conditions"] is not None:
+        attributor.conditions_ = _unpack_conditions(manifest["conditions"], attributor.bank_, file)
 
 
-def _unpack_groups(entries: Sequence[Mapping[str, Any]], file: Any) -> dict[str, GroupStatistics]:
+def _unpack_conditions(entry: Mapping[str, Any], bank: Bank, file: Any) -> Conditions:
+    banks = {0: bank}
+    shared = {name: group.subspace for name, group in bank.groups.items()}
+    for number, groups in enumerate(entry["groups"], start=1):
+        banks[number] = Bank(_unpack_groups(groups, file, f"condition/{number}/", shared), bank.models)
+    shifts = {name: file[f"shift/{number}"] for number, name in enumerate(bank.groups)}
+    return Conditions(tuple(entry["names"]), _made(Detector, file, "detector"), shifts, banks.__getitem__, banks)
+
+
+def _unpack_groups(
+    entries: Sequence[Mapping[str, Any]], file: Any, prefix: str, subspaces: Mapping[str, Subspace] | None = None
+) -> dict[str, GroupStatistics]:
     groups = {}
     for number, entry in enumerate(entries):
         parts: dict[str, Any] = {
-            part: _made(kind, file, f"{number}/{part}") if part in entry["parts"] else None
+            part: _made(kind, file, f"{prefix}{number}/{part}") if part in entry["parts"] else None
             for part, kind in _PARTS.items()
         }
+        if subspaces is not None:
+            parts["subspace"] = subspaces[entry["name"]]
         groups[entry["name"]] = GroupStatistics(tuple(entry["vectors"]), **parts)
     return groups
 
@@ -227,6 +265,11 @@ def _unpack_groups(entries: Sequence[Mapping[str, Any]], file: Any) -> dict[str,
 def _fields(record: Any, prefix: str) -> dict[str, NDArray[Any]]:
     """The fields of a record of numbers and arrays, as arrays by name."""
     return {f"{prefix}/{field.name}": np.asarray(getattr(record, field.name)) for field in dataclasses.fields(record)}
+
+
+def _made_pair(file: Any, prefix: str, halves: Sequence[str]) -> CalibrationPair | None:
+    found = {part: _made(Calibration, file, f"{prefix}/{part}") for part in halves}
+    return CalibrationPair(**found) if found else None
 
 
 def _made(kind: type, file: Any, prefix: str) -> Any:

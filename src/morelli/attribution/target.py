@@ -30,7 +30,7 @@ def case_1(comparison: Comparison, vectors: Vectors, model: str, alpha: float) -
     if model not in comparison.models:
         raise NotEnoughReferencesError(f"{model} has no other reference than this very picture.", argument="model")
     scores = comparison.scores(vectors)[:1]
-    stated = state(comparison.calibration, scores)
+    stated = state(comparison.calibration, scores, comparison.is_degraded(vectors)[:1])
     at, best = comparison.models.index(model), int(scores[0].argmax())
     p_value = None if stated.p_values is None else stated.p_values[at]
     return {

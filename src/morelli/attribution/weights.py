@@ -13,11 +13,13 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-# Pull of each weight towards the common one, in units of the loss per query: matters only where data are few.
-_PULL = 0.02
+#: Pull of each weight towards the common one, in units of the loss per query: matters only where data are few …
+PULL = 0.02
+#: … as are degraded copies, several of which are of one image.
+DEGRADED_PULL = 0.2
 
 
-def fit_weights(layers: Array, truth: NDArray[np.intp]) -> Array:
+def fit_weights(layers: Array, truth: NDArray[np.intp], pull: float = PULL) -> Array:
     """Weights w ≥ 0 that minimise the mean of −log softmax(Σ_c w_c·s_c)[truth].
 
     The loss is convex, and the weights' common scale is a temperature: log-likelihoods of correlated parts are each
@@ -29,6 +31,8 @@ def fit_weights(layers: Array, truth: NDArray[np.intp]) -> Array:
         Log-likelihood ratios; −inf where a model is no candidate, in all parts alike.
     truth : ndarray of int, shape (n,)
         Column of the right model.
+    pull : float
+        Penalty, per query, of a weight that is twice the common one.
 
     Returns
     -------
@@ -50,7 +54,7 @@ def fit_weights(layers: Array, truth: NDArray[np.intp]) -> Array:
         # In units of the common weight the problem is well scaled.
         value, slope = logit_loss(v * common, s, mask, at_truth)
         away = v - 1.0
-        return value + _PULL * float(np.mean(away**2)), slope * common + 2.0 * _PULL * away / parts
+        return value + pull * float(np.mean(away**2)), slope * common + 2.0 * pull * away / parts
 
     result = minimize(pulled, np.ones(parts), jac=True, bounds=[(0.0, None)] * parts, method="L-BFGS-B")
     return result.x * common

@@ -26,6 +26,7 @@ COMMANDS: dict[str, str] = {
     "gallery": "morelli.cli.gallery",
     "identify": "morelli.cli.identify",
     "check": "morelli.cli.check",
+    "generate": "morelli.cli.generate",
     "evaluate": "morelli.cli.evaluate",
     "doctor": "morelli.cli.doctor",
 }

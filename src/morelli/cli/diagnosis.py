@@ -25,7 +25,14 @@ PACKAGES: dict[str, str] = {
     "matplotlib": "pip install matplotlib",
     "transformers": 'pip install "morelli[transformers]"',
     "safetensors": 'pip install "morelli[transformers]"',
+    "diffusers": 'pip install "morelli[generators]"',
+    "peft": 'pip install "morelli[generators]"',
+    "huggingface_hub": 'pip install "morelli[hosted]"',
+    "openai": 'pip install "morelli[hosted]"',
 }
+
+#: Environment variables that hold keys of hosted generators; only whether they are set is told.
+KEYS = ("HF_TOKEN", "OPENAI_API_KEY")
 
 # Instruction sets as the kernel names them, on x86 and on ARM.
 _BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
@@ -140,6 +147,7 @@ def diagnose() -> dict[str, Any]:
         "cpu": _cpu(),
         "torch": torch,
         "packages": _packages(),
+        "keys": {name: bool(os.environ.get(name)) for name in KEYS},
         "encoders": [],
         "hub_encoders": [],
         "cache": None,

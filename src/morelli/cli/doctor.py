@@ -39,6 +39,8 @@ def lines(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "torch", _torch_line(report["torch"])
     for name, entry in report["packages"].items():
         yield name, entry["version"] or f"not installed: {entry['fix']}"
+    for name, there in report["keys"].items():
+        yield name, "set" if there else "not set (needed for hosted generators only)"
     for encoder in report["encoders"]:
         yield encoder["id"], _encoder_line(encoder)
     for encoder in report["hub_encoders"]:

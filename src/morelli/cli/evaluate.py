@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,19 @@ from morelli.cli.progress import staged_progress
 
 if TYPE_CHECKING:
     from morelli.evaluation.runner import Evaluation
+    from morelli.evaluation.settings import Settings
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What the command line asks for: settings of the evaluation, what it is of, and what is shown."""
+
+    settings: Settings
+    dataset: Path
+    references: Path | None
+    encoder: str
+    confusion: Path | None
+    as_json: bool
 
 
 def evaluate(
@@ -42,30 +56,41 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Measure attributors on a dataset whose models are known, with intervals and leak tests."""
-    from morelli.encoders.cache import EmbeddingCache
-    from morelli.encoders.catalogue import load_encoder
-    from morelli.evaluation.runner import Settings
-    from morelli.evaluation.runner import evaluate as run
-    from morelli.images.dataset import read_dataset
-    from morelli.report.confusion import figure_format
+    from morelli.evaluation.settings import Settings
 
-    methods = None if method is None else [name.strip() for name in method.split(",") if name.strip()]
+    methods = None if method is None else tuple(name.strip() for name in method.split(",") if name.strip())
     if methods is not None and not methods:
         raise typer.BadParameter("names no attributor.", param_hint="--method")
     settings = Settings(protocol, methods, k, epsilon, seed, ablation)
-    if confusion is not None:
-        figure_format(confusion)  # a wrong ending is said before the work, not after it
-    first = read_dataset(dataset)
-    second = None if references is None else read_dataset(references)
-    with staged_progress() as report:
-        found = run(first, load_encoder(encoder), settings, references=second, cache=EmbeddingCache(), progress=report)
+    _answer(_Request(settings, dataset, references, encoder, confusion, as_json))
+
+
+def _answer(asked: _Request) -> None:
+    from morelli.report.confusion import figure_format
+
+    if asked.confusion is not None:
+        figure_format(asked.confusion)  # a wrong ending is said before the work, not after it
+    found = _measure(asked)
     # The figures first: they are not lost if the picture cannot be written.
-    if as_json:
+    if asked.as_json:
         emit_json(found.result)
     else:
         _print(found.result)
-    if confusion is not None:
-        _draw(found, confusion)
+    if asked.confusion is not None:
+        _draw(found, asked.confusion)
+
+
+def _measure(asked: _Request) -> Evaluation:
+    from morelli.encoders.cache import EmbeddingCache
+    from morelli.encoders.catalogue import load_encoder
+    from morelli.evaluation.runner import evaluate as run
+    from morelli.images.dataset import read_dataset
+
+    first = read_dataset(asked.dataset)
+    second = None if asked.references is None else read_dataset(asked.references)
+    encoder = load_encoder(asked.encoder)
+    with staged_progress() as report:
+        return run(first, encoder, asked.settings, references=second, cache=EmbeddingCache(), progress=report)
 
 
 def _draw(found: Evaluation, path: Path) -> None:

@@ -33,6 +33,14 @@ def add(
     skip_conflicts: Annotated[
         bool, typer.Option("--skip-conflicts", help="Leave out pictures that are known under two labels.")
     ] = False,
+    copies: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="References whose degraded copies (JPEG, WebP, smaller, blurred, noisy) are embedded too: what "
+            "queries may have gone through is learnt from them.",
+        ),
+    ] = 72,
     as_json: JsonOption = False,
 ) -> None:
     """Add a dataset's pictures, with their embeddings; make the gallery where there is none.
@@ -54,7 +62,9 @@ def add(
     cache = EmbeddingCache()
     try:
         with staged_progress() as report:
-            done = enrol(held, pictures, loaded, cache=cache, progress=report, skip_conflicts=skip_conflicts)
+            done = enrol(
+                held, pictures, loaded, cache=cache, progress=report, skip_conflicts=skip_conflicts, copies=copies
+            )
     except KeyboardInterrupt:
         if cache.enabled:
             say("The gallery is as it was. What was embedded is kept: the same command goes on from there.")

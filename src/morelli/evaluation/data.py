@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from morelli.encoders.copies import SAMPLE, choose_sample, embed_copies
 from morelli.encoders.embed import embed
 from morelli.errors import DatasetError, NotEnoughReferencesError
 from morelli.evaluation.leaks import find_duplicates, leak_test
@@ -74,8 +75,9 @@ def prepare(
     *,
     cache: EmbeddingCache | None = None,
     progress: Callable[[int, int], None] | None = None,
+    copies: int = SAMPLE,
 ) -> list[EvaluationSet]:
-    """Embed datasets that will be compared with each other.
+    """Embed datasets that will be compared with each other, and degraded copies of ``copies`` images of each.
 
     All of them are brought to one form together: unless every image has the same format and size, each becomes the
     centre square, area-resampled to the smallest side in all sets. Duplicates are left out: second copies of a
@@ -100,7 +102,7 @@ def prepare(
             if progress is not None:
                 progress(offset + finished, total)
 
-        out.append(_prepare_one(dataset, part, keys, form, encoder, cache, report))
+        out.append(_prepare_one(dataset, part, keys, form, encoder, cache, report, copies))
         done += len(dataset.items)
     return out
 
@@ -132,6 +134,7 @@ def _prepare_one(
     encoder: Encoder,
     cache: EmbeddingCache | None,
     report: Callable[[int, int], None],
+    copies: int,
 ) -> EvaluationSet:
     embedded = embed(
         encoder,
@@ -163,19 +166,23 @@ def _prepare_one(
     if form is not None:
         notes.append(f"Formats or sizes differ; all images were brought to one form: {form}.")
     keep = np.flatnonzero(duplicates.keep)
+    paths = np.array([item.path for item in items], dtype=object)
+    sample = keep[choose_sample(models[keep].tolist(), contents[keep].tolist(), copies)]
+    transform = None if form is None else form.apply
+    degraded = embed_copies(encoder, paths[sample].tolist(), sample, transform=transform, cache=cache)
     embeddings = LabelledEmbeddings(
         embedded.vectors,
         models,
         prompts[embedded.rows],
         np.array([item.family for item in items]),
+        degraded,
     ).take(keep)
     leaks: dict[str, Any] = {}
     if len(np.unique(embeddings.models)) >= 2:
         probed = [info for i in keep if (info := kept_infos[i]) is not None]
         leaks = leak_test(probed, embeddings.models, embeddings.prompts).to_json()
     leaks["form"] = "untouched" if form is None else str(form)
-    paths = np.array([item.path for item in items], dtype=object)[keep]
-    return EvaluationSet(embeddings, contents[keep], leaks, tuple(notes), paths, form)
+    return EvaluationSet(embeddings, contents[keep], leaks, tuple(notes), paths[keep], form)
 
 
 def require_models(data: EvaluationSet, least: int = 2) -> None:

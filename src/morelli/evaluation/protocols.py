@@ -102,7 +102,8 @@ def run_tasks(
             calibrations[kind] = None if background is None else calibrate_attributor(attributor, background, *kind)
         queries = data.take(task.queries)
         scores = attributor.scores(queries.vectors, references, task.prompt)
-        collector.add(candidates, scores, queries.models, task.queries, queries.prompts, calibrations[kind])
+        degraded = attributor.is_degraded(queries.vectors)
+        collector.add(candidates, scores, queries.models, task.queries, queries.prompts, calibrations[kind], degraded)
         if progress is not None:
             progress(done + 1, len(tasks))
     return collector.result()

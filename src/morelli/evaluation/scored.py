@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from morelli.attribution.calibration import Calibration
+    from morelli.attribution.calibration import CalibrationPair
 
     Array = NDArray[np.float64]
 
@@ -80,13 +80,14 @@ class Collector:
         truth: NDArray[np.str_],
         rows: NDArray[np.intp],
         prompts: NDArray[np.str_],
-        calibration: Calibration | None,
+        calibration: CalibrationPair | None,
+        degraded: NDArray[np.bool_],
     ) -> None:
         """Add queries that share candidates; ``truth`` holds model names, one that is no candidate is unknown."""
         columns = np.searchsorted(self.models, candidates)
         self._calibrated &= calibration is not None
-        log_p = calibration.log_probabilities(scores) if calibration else np.zeros_like(scores)
-        p = calibration.p_values(scores) if calibration else np.zeros_like(scores)
+        log_p = calibration.log_probabilities(scores, degraded) if calibration else np.zeros_like(scores)
+        p = calibration.p_values(scores, degraded) if calibration else np.zeros_like(scores)
         self._parts.append(
             (
                 self._spread(scores, columns, -np.inf),

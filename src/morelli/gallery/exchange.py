@@ -45,7 +45,7 @@ def _write(dataset: lance.LanceDataset, path: Path, thumbnails: bool) -> int:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    vectors = layout.vector_columns(dataset.schema)
+    vectors = [*layout.vector_columns(dataset.schema), *layout.copies_columns(dataset.schema)]
     base = [field for field in layout.base_fields() if thumbnails or field.name != layout.THUMBNAIL]
     manifest = {
         "schema": SCHEMA,
@@ -54,6 +54,10 @@ def _write(dataset: lance.LanceDataset, path: Path, thumbnails: bool) -> int:
         "thumbnails": thumbnails,
         "encoders": {
             name: json.loads(layout.dump_stamp(stamp)) for name, stamp in layout.stamps(dataset.schema).items()
+        },
+        "copies": {
+            name: json.loads(layout.dump_stamp(layout.copies_stamp(dataset.schema, name)))
+            for name in layout.copies_columns(dataset.schema)
         },
     }
     fields = [*base, *(pa.field(name, pa.list_(pa.float32())) for name in vectors)]
@@ -87,6 +91,8 @@ def read(path: str | os.PathLike[str]) -> pa.Table:
             if name != layout.column_name(stamp.encoder):
                 raise ValueError(f"the column {name} does not belong to {stamp.encoder}")
             fields.append(layout.vector_field(stamp))
+        copies = [layout.load_stamp(json.dumps(raw)) for raw in manifest.get("copies", {}).values()]
+        fields += [layout.copies_field(stamp) for stamp in copies]
         if layout.THUMBNAIL not in found.column_names:
             found = found.append_column(layout.THUMBNAIL, pa.nulls(len(found), pa.binary()))
         if len(found) != manifest["references"]:
@@ -121,6 +127,11 @@ def _check_rows(incoming: pa.Table) -> None:
         block = rows.to_block(incoming[name].filter(incoming[name].is_valid()))
         if not np.isfinite(block).all():
             raise ValueError(f"{name} has values that are not finite")
+    for name in layout.copies_columns(incoming.schema):
+        width = sum(layout.copies_stamp(incoming.schema, name).dims.values())
+        for row in incoming[name].drop_null().to_numpy():
+            if len(row) != width or not np.isfinite(row).all():
+                raise ValueError(f"{name} has a row of another length than {width}, or one that is not finite")
 
 
 @contextlib.contextmanager

@@ -85,6 +85,7 @@ def plan(path: str, dataset: lance.LanceDataset, incoming: pa.Table) -> Plan:
     for name, stamp in layout.stamps(incoming.schema).items():
         if name in held:
             layout.check_same(held[name], stamp, path)
+    incoming = _comparable_copies(dataset.schema, incoming)
     given = to_references(incoming)
     known = {reference.content: reference for reference in to_references(table.scan(path, dataset, COLUMNS))}
     refuse_conflicts(find_conflicts(given, known))
@@ -104,14 +105,22 @@ def plan(path: str, dataset: lance.LanceDataset, incoming: pa.Table) -> Plan:
     return Plan(distinct, np.flatnonzero(is_new), np.flatnonzero(~is_new & gaps), len(given) - len(contents))
 
 
+def _comparable_copies(held: pa.Schema, incoming: pa.Table) -> pa.Table:
+    """Incoming rows without degraded copies of other conditions than those the gallery has."""
+    for name in layout.copies_columns(incoming.schema):
+        if name in held.names and layout.copies_stamp(held, name) != layout.copies_stamp(incoming.schema, name):
+            incoming = incoming.drop_columns([name])
+    return incoming
+
+
 def fillable(schema: pa.Schema) -> list[str]:
     """Columns that an add may fill where a row has nothing yet."""
-    return [layout.THUMBNAIL, *layout.vector_columns(schema)]
+    return [layout.THUMBNAIL, *layout.vector_columns(schema), *layout.copies_columns(schema)]
 
 
 def joined_schema(held: pa.Schema, given: pa.Schema) -> pa.Schema:
-    """The held schema, and behind it the given columns of vectors that it lacks."""
-    for name in layout.vector_columns(given):
+    """The held schema, and behind it the given columns of vectors and copies that it lacks."""
+    for name in (*layout.vector_columns(given), *layout.copies_columns(given)):
         if name not in held.names:
             held = held.append(given.field(name))
     return held

@@ -21,6 +21,7 @@ FORMAT = 1
 FORMAT_KEY = b"morelli.gallery.format"
 STAMP_KEY = b"morelli.encoder-stamp"
 VECTORS = "vectors_"
+COPIES = "copies_"
 THUMBNAIL = "thumbnail"
 
 
@@ -51,6 +52,18 @@ def column_name(encoder: str) -> str:
     """The column of an encoder: legible, and distinct for distinct ids whatever characters they contain."""
     legible = re.sub(r"[^a-z0-9]+", "_", encoder.lower()).strip("_")[:40]
     return f"{VECTORS}{legible}_{hashlib.sha256(encoder.encode()).hexdigest()[:8]}"
+
+
+def copies_name(encoder: str) -> str:
+    """The column of the degraded copies under an encoder."""
+    return COPIES + column_name(encoder).removeprefix(VECTORS)
+
+
+def copies_field(stamp: EncoderStamp) -> pa.Field:
+    """The column that holds degraded copies; the stamp's ``dims`` name condition and vector."""
+    import pyarrow as pa
+
+    return pa.field(copies_name(stamp.encoder), pa.list_(pa.float32()), metadata={STAMP_KEY: dump_stamp(stamp)})
 
 
 def vector_field(stamp: EncoderStamp) -> pa.Field:
@@ -91,6 +104,16 @@ def load_stamp(raw: bytes | str) -> EncoderStamp:
 def vector_columns(schema: pa.Schema) -> list[str]:
     """Names of the columns that hold vectors, in order."""
     return [name for name in schema.names if name.startswith(VECTORS)]
+
+
+def copies_columns(schema: pa.Schema) -> list[str]:
+    """Names of the columns that hold degraded copies, in order."""
+    return [name for name in schema.names if name.startswith(COPIES)]
+
+
+def copies_stamp(schema: pa.Schema, name: str) -> EncoderStamp:
+    """The stamp of a column of degraded copies; a GalleryError where it carries none."""
+    return load_stamp((schema.field(name).metadata or {}).get(STAMP_KEY, b""))
 
 
 def stamps(schema: pa.Schema) -> dict[str, EncoderStamp]:

@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from morelli.errors import InputError, MissingGalleryError, StorageError, UnknownNameError
 from morelli.gallery import exchange, merge, rows, table
+from morelli.gallery.copies import to_column
 from morelli.gallery.records import AddReport
 from morelli.gallery.view import GalleryView, match, read
-from morelli.types import EncoderStamp, Reference
+from morelli.types import DegradedEmbeddings, EncoderStamp, Reference
 
 if TYPE_CHECKING:
     import lance
@@ -70,6 +71,7 @@ class Gallery(GalleryView):
         thumbnails: Sequence[bytes | None],
         vectors: Mapping[str, NDArray[np.float32]],
         stamp: EncoderStamp,
+        copies: DegradedEmbeddings | None = None,
     ) -> AddReport:
         """Add pictures with their embeddings under one encoder, in one commit.
 
@@ -85,6 +87,9 @@ class Gallery(GalleryView):
         vectors : mapping of str to ndarray, shape (n, stamp.dims[name]), float32
         stamp : EncoderStamp
             Of the encoder that made the vectors.
+        copies : DegradedEmbeddings, optional
+            Degraded copies of some of the references, under the same encoder. Left out where the gallery has copies
+            in other conditions.
 
         Raises
         ------
@@ -101,7 +106,10 @@ class Gallery(GalleryView):
         for reference in references:
             rows.check_reference(reference)
         block = rows.pack(vectors, stamp, len(references))
-        return self._add(rows.to_table(references, thumbnails, block, stamp))
+        incoming = rows.to_table(references, thumbnails, block, stamp)
+        if copies is not None:
+            incoming = incoming.append_column(*to_column(copies, stamp, len(references)))
+        return self._add(incoming)
 
     def _add(self, incoming: pa.Table) -> AddReport:
         def write(dataset: lance.LanceDataset) -> tuple[lance.LanceDataset, merge.Plan]:

@@ -11,6 +11,7 @@ import numpy as np
 from morelli.errors import EmptyGalleryError, GalleryMismatchError, InputError
 from morelli.gallery import audit, exchange, merge, rows, table
 from morelli.gallery import schema as layout
+from morelli.gallery.copies import from_column
 from morelli.gallery.records import CheckReport, Conflict, Summary
 from morelli.types import EncoderStamp, LabelledEmbeddings, Reference
 
@@ -132,7 +133,9 @@ class GalleryView:
             raise EmptyGalleryError("the gallery holds no reference.", argument=self.path, fix=hint)
         stamp = self.stamp(encoder_id)
         column = layout.column_name(encoder_id)
-        found = table.scan(self.path, self._dataset, [*rows.COLUMNS, column], table.embedded(column))
+        copies = layout.copies_name(encoder_id)
+        held = [copies] if copies in self._dataset.schema.names else []
+        found = table.scan(self.path, self._dataset, [*rows.COLUMNS, column, *held], table.embedded(column))
         if not len(found):
             raise EmptyGalleryError(f"no reference has embeddings of {encoder_id}.", argument=self.path, fix=hint)
         order = np.argsort(np.array(found["content"].to_pylist()))
@@ -140,7 +143,19 @@ class GalleryView:
         references = tuple(read[i] for i in order)
         labels = [np.array([getattr(r, field) for r in references]) for field in ("model", "prompt_id", "family")]
         vectors = rows.unpack(rows.to_block(found[column]), stamp, order)
-        return references, LabelledEmbeddings(vectors, *labels)
+        degraded = None
+        if held:
+            of = layout.copies_stamp(self._dataset.schema, copies)
+            degraded = from_column(found[copies], of, np.argsort(order).tolist())
+        return references, LabelledEmbeddings(vectors, labels[0], labels[1], labels[2], degraded)
+
+    def with_copies(self, encoder_id: str) -> dict[str, str]:
+        """Content hash and model of the references that have degraded copies under an encoder."""
+        column = layout.copies_name(encoder_id)
+        if column not in self._dataset.schema.names:
+            return {}
+        found = table.scan(self.path, self._dataset, ["content", "model"], table.embedded(column))
+        return dict(zip(found["content"].to_pylist(), found["model"].to_pylist(), strict=True))
 
     def missing(self, contents: Iterable[str], encoder_id: str) -> set[str]:
         """Those of the given content hashes without embeddings under an encoder, so that nothing is embedded twice."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,8 @@ from numpy.typing import NDArray
 
 from morelli.attribution.base import Attributor
 from morelli.errors import ArrayError, MorelliError, NotEnoughReferencesError, NotFittedError
+from morelli.testing.made_up import MODELS, contents, made_up, moved, same_contents, spoilt
 from morelli.types import LabelledEmbeddings
-
-# Five models, of which the background lacks the last; a row is prompt + model + seed in two named vectors.
-_MODELS = ("amber", "birch", "cedar", "dune", "elm")
-_PROMPTS = ("p0", "p1", "p2", "p3", "p4", "p5", "query")
-_SEEDS = 3
-_DIMS = {"view/first": 6, "view/second": 4}
 
 
 def check_attributor(attributor: Attributor, *, tolerance: float = 1e-6) -> None:
@@ -39,9 +35,9 @@ def check_attributor(attributor: Attributor, *, tolerance: float = 1e-6) -> None
     AssertionError
         Names the first rule that is broken: ``clone`` gives the same parameters; ``fit`` returns the attributor and
         ``scores`` before it is refused; candidates are the references' models, sorted; scores are finite, of shape
-        (n, m), higher for the right model, the same each time, and independent of the other queries and of the order
-        of references and named vectors; NaN and a single model are refused; inputs are left as they are; a missing
-        background or prompt is coped with or refused by name.
+        (n, m), higher for the right model, the same each time, and independent of earlier calls, of the other queries
+        and of the order of references and named vectors; NaN and a single model are refused; inputs are left as they
+        are; a missing background or prompt is coped with or refused by name.
 
     Examples
     --------
@@ -49,13 +45,14 @@ def check_attributor(attributor: Attributor, *, tolerance: float = 1e-6) -> None
     >>> check_attributor(Euclid())
     """
     _require(isinstance(attributor, Attributor), "an attributor is a subclass of morelli.attribution.base.Attributor")
-    background, references, queries = _toy()
+    background, references, queries = made_up()
     _check_clone(attributor)
     fitted = _check_fit(attributor, background)
     expected = _scores(fitted, queries, references)
     _check_right(expected, queries, "references of the queries' prompt")
-    _check_independent(fitted, queries, references, expected, tolerance)
     _check_repeatable(attributor, background, queries, references, expected, tolerance)
+    _check_memory(attributor, background, queries, references, tolerance)
+    _check_independent(fitted, queries, references, expected, tolerance)
     _check_refusals(attributor, fitted, background, queries, references)
     _check_fall_backs(attributor, fitted, queries, references)
 
@@ -63,23 +60,6 @@ def check_attributor(attributor: Attributor, *, tolerance: float = 1e-6) -> None
 def _require(holds: bool, rule: str) -> None:
     if not holds:
         raise AssertionError(rule)
-
-
-def _toy() -> tuple[LabelledEmbeddings, LabelledEmbeddings, LabelledEmbeddings]:
-    """Background, references and queries; the last two share a prompt, which the background lacks."""
-    rng = np.random.default_rng(7)
-    d = sum(_DIMS.values())
-    habits, scenes = rng.normal(0, 1, (len(_MODELS), d)), rng.normal(0, 0.4, (len(_PROMPTS), d))
-    p, m, s = (grid.ravel() for grid in np.mgrid[: len(_PROMPTS), : len(_MODELS), :_SEEDS])
-    x = (habits[m] + scenes[p] + rng.normal(0, 0.06, (len(p), d))).astype(np.float32)
-    ends = np.cumsum([0, *_DIMS.values()])
-    vectors = {name: x[:, a:b].copy() for name, a, b in zip(_DIMS, ends[:-1], ends[1:], strict=True)}
-    models, prompts = np.array(_MODELS)[m], np.array(_PROMPTS)[p]
-    everything = LabelledEmbeddings(vectors, models, prompts, models)
-    asked = prompts == "query"
-    # Shuffled, so that nothing may rest on the order of rows.
-    known = rng.permutation(np.flatnonzero(asked & (s > 0)))
-    return everything.take(~asked & (models != _MODELS[-1])), everything.take(known), everything.take(asked & (s == 0))
 
 
 def _scores(
@@ -116,9 +96,9 @@ def _check_fit(attributor: Attributor, background: LabelledEmbeddings) -> Attrib
     _refuses(
         lambda: fitted.scores(background.vectors), NotFittedError, "scores without references are refused before fit"
     )
-    before = _contents(background)
+    before = contents(background)
     _require(fitted.fit(background) is fitted, "fit returns the attributor itself")
-    _require(_same_contents(before, background), "fit leaves its input as it is")
+    _require(same_contents(before, background), "fit leaves its input as it is")
     _require(
         np.array_equal(fitted.candidates(), np.unique(background.models)),
         "without references, candidates are the background's models, sorted",
@@ -161,12 +141,37 @@ def _check_repeatable(
     tolerance: float,
 ) -> None:
     again = attributor.clone().fit(background)
-    before = _contents(queries), _contents(references)
-    first, second = _scores(again, queries, references), _scores(again, queries, references)
-    _close(first, second, 0.0, "the same call gives the same scores")
-    _close(first, expected, tolerance, "fitting again gives the same scores")
-    untouched = _same_contents(before[0], queries) and _same_contents(before[1], references)
+    before = contents(queries), contents(references)
+    first = _scores(again, queries, references)
+    untouched = same_contents(before[0], queries) and same_contents(before[1], references)
     _require(untouched, "scores leaves its input as it is")
+    _close(first, _scores(again, queries, references), 0.0, "the same call gives the same scores")
+    _close(first, expected, tolerance, "fitting again gives the same scores")
+
+
+def _check_memory(
+    attributor: Attributor,
+    background: LabelledEmbeddings,
+    queries: LabelledEmbeddings,
+    references: LabelledEmbeddings,
+    tolerance: float,
+) -> None:
+    """Each call is made of a freshly fitted attributor, and of one that has answered each of the others just before."""
+    some, others = queries.take(np.arange(2)), queries.take(np.arange(2, len(queries)))
+    _, seeds = np.unique(references.models, return_index=True)
+    # References that something remembered could be mistaken for: fewer of the same, and as many, of the same labels.
+    calls = {
+        "the same": (some, references),
+        "other queries": (others, references),
+        "fewer references": (some, references.take(seeds)),
+        "other references": (some, moved(references)),
+    }
+    fresh = {name: _scores(attributor.clone().fit(background), *call) for name, call in calls.items()}
+    used = attributor.clone().fit(background)
+    for before, after in permutations(calls, 2):
+        _scores(used, *calls[before])
+        rule = f"scores do not depend on earlier calls ({after} after {before})"
+        _close(_scores(used, *calls[after]), fresh[after], tolerance, rule)
 
 
 def _check_refusals(
@@ -177,18 +182,18 @@ def _check_refusals(
     references: LabelledEmbeddings,
 ) -> None:
     _refuses(
-        lambda: fitted.scores(_spoilt(queries).vectors, references, "query"), ArrayError, "NaN in a query is refused"
+        lambda: fitted.scores(spoilt(queries).vectors, references, "query"), ArrayError, "NaN in a query is refused"
     )
     _refuses(
-        lambda: fitted.scores(queries.vectors, _spoilt(references), "query"), ArrayError, "NaN in references is refused"
+        lambda: fitted.scores(queries.vectors, spoilt(references), "query"), ArrayError, "NaN in references is refused"
     )
     if attributor.uses_background:
         _refuses(
-            lambda: attributor.clone().fit(_spoilt(background)).scores(queries.vectors, references, "query"),
+            lambda: attributor.clone().fit(spoilt(background)).scores(queries.vectors, references, "query"),
             ArrayError,
             "NaN in the background is refused",
         )
-    alone = references.take(references.models == _MODELS[0])
+    alone = references.take(references.models == MODELS[0])
     _refuses(
         lambda: fitted.scores(queries.vectors, alone, "query"),
         NotEnoughReferencesError,
@@ -215,22 +220,6 @@ def _check_fall_backs(
             continue
         if prompt is not None:
             _check_right(scores, queries, "no background")
-
-
-def _spoilt(embeddings: LabelledEmbeddings) -> LabelledEmbeddings:
-    vectors = {name: values.copy() for name, values in embeddings.vectors.items()}
-    next(iter(vectors.values()))[0, 0] = np.nan
-    return LabelledEmbeddings(vectors, embeddings.models, embeddings.prompts, embeddings.families)
-
-
-def _contents(embeddings: LabelledEmbeddings) -> Mapping[str, NDArray[Any]]:
-    labels = {"models": embeddings.models, "prompts": embeddings.prompts, "families": embeddings.families}
-    return {name: values.copy() for name, values in {**embeddings.vectors, **labels}.items()}
-
-
-def _same_contents(before: Mapping[str, NDArray[Any]], embeddings: LabelledEmbeddings) -> bool:
-    now = _contents(embeddings)
-    return list(now) == list(before) and all(np.array_equal(now[name], values) for name, values in before.items())
 
 
 def _close(found: NDArray[Any], expected: NDArray[Any], tolerance: float, rule: str) -> None:

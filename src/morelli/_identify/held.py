@@ -1,0 +1,116 @@
+"""A gallery as the facade holds it: its references with their embeddings under one encoder, and that encoder."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from morelli.encoders.catalogue import DEFAULT_ENCODER, load_encoder
+from morelli.gallery.view import GalleryView
+from morelli.types import EncoderStamp, LabelledEmbeddings, Reference
+
+if TYPE_CHECKING:
+    from morelli.encoders.base import Encoder
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """A gallery's references, with their embeddings under one encoder.
+
+    Attributes
+    ----------
+    view : GalleryView
+    stamp : EncoderStamp
+        Of the embeddings.
+    references : tuple of Reference
+    data : LabelledEmbeddings
+        Of the same rows.
+    """
+
+    view: GalleryView
+    stamp: EncoderStamp
+    references: tuple[Reference, ...]
+    data: LabelledEmbeddings
+
+    @cached_property
+    def row(self) -> dict[str, int]:
+        """Row of each picture, by the hash of its pixels."""
+        return {reference.content: row for row, reference in enumerate(self.references)}
+
+    @cached_property
+    def families(self) -> dict[str, str]:
+        """Family of each model."""
+        return {reference.model: reference.family for reference in self.references}
+
+    @cached_property
+    def sizes(self) -> set[tuple[int, int]]:
+        """Widths and heights that references have, in pixels."""
+        return {(reference.width, reference.height) for reference in self.references}
+
+    def method(self, name: str, k: int, prompt: str | None) -> dict[str, Any]:
+        """An answer's field ``method``: how the attributor of that name came to it."""
+        return {
+            "name": name,
+            "encoder": self.stamp.encoder,
+            "encoder_revision": self.stamp.revision,
+            "gallery": self.view.path,
+            "gallery_version": self.view.version,
+            "k": k,
+            "prompt_used": prompt,
+        }
+
+
+def hold(gallery: GalleryView | str | Path, encoder: Encoder | str | None) -> Held:
+    """The references of a gallery that an encoder has embedded.
+
+    Parameters
+    ----------
+    gallery : GalleryView, str or Path
+    encoder : Encoder or str, optional
+        By default the gallery's; of several ``efficientnet-lite0`` or else the first.
+
+    Raises
+    ------
+    MissingGalleryError, EmptyGalleryError, GalleryMismatchError
+        There is no gallery, nothing is in it, or nothing of that encoder.
+    UnknownNameError
+        No encoder is called that.
+    """
+    view = gallery if isinstance(gallery, GalleryView) else GalleryView.open(gallery)
+    known = [stamp.encoder for stamp in view.stamps()]
+    if encoder is None:
+        chosen = DEFAULT_ENCODER if DEFAULT_ENCODER in known or not known else known[0]
+    elif isinstance(encoder, str):
+        # What names an encoder need not be the id that its embeddings are kept under.
+        chosen = encoder if encoder in known else load_encoder(encoder).stamp.encoder
+    else:
+        chosen = encoder.stamp.encoder
+    references, data = view.embeddings(chosen)
+    return Held(view, view.stamp(chosen), references, data)
+
+
+def load_network(held: Held, encoder: Encoder | str | None) -> Encoder:
+    """The encoder, loaded, its few images spread over the cores.
+
+    Raises
+    ------
+    GalleryMismatchError
+        The gallery's embeddings are not its own.
+    """
+    given = held.stamp.encoder if encoder is None else encoder
+    loaded = load_encoder(given) if isinstance(given, str) else given
+    held.view.require(loaded.stamp)
+    return _spread(loaded)
+
+
+def _spread(encoder: Encoder) -> Encoder:
+    """An embedded encoder's few images spread over the cores; any other encoder as it is."""
+    if "torch" not in sys.modules:  # an encoder of another kind: nothing to import torch for
+        return encoder
+    from morelli.encoders.embedded import EmbeddedEncoder
+    from morelli.encoders.split import SplitEncoder
+
+    return SplitEncoder(encoder) if isinstance(encoder, EmbeddedEncoder) else encoder

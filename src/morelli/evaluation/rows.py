@@ -1,0 +1,92 @@
+"""One method over the tasks of a protocol becomes one row of the table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from morelli.attribution.catalogue import load_attributor
+from morelli.attribution.image import IMAGE_REGISTRY
+from morelli.evaluation.pictures import run_on_pictures
+from morelli.evaluation.protocols import run_tasks
+from morelli.evaluation.scored import figures
+from morelli.evaluation.sets import Sets
+from morelli.evaluation.settings import Settings
+
+if TYPE_CHECKING:
+    from morelli.evaluation.protocols import Task
+    from morelli.evaluation.scored import Scored
+
+#: Called with the stage, how much is done and how much there is.
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class RowMaker:
+    """Scores methods, and makes rows of what they score.
+
+    Attributes
+    ----------
+    sets : Sets
+    settings : Settings
+    encoder : str
+        Its id.
+    families : mapping of str to str
+        Family of each model.
+    progress : callable or None
+        Told of each method as a stage.
+    """
+
+    sets: Sets
+    settings: Settings
+    encoder: str
+    families: Mapping[str, str]
+    progress: Progress | None = None
+
+    def score(self, name: str, tasks: Sequence[Task]) -> Scored:
+        """All queries of the tasks, scored by the method of that name."""
+        sets = self.sets
+        if name in IMAGE_REGISTRY:
+            return run_on_pictures(IMAGE_REGISTRY.get(name), sets.queries, tasks, sets.source)
+        report = partial(self.progress, name) if self.progress else None
+        make, source = partial(load_attributor, name), sets.source.embeddings
+        return run_tasks(make, sets.queries.embeddings, tasks, source=source, progress=report)
+
+    def row(
+        self, name: str, scored: Scored, baseline: Scored, tasks: Sequence[Task], background: str
+    ) -> dict[str, Any]:
+        """The row of a method, its lift over the baseline on the same tasks included.
+
+        Parameters
+        ----------
+        name : str
+            Of the method.
+        scored, baseline : Scored
+            By the method and by the baseline; the row of the baseline itself has the same object as both.
+        tasks : sequence of Task
+            What was scored.
+        background : {"all", "without candidates"}
+        """
+        settings = self.settings
+        found = figures(scored, self.families, baseline=baseline, epsilon=settings.epsilon, seed=settings.seed)
+        return {
+            "method": name,
+            "encoder": self.encoder,
+            **found,
+            "references_used": self._references_used(tasks),
+            "background": background,
+        }
+
+    def _references_used(self, tasks: Sequence[Task]) -> float:
+        """Mean references a candidate."""
+        models = self.sets.source.embeddings.models
+        counts = []
+        for task in tasks:
+            rows = task.background if task.references is None else task.references
+            if rows is not None and len(rows):
+                counts.append(len(rows) / len(np.unique(models[rows])))
+        return float(np.mean(counts)) if counts else 0.0

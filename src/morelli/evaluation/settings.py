@@ -1,0 +1,75 @@
+"""What is asked of an evaluation, and what cannot be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from morelli.attribution.catalogue import load_attributor
+from morelli.attribution.image import IMAGE_REGISTRY
+from morelli.errors import InputError, UnknownNameError
+
+PROTOCOLS = ("same-prompt", "any-prompt", "one-vs-many", "open-set")
+BASELINE = "euclid"
+DEFAULT_EPSILON = 0.1
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is asked of an evaluation.
+
+    Attributes
+    ----------
+    protocol : {"same-prompt", "any-prompt", "one-vs-many", "open-set"} or None
+        None: same-prompt where the data allow it, else any-prompt.
+    methods : sequence of str or None
+        Names of attributors; None: `default_methods`.
+    k : int or None
+        References a model, of the same prompt or of others; None: all there are.
+    epsilon : float
+        Of the candidate sets: they aim to hold the right model with probability 1 − ε.
+    seed : int
+        Decides folds, draws and resamples.
+    ablate : bool
+        Whether to add, for each method that learns from a background, the row without the candidates in it.
+    """
+
+    protocol: str | None = None
+    methods: Sequence[str] | None = None
+    k: int | None = None
+    epsilon: float = DEFAULT_EPSILON
+    seed: int = 0
+    ablate: bool = True
+
+
+def default_methods(prompt_known: bool) -> list[str]:
+    """The built-in methods that can be run: plda compares inside one prompt."""
+    return ["euclid", "cosine", *(["plda"] if prompt_known else []), "lda", "fused"]
+
+
+def check_settings(settings: Settings) -> None:
+    """Refuse what no dataset could answer.
+
+    Raises
+    ------
+    UnknownNameError
+        For a protocol or a method that there is not.
+    InputError
+        For a number out of its range, or a method that sees pictures under a protocol that tells it the prompt.
+    """
+    if settings.protocol is not None and settings.protocol not in PROTOCOLS:
+        raise UnknownNameError("protocol", settings.protocol, PROTOCOLS)
+    if settings.k is not None and settings.k < 1:
+        raise InputError(f"must be 1 or more; got {settings.k}.", argument="--k")
+    if not 0.0 < settings.epsilon < 1.0:
+        raise InputError(f"must lie between 0 and 1; got {settings.epsilon:g}.", argument="--epsilon")
+    for name in settings.methods or ():
+        if name not in IMAGE_REGISTRY:
+            load_attributor(name)
+        elif settings.protocol not in ("any-prompt", "open-set"):
+            raise InputError(
+                f"{name} sees pictures and learns models over all prompts; "
+                f"{settings.protocol or PROTOCOLS[0]} compares inside one.",
+                argument="--method",
+                fix="Use --protocol any-prompt.",
+            )

@@ -1,0 +1,130 @@
+"""From files to a pipeline that runs: components in their libraries' own layout, checked, fp32 on the CPU."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from morelli.errors import MissingExtraError, UnknownNameError
+from morelli.generators.base import Setting
+from morelli.generators.zoo.manifest import Entry, Manifest
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Pipeline = Callable[[Sequence[str], Sequence[int]], "NDArray[np.uint8]"]
+
+#: Component → module and class that reads its folder.
+_CLASSES: dict[str, tuple[str, str]] = {
+    "text_encoder": ("transformers", "CLIPTextModel"),
+    "tokenizer": ("transformers", "PreTrainedTokenizerFast"),
+    "unet": ("diffusers", "UNet2DConditionModel"),
+    "transformer": ("diffusers", "PixArtTransformer2DModel"),
+    "vae": ("diffusers", "AutoencoderKL"),
+    "vqvae": ("diffusers", "VQModel"),
+    "language_model": ("transformers", "GPT2LMHeadModel"),
+    "network": ("morelli.generators.zoo.pipelines.gan", "GanGenerator"),
+}
+#: Samplers that a deployment may ask for.
+_SCHEDULERS = {
+    "ddim": "DDIMScheduler",
+    "dpm": "DPMSolverMultistepScheduler",
+    "unipc": "UniPCMultistepScheduler",
+    "euler-flow": "FlowMatchEulerDiscreteScheduler",
+}
+
+
+def load_pipeline(manifest: Manifest, entry: Entry, settings: Mapping[str, Setting]) -> Pipeline:
+    """A function from prompts and seeds to pixels.
+
+    Raises
+    ------
+    MissingExtraError
+        diffusers or transformers is not installed.
+    WeightsError
+        A file is absent or is not the one that the manifest lists.
+    UnknownNameError
+        A scheduler that there is none of.
+    """
+    manifest.check(*entry.components.values())
+    try:
+        importlib.import_module("diffusers")
+        importlib.import_module("transformers")
+    except ImportError as error:
+        raise MissingExtraError("generators", f"The built-in model {entry.name}") from error
+    parts: dict[str, Any] = {
+        part: _read_shared(part, manifest.folder / folder)
+        for part, folder in entry.components.items()
+        if part not in ("scheduler", "lora")
+    }
+    if "scheduler" in entry.components:
+        parts["scheduler"] = _scheduler(manifest.folder / entry.components["scheduler"], settings)
+    if "lora" in entry.components:  # the base's network is shared with nobody else then
+        parts["unet"] = _read("unet", manifest.folder / entry.components["unet"])
+        parts["lora"] = manifest.folder / entry.components["lora"]
+    build = importlib.import_module(f"morelli.generators.zoo.pipelines.{entry.kind}").build
+    return _calm(build(parts, settings))
+
+
+@cache
+def _read_shared(part: str, folder: Path) -> Any:
+    return _read(part, folder)
+
+
+def _read(part: str, folder: Path) -> Any:
+    module, name = _CLASSES[part]
+    cls = getattr(importlib.import_module(module), name)
+    if part == "tokenizer":
+        return cls.from_pretrained(folder, local_files_only=True)
+    import torch
+
+    with _quiet():
+        net = cls.from_pretrained(folder, local_files_only=True, use_safetensors=True, torch_dtype=torch.float32)
+    return net.eval().requires_grad_(False)
+
+
+def _scheduler(folder: Path, settings: Mapping[str, Setting]) -> Any:
+    import diffusers
+
+    name = str(settings["scheduler"])
+    if name not in _SCHEDULERS:
+        raise UnknownNameError("scheduler", name, _SCHEDULERS)
+    cls: Any = getattr(diffusers, _SCHEDULERS[name])
+    return cls.from_pretrained(folder, local_files_only=True)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bars and no advice on text towers read out of a whole CLIP."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _calm(run: Pipeline) -> Pipeline:
+    """The pipeline on one thread: sums then have one order on any number of cores, and small networks lose nothing."""
+    import torch
+
+    def calm(prompts: Sequence[str], seeds: Sequence[int]) -> NDArray[np.uint8]:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            with torch.inference_mode():
+                return run(prompts, seeds)
+        finally:
+            torch.set_num_threads(threads)
+
+    return calm

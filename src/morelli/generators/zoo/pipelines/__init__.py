@@ -1,0 +1,1 @@
+"""How each kind of model makes pictures; one file a kind, each with ``build(parts, settings)``."""

@@ -1,0 +1,171 @@
+"""Conditions on drawn embeddings whose truth is known: steps and scatters that were put in are found and undone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from morelli.attribution import persist
+from morelli.attribution.bank import Labels
+from morelli.attribution.calibration import CalibrationPair, calibrate_attributor
+from morelli.attribution.conditions import CLEAN, MIN_COPIES, fit_conditions
+from morelli.attribution.likelihood import Fused, Lda
+from morelli.types import DegradedEmbeddings, LabelledEmbeddings
+
+D, MODELS, PROMPTS, SEEDS = 24, 5, 24, 3
+RNG = np.random.default_rng(5)
+EFFECT = RNG.normal(size=(MODELS, D)) * 0.8
+STEP = {"jpeg:80": RNG.normal(size=D) * 2.5, "blur:0.7": RNG.normal(size=D) * 2.5}
+# JPEG wipes out the first half of the directions in which models differ.
+SCATTER = {"jpeg:80": np.r_[np.full(D // 2, 3.0), np.full(D - D // 2, 0.1)], "blur:0.7": np.full(D, 0.2)}
+
+
+def world(seed: int, prompts: int = PROMPTS) -> LabelledEmbeddings:
+    rng = np.random.default_rng(seed)
+    model = np.tile(np.repeat(np.arange(MODELS), SEEDS), prompts)
+    prompt = np.repeat(np.arange(prompts), MODELS * SEEDS)
+    content = rng.normal(size=(prompts, D)) * 0.5
+    x = EFFECT[model] + content[prompt] + rng.normal(size=(len(model), D)) * 0.5
+    names = np.char.add("m", model.astype(str))
+    return LabelledEmbeddings({"v/a": x.astype(np.float32)}, names, np.char.add("p", prompt.astype(str)), names)
+
+
+def degrade(x: np.ndarray, name: str, seed: int) -> np.ndarray:
+    noise = np.random.default_rng(seed).normal(size=x.shape) * SCATTER[name]
+    return (x + STEP[name] + noise).astype(np.float32)
+
+
+def with_copies(data: LabelledEmbeddings, count: int) -> LabelledEmbeddings:
+    rows = np.random.default_rng(9).permutation(len(data))[:count]
+    parts = [degrade(data.vectors["v/a"][rows], name, 11 + i) for i, name in enumerate(STEP)]
+    names = np.repeat(list(STEP), count)
+    return replace(data, degraded=DegradedEmbeddings(names, np.tile(rows, len(STEP)), {"v/a": np.concatenate(parts)}))
+
+
+@pytest.fixture(scope="module")
+def background() -> LabelledEmbeddings:
+    return with_copies(world(1), 60)
+
+
+@pytest.fixture(scope="module")
+def fitted(background: LabelledEmbeddings) -> Fused:
+    return Fused().fit(background)
+
+
+def accuracy(attributor: Fused | Lda, x: np.ndarray, truth: np.ndarray) -> float:
+    best = attributor.scores({"v/a": x}).argmax(axis=1)
+    return float((attributor.models_[best] == truth).mean())
+
+
+def test_a_step_and_a_scatter_are_found(background: LabelledEmbeddings, fitted: Fused) -> None:
+    conditions, bank = fitted.conditions_, fitted.bank_
+    assert conditions is not None and bank is not None
+    assert conditions.names == (CLEAN, "blur:0.7", "jpeg:80")
+    subspace = next(iter(bank.groups.values())).subspace
+    expected = (STEP["jpeg:80"] / subspace.scale) @ subspace.basis
+    found = conditions.shifts["v"][2]
+    # 60 copies with a scatter of 3 in half of the directions: a standard error of 0.4 there.
+    assert np.linalg.norm(found - expected) < 0.25 * np.linalg.norm(expected)
+    assert not conditions.shifts["v"][0].any()
+
+
+@pytest.mark.parametrize("name", list(STEP))
+def test_degraded_queries_are_compared_better_and_clean_ones_as_before(
+    background: LabelledEmbeddings, fitted: Fused, name: str
+) -> None:
+    test = world(2)
+    plain = Fused().fit(replace(background, degraded=None))
+    spoiled = degrade(test.vectors["v/a"], name, 77)
+    assert fitted.is_degraded({"v/a": spoiled}).mean() > 0.95
+    assert fitted.is_degraded(test.vectors).mean() < 0.05
+    assert accuracy(fitted, spoiled, test.models) > accuracy(plain, spoiled, test.models) + 0.1
+    clean, before = (
+        accuracy(fitted, test.vectors["v/a"], test.models),
+        accuracy(plain, test.vectors["v/a"], test.models),
+    )
+    assert clean == pytest.approx(before, abs=0.01)
+
+
+def test_a_condition_s_scores_are_those_of_the_noisier_model(background: LabelledEmbeddings) -> None:
+    """One-dimensional, by hand: W + N and the step are what a query is compared under."""
+    rng = np.random.default_rng(0)
+    models = np.repeat(["a", "b"], 400)
+    x = np.where(models == "a", -1.0, 1.0) + rng.normal(size=800)
+    prompts = np.arange(800).astype(str)
+    copies = DegradedEmbeddings(
+        np.repeat("jpeg:80", 800), np.arange(800), {"v/a": (x + 10.0 + rng.normal(size=800) * 2.0)[:, None]}
+    )
+    data = LabelledEmbeddings({"v/a": x[:, None].astype(np.float32)}, models, prompts, models, copies)
+    lda = Lda().fit(data)
+    assert lda.bank_ is not None and lda.conditions_ is not None
+    query = {"v/a": np.array([[11.0]], dtype=np.float32)}
+    layers, degraded = lda._component_scores(lda.bank_, query, data, lda.models_, None, 0)
+    assert degraded.all()
+    # Log-likelihood ratio of b over a at 11 − 10 = 1 under variance 1 + 4: ((1 + 1)² − (1 − 1)²) / (2 · 5) = 0.4.
+    assert layers[0, 0, 1] - layers[0, 0, 0] == pytest.approx(0.4, rel=0.15)
+
+
+def test_too_few_copies_teach_nothing(background: LabelledEmbeddings) -> None:
+    few = with_copies(world(1), MIN_COPIES - 1)
+    fitted = Fused().fit(few)
+    assert fitted.conditions_ is None
+    assert not fitted.is_degraded(few.vectors).any()
+    bank = fitted.bank_
+    assert bank is not None
+    coordinates = bank.coordinates(few.vectors)
+    assert fit_conditions(bank, coordinates, Labels(few.models, few.prompts), None, fitted.settings) is None
+
+
+def test_degraded_queries_have_a_calibration_of_their_own(background: LabelledEmbeddings, fitted: Fused) -> None:
+    pair = calibrate_attributor(fitted, background, 0)
+    assert pair is not None and pair.degraded is not None
+    test = world(3)
+    truth = np.searchsorted(fitted.models_, test.models)
+    rows = np.arange(len(test))
+    half = len(test) // 2
+    spoiled = [degrade(test.vectors["v/a"], name, 5) for name in STEP]
+    # Coverage is promised over the conditions together: each is harder or easier than all.
+    for x in (test.vectors["v/a"], np.concatenate([spoiled[0][:half], spoiled[1][half:]])):
+        scores, degraded = fitted.scores({"v/a": x}), fitted.is_degraded({"v/a": x})
+        covered = (pair.p_values(scores, degraded)[rows, truth] > 0.1).mean()
+        assert 0.84 < covered < 0.97
+    # Queries of both kinds in one batch take each its own.
+    mixed = np.r_[True, np.zeros(len(test) - 1, dtype=bool)]
+    scores = fitted.scores(test.vectors)
+    assert np.array_equal(pair.p_values(scores, mixed)[0], pair.degraded.p_values(scores[:1])[0])
+    assert np.array_equal(pair.p_values(scores, mixed)[1:], pair.clean.p_values(scores[1:]))
+
+
+def test_a_background_part_keeps_the_copies_of_its_images(background: LabelledEmbeddings) -> None:
+    assert background.degraded is not None
+    kept = np.flatnonzero(background.prompts != "p3")
+    part = background.take(kept)
+    assert part.degraded is not None
+    of_p3 = (background.prompts[background.degraded.rows] == "p3").sum()
+    assert len(part.degraded) == len(background.degraded) - of_p3
+    step = part.degraded.vectors["v/a"] - part.vectors["v/a"][part.degraded.rows]
+    for name, expected in STEP.items():
+        rows = part.degraded.names == name
+        assert step[rows].mean(axis=0) == pytest.approx(expected, abs=1.6)
+    by_mask = background.take(background.prompts != "p3")
+    assert by_mask.degraded is not None
+    assert np.array_equal(by_mask.degraded.rows, part.degraded.rows)
+    none = background.take(np.setdiff1d(np.arange(len(background)), background.degraded.rows))
+    assert none.degraded is None
+
+
+def test_what_was_learnt_comes_back_from_disk(background: LabelledEmbeddings, fitted: Fused, tmp_path: Path) -> None:
+    pair = calibrate_attributor(fitted, background, 0)
+    spoiled = {"v/a": degrade(world(4).vectors["v/a"], "blur:0.7", 5)}
+    expected = fitted.scores(spoiled)
+    assert persist.save(tmp_path / "s.npz", fitted, {(0, False): pair})
+    fresh = Fused()
+    found = persist.load(tmp_path / "s.npz", fresh, background)
+    assert found is not None
+    assert np.allclose(fresh.scores(spoiled), expected)
+    back = found.calibrations[0, False]
+    assert isinstance(back, CalibrationPair) and back.degraded is not None
+    assert back.degraded.temperature == pytest.approx(pair.degraded.temperature)  # type: ignore[union-attr]

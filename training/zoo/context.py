@@ -1,0 +1,133 @@
+"""What every recipe may use: the drawn pictures, the device, and the parts that were trained before."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from training.zoo.data import Pictures
+
+#: A GPU is fed more at once: a small network leaves it idle otherwise.
+GPU_BATCHES = 8
+_AT_ONCE = 250
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """The device of that name; "auto" is the GPU where there is one."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def prepare_threads(device: torch.device, threads: int = 1) -> None:
+    """One core, and the attention that is quick on it.
+
+    The fused attention of PyTorch's CPU build spends, in bf16, more time going backward than all the rest of a small
+    transformer; plain matrix products are 1.5 times quicker per step.
+    """
+    if device.type == "cpu":
+        torch.set_num_threads(threads)
+        torch.backends.cuda.enable_flash_sdp(False)  # the switch governs the CPU's kernel too
+
+
+@dataclass
+class Context:
+    """A training run's surroundings.
+
+    Attributes
+    ----------
+    out : Path
+        The run's folder: ``checkpoints``, ``export`` (the layout that the package ships), logs and sheets.
+    pictures : Pictures
+    device : torch.device
+    """
+
+    out: Path
+    pictures: Pictures
+    device: torch.device
+    _parts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def export(self) -> Path:
+        """Folder of the finished parts, in the layout of the package's ``weights``."""
+        return self.out / "export"
+
+    @property
+    def scale(self) -> int:
+        """By how much batches are larger than on one core."""
+        return GPU_BATCHES if self.device.type == "cuda" else 1
+
+    @cached_property
+    def text_tower(self) -> Any:
+        """The mini-CLIP's text tower, frozen, bf16."""
+        from transformers import CLIPTextModel
+
+        return self._frozen(CLIPTextModel.from_pretrained(self.export / "clip"))
+
+    @cached_property
+    def vae(self) -> Any:
+        """The KL autoencoder, frozen, bf16."""
+        from diffusers import AutoencoderKL
+
+        return self._frozen(AutoencoderKL.from_pretrained(self.export / "vae"))
+
+    @cached_property
+    def vq(self) -> Any:
+        """The VQ autoencoder, frozen, fp32: its codes are decided by small differences."""
+        from diffusers import VQModel
+
+        return self._frozen(VQModel.from_pretrained(self.export / "vq"), torch.float32)
+
+    def _frozen(self, net: Any, dtype: torch.dtype = torch.bfloat16) -> Any:
+        return net.to(self.device, dtype).eval().requires_grad_(False)
+
+    def pixels(self, rows: NDArray[np.int64]) -> torch.Tensor:
+        """Pictures of those rows on the device, shape (n, 3, 64, 64), bf16, -1 to 1."""
+        raw = torch.from_numpy(np.asarray(self.pictures.pixels[rows])).to(self.device)
+        return (raw.permute(0, 3, 1, 2).float() / 127.5 - 1).to(torch.bfloat16).contiguous()
+
+    @torch.no_grad()
+    def states(self, tokens: NDArray[np.int64], dropped: NDArray[np.bool_] | None = None) -> torch.Tensor:
+        """Text states that condition the generators, shape (n, LENGTH, width), bf16.
+
+        Parameters
+        ----------
+        tokens : ndarray, shape (n, LENGTH), int64
+        dropped : ndarray, shape (n,), bool, optional
+            Rows whose caption is replaced by the empty one, for classifier-free guidance.
+        """
+        from training.zoo.text import encode
+
+        if dropped is not None:
+            tokens = np.where(dropped[:, None], encode([""]), tokens)
+        return self.text_tower(torch.from_numpy(tokens).to(self.device)).last_hidden_state
+
+    def cached(self, name: str, weights: Path, make: Callable[[NDArray[np.int64]], NDArray[Any]]) -> NDArray[Any]:
+        """An array with one row a picture, computed once for one state of the weights and kept in the run's folder.
+
+        Parameters
+        ----------
+        name : str
+            Of the file.
+        weights : Path
+            Safetensors file that the rows depend on; another hash makes them anew.
+        make : callable
+            Gives the rows of some pictures.
+        """
+        digest = hashlib.sha256(weights.read_bytes()).hexdigest()[:12]
+        path = self.out / "cache" / f"{name}-{len(self.pictures)}-{digest}.npy"
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            count = len(self.pictures)
+            parts = [make(np.arange(i, min(i + _AT_ONCE, count))) for i in range(0, count, _AT_ONCE)]
+            part = path.with_suffix(".part.npy")
+            np.save(part, np.concatenate(parts))
+            part.rename(path)
+        return np.load(path)

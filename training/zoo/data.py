@@ -1,0 +1,134 @@
+"""The training set: pictures of train scenes with captions, drawn once to disk.
+
+A folder of plain arrays, mapped into memory: drawing costs as much as a training step of a small model, and each
+picture is seen many times.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from training.zoo.text import LENGTH, encode
+
+from morelli.generators.zoo.world import (
+    COLOURS,
+    GROUNDS,
+    LIGHTS,
+    RELATIONS,
+    SHAPES,
+    TEXTURES,
+    Scene,
+    caption,
+    draw_batch,
+    sample_scene,
+)
+
+SIZE = 64
+WORDINGS = 3  # the canonical one and two others
+_CHUNK = 1000
+
+#: Columns of the attributes: for each shape count, colour and texture, then relation, ground and light.
+KINDS: tuple[int, ...] = (4, len(COLOURS), len(TEXTURES)) * len(SHAPES) + (
+    len(RELATIONS) + 1,
+    len(GROUNDS),
+    len(LIGHTS),
+)
+IGNORED = -1
+
+
+def attributes(scene: Scene) -> NDArray[np.int8]:
+    """What a scene shows as class numbers.
+
+    Returns
+    -------
+    ndarray, shape (len(KINDS),), int8
+        Colour and texture of a shape that is not there are `IGNORED`. The relation is told from the shape that comes
+        first in ``SHAPES``, so that both ways to tell one arrangement give one number.
+    """
+    out = np.full(len(KINDS), IGNORED, dtype=np.int8)
+    out[: 3 * len(SHAPES) : 3] = 0
+    for group in scene.groups:
+        at = 3 * SHAPES.index(group.shape)
+        out[at : at + 3] = group.count, COLOURS.index(group.colour), TEXTURES.index(group.texture)
+    out[-3:] = 0, GROUNDS.index(scene.ground), LIGHTS.index(scene.light)
+    if scene.relation is not None:
+        place = RELATIONS.index(scene.relation)
+        first, second = (SHAPES.index(group.shape) for group in scene.groups)
+        out[-3] = 1 + (place if first < second else place ^ 1)  # RELATIONS lists each beside its inverse
+    return out
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """A drawn training set.
+
+    Attributes
+    ----------
+    folder : Path
+        Holds ``pixels.npy``, ``tokens.npy`` and ``attributes.npy``, made by `draw_set`.
+    """
+
+    folder: Path
+
+    @cached_property
+    def pixels(self) -> NDArray[np.uint8]:
+        """Shape (n, 64, 64, 3)."""
+        return np.load(self.folder / "pixels.npy", mmap_mode="r")
+
+    @cached_property
+    def tokens(self) -> NDArray[np.uint8]:
+        """Shape (n, WORDINGS, LENGTH)."""
+        return np.load(self.folder / "tokens.npy")
+
+    @cached_property
+    def attributes(self) -> NDArray[np.int8]:
+        """Shape (n, len(KINDS)), see `attributes`."""
+        return np.load(self.folder / "attributes.npy")
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def rows(self, rng: np.random.Generator, count: int) -> NDArray[np.int64]:
+        """Places of ``count`` pictures drawn with replacement, sorted for the sake of the mapped file."""
+        return np.sort(rng.integers(len(self), size=count))
+
+    def wording(self, rng: np.random.Generator, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Token ids of the rows' captions, shape (n, LENGTH): the canonical wording for half of them."""
+        which = np.where(rng.random(len(rows)) < 0.5, 0, rng.integers(1, WORDINGS, size=len(rows)))
+        return self.tokens[rows, which].astype(np.int64)
+
+
+def draw_set(folder: Path, count: int, seed: int = 0) -> Pictures:
+    """Draw ``count`` pictures of train scenes; a set that is already there and long enough is kept.
+
+    Parameters
+    ----------
+    folder : Path
+    count : int
+    seed : int
+    """
+    if (folder / "attributes.npy").is_file() and len(Pictures(folder)) >= count:
+        return Pictures(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / "pixels.part.npy"
+    pixels = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=(count, SIZE, SIZE, 3))
+    tokens = np.zeros((count, WORDINGS, LENGTH), dtype=np.uint8)
+    labels = np.zeros((count, len(KINDS)), dtype=np.int8)
+    rng = np.random.default_rng(seed)
+    for start in range(0, count, _CHUNK):
+        scenes = [sample_scene(rng, "train") for _ in range(min(_CHUNK, count - start))]
+        rows = slice(start, start + len(scenes))
+        pixels[rows] = draw_batch(scenes, [seed * 10**9 + start + i for i in range(len(scenes))], SIZE)
+        texts = [caption(scene, None if i == 0 else rng) for scene in scenes for i in range(WORDINGS)]
+        tokens[rows] = encode(texts).reshape(len(scenes), WORDINGS, LENGTH)
+        labels[rows] = [attributes(scene) for scene in scenes]
+        print(f"drawn {start + len(scenes)} of {count}", flush=True)
+    pixels.flush()
+    part.rename(folder / "pixels.npy")
+    np.save(folder / "tokens.npy", tokens)
+    np.save(folder / "attributes.npy", labels)  # last: its presence says that the set is whole
+    return Pictures(folder)
