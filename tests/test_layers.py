@@ -28,6 +28,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("engine", "enrol", "identify"),
     ("report", "testing"),
     ("cli", "web"),
+    ("__main__",),
 )
 # What is kept out of a folder beside its levels: attribution sees arrays only.
 BARRED: dict[str, frozenset[str]] = {"attribution": frozenset({"torch", "transformers", "PIL", "lance"})}

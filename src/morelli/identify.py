@@ -35,7 +35,7 @@ __all__ = ["STABILITY", "Failure", "Identifier", "Progress"]
 T = TypeVar("T")
 
 #: What a verdict's stability is told from: mild forms of what pictures go through, all of which keep their size.
-STABILITY = ("jpeg:95", "webp:95", "blur:0.4", "crop:0.95", "noise:0.5")
+STABILITY = ("jpeg:85", "webp:85", "blur:0.6", "crop:0.95", "noise:1.5")
 
 
 class Identifier:

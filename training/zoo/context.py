@@ -90,8 +90,22 @@ class Context:
 
     def pixels(self, rows: NDArray[np.int64]) -> torch.Tensor:
         """Pictures of those rows on the device, shape (n, 3, 64, 64), bf16, -1 to 1."""
-        raw = torch.from_numpy(np.asarray(self.pictures.pixels[rows])).to(self.device)
-        return (raw.permute(0, 3, 1, 2).float() / 127.5 - 1).to(torch.bfloat16).contiguous()
+        if self.device.type != "cuda":
+            return self.to_tensor(np.asarray(self.pictures.pixels[rows]))
+        return self._scaled(self._on_device[torch.from_numpy(rows).to(self.device)])
+
+    @cached_property
+    def _on_device(self) -> torch.Tensor:
+        """All pictures, uint8: a GPU has room for them, and waits for the disk otherwise."""
+        return torch.from_numpy(np.asarray(self.pictures.pixels)).to(self.device)
+
+    def to_tensor(self, raw: NDArray[np.uint8]) -> torch.Tensor:
+        """Pictures of shape (n, 64, 64, 3), uint8, on the device, shape (n, 3, 64, 64), bf16, -1 to 1."""
+        return self._scaled(torch.from_numpy(raw).to(self.device))
+
+    @staticmethod
+    def _scaled(there: torch.Tensor) -> torch.Tensor:
+        return (there.permute(0, 3, 1, 2).float() / 127.5 - 1).to(torch.bfloat16).contiguous()
 
     @torch.no_grad()
     def states(self, tokens: NDArray[np.int64], dropped: NDArray[np.bool_] | None = None) -> torch.Tensor:
@@ -109,7 +123,13 @@ class Context:
             tokens = np.where(dropped[:, None], encode([""]), tokens)
         return self.text_tower(torch.from_numpy(tokens).to(self.device)).last_hidden_state
 
-    def cached(self, name: str, weights: Path, make: Callable[[NDArray[np.int64]], NDArray[Any]]) -> NDArray[Any]:
+    def cached(
+        self,
+        name: str,
+        weights: Path,
+        make: Callable[[NDArray[np.int64]], NDArray[Any]],
+        most: int | None = None,
+    ) -> NDArray[Any]:
         """An array with one row a picture, computed once for one state of the weights and kept in the run's folder.
 
         Parameters
@@ -120,12 +140,14 @@ class Context:
             Safetensors file that the rows depend on; another hash makes them anew.
         make : callable
             Gives the rows of some pictures.
+        most : int, optional
+            Only the first so many pictures.
         """
         digest = hashlib.sha256(weights.read_bytes()).hexdigest()[:12]
-        path = self.out / "cache" / f"{name}-{len(self.pictures)}-{digest}.npy"
+        count = min(len(self.pictures), most or len(self.pictures))
+        path = self.out / "cache" / f"{name}-{count}-{digest}.npy"
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
-            count = len(self.pictures)
             parts = [make(np.arange(i, min(i + _AT_ONCE, count))) for i in range(0, count, _AT_ONCE)]
             part = path.with_suffix(".part.npy")
             np.save(part, np.concatenate(parts))

@@ -6,6 +6,7 @@ picture is seen many times.
 
 from __future__ import annotations
 
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -102,7 +103,7 @@ class Pictures:
         return self.tokens[rows, which].astype(np.int64)
 
 
-def draw_set(folder: Path, count: int, seed: int = 0) -> Pictures:
+def draw_set(folder: Path, count: int, seed: int = 0, workers: int = 1) -> Pictures:
     """Draw ``count`` pictures of train scenes; a set that is already there and long enough is kept.
 
     Parameters
@@ -110,6 +111,8 @@ def draw_set(folder: Path, count: int, seed: int = 0) -> Pictures:
     folder : Path
     count : int
     seed : int
+    workers : int
+        Processes; the pictures do not depend on it.
     """
     if (folder / "attributes.npy").is_file() and len(Pictures(folder)) >= count:
         return Pictures(folder)
@@ -118,17 +121,25 @@ def draw_set(folder: Path, count: int, seed: int = 0) -> Pictures:
     pixels = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=(count, SIZE, SIZE, 3))
     tokens = np.zeros((count, WORDINGS, LENGTH), dtype=np.uint8)
     labels = np.zeros((count, len(KINDS)), dtype=np.int8)
-    rng = np.random.default_rng(seed)
-    for start in range(0, count, _CHUNK):
-        scenes = [sample_scene(rng, "train") for _ in range(min(_CHUNK, count - start))]
-        rows = slice(start, start + len(scenes))
-        pixels[rows] = draw_batch(scenes, [seed * 10**9 + start + i for i in range(len(scenes))], SIZE)
-        texts = [caption(scene, None if i == 0 else rng) for scene in scenes for i in range(WORDINGS)]
-        tokens[rows] = encode(texts).reshape(len(scenes), WORDINGS, LENGTH)
-        labels[rows] = [attributes(scene) for scene in scenes]
-        print(f"drawn {start + len(scenes)} of {count}", flush=True)
+    chunks = [(start, min(_CHUNK, count - start), seed) for start in range(0, count, _CHUNK)]
+    with ProcessPoolExecutor(workers) as pool:
+        for (start, size, _), made in zip(chunks, pool.map(_draw_chunk, chunks), strict=True):
+            rows = slice(start, start + size)
+            pixels[rows], tokens[rows], labels[rows] = made
+            print(f"drawn {start + size} of {count}", flush=True)
     pixels.flush()
     part.rename(folder / "pixels.npy")
     np.save(folder / "tokens.npy", tokens)
     np.save(folder / "attributes.npy", labels)  # last: its presence says that the set is whole
     return Pictures(folder)
+
+
+def _draw_chunk(chunk: tuple[int, int, int]) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.int8]]:
+    """Pixels, tokens and attributes of the pictures from ``start``, which depend on nothing but it and the seed."""
+    start, size, seed = chunk
+    rng = np.random.default_rng([seed, start])
+    scenes = [sample_scene(rng, "train") for _ in range(size)]
+    texts = [caption(scene, None if i == 0 else rng) for scene in scenes for i in range(WORDINGS)]
+    pixels = draw_batch(scenes, [seed * 10**9 + start + i for i in range(size)], SIZE)
+    tokens = encode(texts).astype(np.uint8).reshape(size, WORDINGS, LENGTH)
+    return pixels, tokens, np.stack([attributes(scene) for scene in scenes])

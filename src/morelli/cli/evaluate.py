@@ -10,6 +10,7 @@ import typer
 
 from morelli.cli.output import emit_json, say
 from morelli.cli.progress import staged_progress
+from morelli.errors import InputError
 
 if TYPE_CHECKING:
     from morelli.evaluation.runner import Evaluation
@@ -33,8 +34,8 @@ def evaluate(
     protocol: Annotated[
         str | None,
         typer.Option(
-            help="same-prompt, any-prompt, one-vs-many or open-set; by default same-prompt where the data allow it, "
-            "else any-prompt."
+            help="same-prompt, any-prompt, one-vs-many, open-set or robustness; by default same-prompt where the data "
+            "allow it, else any-prompt."
         ),
     ] = None,
     method: Annotated[
@@ -50,6 +51,10 @@ def evaluate(
     epsilon: Annotated[float, typer.Option(help="Candidate sets aim to miss the right model this often.")] = 0.1,
     seed: Annotated[int, typer.Option(help="Decides folds, draws and resamples.")] = 0,
     ablation: Annotated[bool, typer.Option(help="Also score without the candidates' images in the background.")] = True,
+    degrade: Annotated[
+        str | None,
+        typer.Option(help='What robustness does to queries: "jpeg:80,resize:0.5+jpeg:75"; by default a fixed set.'),
+    ] = None,
     confusion: Annotated[
         Path | None, typer.Option(help="Write the last method's confusion matrix as a picture (.png, .svg, .pdf).")
     ] = None,
@@ -61,7 +66,8 @@ def evaluate(
     methods = None if method is None else tuple(name.strip() for name in method.split(",") if name.strip())
     if methods is not None and not methods:
         raise typer.BadParameter("names no attributor.", param_hint="--method")
-    settings = Settings(protocol, methods, k, epsilon, seed, ablation)
+    steps = None if degrade is None else tuple(step.strip() for step in degrade.split(",") if step.strip())
+    settings = Settings(protocol, methods, k, epsilon, seed, ablation, steps)
     _answer(_Request(settings, dataset, references, encoder, confusion, as_json))
 
 
@@ -70,6 +76,8 @@ def _answer(asked: _Request) -> None:
 
     if asked.confusion is not None:
         figure_format(asked.confusion)  # a wrong ending is said before the work, not after it
+        if asked.settings.protocol == "robustness":
+            raise InputError("robustness has no one confusion matrix.", argument="--confusion")
     found = _measure(asked)
     # The figures first: they are not lost if the picture cannot be written.
     if asked.as_json:

@@ -12,6 +12,7 @@ from morelli.encoders.copies import SAMPLE, choose_sample, embed_copies
 from morelli.encoders.embed import embed
 from morelli.errors import DatasetError, NotEnoughReferencesError
 from morelli.evaluation.leaks import find_duplicates, leak_test
+from morelli.images.degrade import Degradation
 from morelli.images.load import load_image
 from morelli.images.probe import FileInfo, probe
 from morelli.images.uniform import Uniform, plan_uniform
@@ -45,6 +46,8 @@ class EvaluationSet:
         The files, for methods that see pictures.
     form : Uniform or None
         The form that pictures were brought to; None: untouched.
+    degradation : Degradation or None
+        What was done to the pictures after that.
     """
 
     embeddings: LabelledEmbeddings
@@ -53,6 +56,7 @@ class EvaluationSet:
     notes: tuple[str, ...]
     paths: NDArray[np.object_]
     form: Uniform | None = None
+    degradation: Degradation | None = None
 
     def __len__(self) -> int:
         return len(self.contents)
@@ -66,7 +70,8 @@ class EvaluationSet:
     def pictures(self, rows: NDArray[np.intp]) -> list[NDArray[np.uint8]]:
         """Pixels of the chosen rows, in the form that was embedded."""
         loaded = (load_image(path).pixels for path in self.paths[rows])
-        return [pixels if self.form is None else self.form.apply(pixels) for pixels in loaded]
+        formed = (pixels if self.form is None else self.form.apply(pixels) for pixels in loaded)
+        return [pixels if self.degradation is None else self.degradation(pixels) for pixels in formed]
 
 
 def prepare(

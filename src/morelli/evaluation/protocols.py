@@ -71,7 +71,19 @@ def run_tasks(
     source: LabelledEmbeddings | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Scored:
-    """Fit, calibrate and score one method over all tasks.
+    """Fit, calibrate and score one method over all tasks; see `run_versions`."""
+    return run_versions(make, [data], tasks, source=data if source is None else source, progress=progress)[0]
+
+
+def run_versions(
+    make: Make,
+    versions: Sequence[LabelledEmbeddings],
+    tasks: Sequence[Task],
+    *,
+    source: LabelledEmbeddings,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Scored]:
+    """Fit and calibrate one method once, and score all tasks with each version of the queries.
 
     A background of one model shows no difference between models: beside references it counts as none.
 
@@ -79,14 +91,13 @@ def run_tasks(
     ----------
     make : callable
         A fresh attributor.
-    data : LabelledEmbeddings
-        Where queries come from.
+    versions : sequence of LabelledEmbeddings
+        Where queries come from: the same rows, as they are and degraded.
     tasks : sequence of Task
-    source : LabelledEmbeddings, optional
-        Where background and references come from; ``data`` by default.
+    source : LabelledEmbeddings
+        Where background and references come from.
     """
-    source = data if source is None else source
-    collector = Collector(np.unique(source.models))
+    collectors = [Collector(np.unique(source.models)) for _ in versions]
     fitted: tuple[object, ...] | None = None
     background: LabelledEmbeddings | None = None
     attributor, calibrations = make(), {}
@@ -100,13 +111,14 @@ def run_tasks(
         kind = (task.k, bool(attributor.is_new(candidates).mean() > 0.5))
         if kind not in calibrations:
             calibrations[kind] = None if background is None else calibrate_attributor(attributor, background, *kind)
-        queries = data.take(task.queries)
-        scores = attributor.scores(queries.vectors, references, task.prompt)
-        degraded = attributor.is_degraded(queries.vectors)
-        collector.add(candidates, scores, queries.models, task.queries, queries.prompts, calibrations[kind], degraded)
+        for data, collector in zip(versions, collectors, strict=True):
+            queries = data.take(task.queries)
+            scores = attributor.scores(queries.vectors, references, task.prompt)
+            labels = queries.models, task.queries, queries.prompts
+            collector.add(candidates, scores, *labels, calibrations[kind], attributor.is_degraded(queries.vectors))
         if progress is not None:
             progress(done + 1, len(tasks))
-    return collector.result()
+    return [collector.result() for collector in collectors]
 
 
 def _background(source: LabelledEmbeddings, task: Task) -> LabelledEmbeddings | None:

@@ -12,12 +12,13 @@ import numpy as np
 from morelli.attribution.catalogue import load_attributor
 from morelli.attribution.image import IMAGE_REGISTRY
 from morelli.evaluation.pictures import run_on_pictures
-from morelli.evaluation.protocols import run_tasks
+from morelli.evaluation.protocols import run_tasks, run_versions
 from morelli.evaluation.scored import figures
 from morelli.evaluation.sets import Sets
 from morelli.evaluation.settings import Settings
 
 if TYPE_CHECKING:
+    from morelli.evaluation.data import EvaluationSet
     from morelli.evaluation.protocols import Task
     from morelli.evaluation.scored import Scored
 
@@ -55,6 +56,15 @@ class RowMaker:
         report = partial(self.progress, name) if self.progress else None
         make, source = partial(load_attributor, name), sets.source.embeddings
         return run_tasks(make, sets.queries.embeddings, tasks, source=source, progress=report)
+
+    def score_versions(self, name: str, tasks: Sequence[Task], versions: Sequence[EvaluationSet]) -> list[Scored]:
+        """The same with each version of the queries: as they are, and degraded."""
+        source = self.sets.source
+        if name in IMAGE_REGISTRY:
+            return [run_on_pictures(IMAGE_REGISTRY.get(name), version, tasks, source) for version in versions]
+        report = partial(self.progress, name) if self.progress else None
+        data = [version.embeddings for version in versions]
+        return run_versions(partial(load_attributor, name), data, tasks, source=source.embeddings, progress=report)
 
     def row(
         self, name: str, scored: Scored, baseline: Scored, tasks: Sequence[Task], background: str

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from morelli.attribution.catalogue import DEFAULT_METHOD
 from morelli.evaluation.ablation import ablated_rows
 from morelli.evaluation.case_two import case_two_rows
 from morelli.evaluation.data import prepare, require_models
 from morelli.evaluation.metrics import confusion_matrix
 from morelli.evaluation.one_vs_many import case_one
+from morelli.evaluation.robustness import DEGRADATIONS, UNTOUCHED, degraded_versions, robustness_rows
 from morelli.evaluation.rows import Progress, RowMaker
 from morelli.evaluation.sets import Sets
 from morelli.evaluation.settings import BASELINE, Settings, check_settings, default_methods
@@ -90,7 +92,9 @@ def evaluate(
     protocol, plan = plan_tasks(sets, settings)
     sets.require_known(plan.items)
     make = RowMaker(sets, settings, encoder.stamp.encoder, families, progress)
-    table = _table(make, protocol, plan.items)
+    table = (
+        _table(make, protocol, plan.items) if protocol != "robustness" else _robust(make, plan.items, encoder, cache)
+    )
     data = sets.queries.embeddings
     result = {
         "schema": EVALUATION_SCHEMA,
@@ -130,6 +134,16 @@ def _table(make: RowMaker, protocol: str, tasks: Sequence[Task]) -> _Table:
     elif settings.ablate and protocol in ("same-prompt", "any-prompt") and make.sets.second is None:
         more, notes = ablated_rows(make, methods, tasks)
     return _Table(rows + more, scored, notes)
+
+
+def _robust(make: RowMaker, tasks: Sequence[Task], encoder: Encoder, cache: EmbeddingCache | None) -> _Table:
+    settings = make.settings
+    steps = settings.degrade or DEGRADATIONS
+    queries = make.sets.queries
+    versions = [queries, *degraded_versions(queries, tasks, steps, encoder, cache, make.progress)]
+    methods = settings.methods or [BASELINE, DEFAULT_METHOD]
+    rows = robustness_rows(make, methods, tasks, BASELINE, versions, [UNTOUCHED, *steps])
+    return _Table(rows, {}, [])
 
 
 def _confusion(scored: Scored) -> tuple[list[str], NDArray[np.int64]]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from morelli.attribution.catalogue import load_attributor
 from morelli.attribution.image import IMAGE_REGISTRY
 from morelli.errors import InputError, UnknownNameError
+from morelli.images.degrade import parse
 
-PROTOCOLS = ("same-prompt", "any-prompt", "one-vs-many", "open-set")
+PROTOCOLS = ("same-prompt", "any-prompt", "one-vs-many", "open-set", "robustness")
 BASELINE = "euclid"
 DEFAULT_EPSILON = 0.1
 
@@ -20,7 +21,7 @@ class Settings:
 
     Attributes
     ----------
-    protocol : {"same-prompt", "any-prompt", "one-vs-many", "open-set"} or None
+    protocol : {"same-prompt", "any-prompt", "one-vs-many", "open-set", "robustness"} or None
         None: same-prompt where the data allow it, else any-prompt.
     methods : sequence of str or None
         Names of attributors; None: `default_methods`.
@@ -32,6 +33,8 @@ class Settings:
         Decides folds, draws and resamples.
     ablate : bool
         Whether to add, for each method that learns from a background, the row without the candidates in it.
+    degrade : sequence of str or None
+        What ``robustness`` does to queries; None: a fixed set.
     """
 
     protocol: str | None = None
@@ -40,6 +43,7 @@ class Settings:
     epsilon: float = DEFAULT_EPSILON
     seed: int = 0
     ablate: bool = True
+    degrade: Sequence[str] | None = None
 
 
 def default_methods(prompt_known: bool) -> list[str]:
@@ -63,10 +67,16 @@ def check_settings(settings: Settings) -> None:
         raise InputError(f"must be 1 or more; got {settings.k}.", argument="--k")
     if not 0.0 < settings.epsilon < 1.0:
         raise InputError(f"must lie between 0 and 1; got {settings.epsilon:g}.", argument="--epsilon")
+    if settings.degrade is not None and settings.protocol != "robustness":
+        raise InputError(
+            "only the protocol robustness degrades queries.", argument="--degrade", fix="Add --protocol robustness."
+        )
+    for step in settings.degrade or ():
+        parse(step)
     for name in settings.methods or ():
         if name not in IMAGE_REGISTRY:
             load_attributor(name)
-        elif settings.protocol not in ("any-prompt", "open-set"):
+        elif settings.protocol not in ("any-prompt", "open-set", "robustness"):
             raise InputError(
                 f"{name} sees pictures and learns models over all prompts; "
                 f"{settings.protocol or PROTOCOLS[0]} compares inside one.",

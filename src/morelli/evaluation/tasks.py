@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from morelli.attribution.image import IMAGE_REGISTRY
 from morelli.errors import NotEnoughReferencesError
 from morelli.evaluation import protocols
 from morelli.evaluation.plan import Plan
@@ -26,6 +27,9 @@ def plan_tasks(sets: Sets, settings: Settings) -> tuple[str, Plan[protocols.Task
     NotEnoughReferencesError
         Where the data do not allow the protocol that was named; any-prompt where none was.
     """
+    if settings.protocol == "robustness":
+        _, plan = plan_tasks(sets, replace(settings, protocol=_robust_base(sets, settings)))
+        return settings.protocol, plan
     first = settings.protocol or PROTOCOLS[0]
     try:
         return first, _tasks(sets, settings, first)
@@ -34,6 +38,14 @@ def plan_tasks(sets: Sets, settings: Settings) -> tuple[str, Plan[protocols.Task
             raise
         note = f"The protocol is any-prompt, for same-prompt cannot be run: {error.message}"
         return "any-prompt", _with_note(_tasks(sets, settings, "any-prompt"), note)
+
+
+def _robust_base(sets: Sets, settings: Settings) -> str | None:
+    """Any-prompt where a method sees pictures, as it learns models over all prompts; else what the data allow."""
+    if any(name in IMAGE_REGISTRY for name in settings.methods or ()):
+        return "any-prompt"
+    data = sets.queries.embeddings
+    return None if same_prompt_k(data, settings.k, optional=True) else "any-prompt"
 
 
 def same_prompt_k(data: LabelledEmbeddings, k: int | None, *, optional: bool = False) -> int:

@@ -12,6 +12,7 @@ import numpy as np
 from morelli.errors import GalleryError, InputError, StorageError
 from morelli.gallery import rows, table
 from morelli.gallery import schema as layout
+from morelli.gallery.copies import whole
 from morelli.gallery.records import CheckReport, EncoderCount, ModelCount, Summary
 from morelli.types import Reference
 
@@ -92,6 +93,9 @@ def _check_batch(batch: pa.RecordBatch, findings: _Findings, seen: Counter[str],
         finite = np.isfinite(rows.to_block(part[name].filter(part[name].is_valid()))).all(axis=1)
         for row in np.flatnonzero(valid)[~finite]:
             findings.add("an embedding that is not finite", f"{references[row].name} in {name}")
+    for name in layout.copies_columns(part.schema):
+        for row in np.flatnonzero(~whole(part[name], layout.copies_stamp(part.schema, name))):
+            findings.add("degraded copies that are cut off or not finite", f"{references[row].name} in {name}")
     for row in np.flatnonzero(~embedded):
         findings.add("a reference without embeddings", references[row].name)
     for reference, thumbnail in zip(references, part[layout.THUMBNAIL].to_pylist(), strict=True):

@@ -77,3 +77,10 @@ def from_column(column: pa.ChunkedArray, copies: EncoderStamp, rows: Sequence[in
         np.repeat(np.asarray(rows, dtype=np.intp)[valid], len(conditions)),
         {name: block[:, start:end] for name, start, end in zip(sizes, edges[:-1], edges[1:], strict=True)},
     )
+
+
+def whole(column: pa.ChunkedArray, copies: EncoderStamp) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Which rows of a column are empty, or as long as its stamp says and finite: shape (rows,)."""
+    width = sum(copies.dims.values())
+    rows = column.to_numpy()
+    return np.array([row is None or (len(row) == width and bool(np.isfinite(row).all())) for row in rows], dtype=bool)

@@ -18,6 +18,7 @@ from morelli._version import __version__
 from morelli.errors import GalleryError, InputError
 from morelli.gallery import rows, table
 from morelli.gallery import schema as layout
+from morelli.gallery.copies import whole
 
 if TYPE_CHECKING:
     import lance
@@ -128,10 +129,8 @@ def _check_rows(incoming: pa.Table) -> None:
         if not np.isfinite(block).all():
             raise ValueError(f"{name} has values that are not finite")
     for name in layout.copies_columns(incoming.schema):
-        width = sum(layout.copies_stamp(incoming.schema, name).dims.values())
-        for row in incoming[name].drop_null().to_numpy():
-            if len(row) != width or not np.isfinite(row).all():
-                raise ValueError(f"{name} has a row of another length than {width}, or one that is not finite")
+        if not whole(incoming[name], layout.copies_stamp(incoming.schema, name)).all():
+            raise ValueError(f"{name} has a row of another length than its stamp says, or values that are not finite")
 
 
 @contextlib.contextmanager

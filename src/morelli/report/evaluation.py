@@ -34,6 +34,8 @@ def evaluation_columns(result: dict[str, Any]) -> tuple[Column, ...]:
     """The columns that an evaluation of that protocol fills."""
     if result["protocol"] == "one-vs-many":
         return _ONE_VS_MANY
+    if result["protocol"] == "robustness":
+        return (Column("degradation"), *_COMMON)
     unknown = any(row.get("auroc") is not None for row in result["rows"])
     return _COMMON + (_UNKNOWN if unknown else ())
 

@@ -58,7 +58,7 @@ def load_pipeline(manifest: Manifest, entry: Entry, settings: Mapping[str, Setti
     except ImportError as error:
         raise MissingExtraError("generators", f"The built-in model {entry.name}") from error
     parts: dict[str, Any] = {
-        part: _read_shared(part, manifest.folder / folder)
+        part: _read_shared(part, manifest.folder / folder, _digest(manifest, folder))
         for part, folder in entry.components.items()
         if part not in ("scheduler", "lora")
     }
@@ -71,8 +71,13 @@ def load_pipeline(manifest: Manifest, entry: Entry, settings: Mapping[str, Setti
     return _calm(build(parts, settings))
 
 
+def _digest(manifest: Manifest, folder: str) -> str:
+    return " ".join(manifest.files[path][1] for path in manifest.files_of(folder))
+
+
 @cache
-def _read_shared(part: str, folder: Path) -> Any:
+def _read_shared(part: str, folder: Path, digest: str) -> Any:
+    """A component that several models use, read once; ``digest`` tells one state of its files from another."""
     return _read(part, folder)
 
 

@@ -83,9 +83,9 @@ class GanGenerator(ModelMixin, ConfigMixin):
     def __init__(
         self,
         noise_channels: int = 16,
-        widths: Sequence[int] = (96, 64, 48, 24),
+        widths: Sequence[int] = (80, 56, 40, 16),
         text_width: int = 128,
-        style_width: int = 96,
+        style_width: int = 64,
     ) -> None:
         super().__init__()
         first = widths[0]

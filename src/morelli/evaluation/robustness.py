@@ -1,0 +1,116 @@
+"""Protocol ``robustness``: the same queries and references, the queries degraded one way after another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from morelli.encoders.embed import embed
+from morelli.errors import InputError
+from morelli.images.degrade import Degradation, parse
+from morelli.types import LabelledEmbeddings
+
+if TYPE_CHECKING:
+    from morelli.encoders.base import Encoder
+    from morelli.encoders.cache import EmbeddingCache
+    from morelli.evaluation.data import EvaluationSet
+    from morelli.evaluation.protocols import Task
+    from morelli.evaluation.rows import Progress, RowMaker
+
+#: What queries go through where nothing is asked: none of these is a condition that attributors learn from.
+DEGRADATIONS = (
+    "jpeg:95",
+    "jpeg:80",
+    "jpeg:60",
+    "webp:75",
+    "resize:0.5",
+    "crop:0.9",
+    "blur:1",
+    "noise:3",
+    "resize:0.6+jpeg:75",
+)
+#: The row of queries as they are.
+UNTOUCHED = "none"
+
+
+def robustness_rows(
+    make: RowMaker,
+    methods: Sequence[str],
+    tasks: Sequence[Task],
+    baseline: str,
+    versions: Sequence[EvaluationSet],
+    names: Sequence[str],
+) -> list[dict[str, Any]]:
+    """Rows of every method under every degradation; lifts are over the baseline under the same degradation.
+
+    Parameters
+    ----------
+    make : RowMaker
+    methods : sequence of str
+    tasks : sequence of Task
+    baseline : str
+    versions : sequence of EvaluationSet
+        The queries untouched, and after each degradation; rows as in the sets.
+    names : sequence of str
+        Of the versions.
+    """
+    wanted = list(dict.fromkeys([baseline, *methods]))
+    scored = {method: make.score_versions(method, tasks, versions) for method in wanted}
+    return [
+        make.row(method, scored[method][number], scored[baseline][number], tasks, "all") | {"degradation": name}
+        for number, name in enumerate(names)
+        for method in methods
+    ]
+
+
+def degraded_versions(
+    queries: EvaluationSet,
+    tasks: Sequence[Task],
+    names: Sequence[str],
+    encoder: Encoder,
+    cache: EmbeddingCache | None,
+    progress: Progress | None,
+) -> list[EvaluationSet]:
+    """The queries of some tasks after each degradation; other rows of a version are the untouched ones.
+
+    Raises
+    ------
+    InputError
+        A degradation is unknown, or a picture cannot be brought to it.
+    """
+    steps = [parse(name) for name in names]
+    rows = np.unique(np.concatenate([task.queries for task in tasks]))
+    return [_version(queries, rows, step, encoder, cache, progress) for step in steps]
+
+
+def _version(
+    queries: EvaluationSet,
+    rows: np.ndarray[Any, np.dtype[np.intp]],
+    step: Degradation,
+    encoder: Encoder,
+    cache: EmbeddingCache | None,
+    progress: Progress | None,
+) -> EvaluationSet:
+    def transform(pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        return step(pixels if queries.form is None else queries.form.apply(pixels))
+
+    report = partial(progress, f"embedding after {step.name}") if progress else None
+    made = embed(encoder, queries.paths[rows].tolist(), transform=transform, cache=cache, progress=report)
+    if made.errors:
+        number, error = made.errors[0]
+        raise InputError(
+            f"{len(made.errors)} pictures cannot go through it; {Path(str(queries.paths[rows[number]])).name}: {error}",
+            argument=f"--degrade {step.name}",
+            fix="Use a milder one.",
+        )
+    held = queries.embeddings
+    vectors = {name: values.copy() for name, values in held.vectors.items()}
+    for name, values in made.vectors.items():
+        vectors[name][rows] = values
+    changed = LabelledEmbeddings(vectors, held.models, held.prompts, held.families)
+    return replace(queries, embeddings=changed, degradation=step)

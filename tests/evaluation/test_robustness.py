@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from morelli.errors import ArrayError, InputError, UnknownNameError
+from morelli.evaluation.robustness import DEGRADATIONS, UNTOUCHED
+from morelli.images.degrade import degrade
+from morelli.images.load import load_image
+from morelli.testing.datasets import write_dataset
+
+from .samples import TextureEncoder
+from .test_runner import ROW_KEYS, run
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return write_dataset(tmp_path_factory.mktemp("set") / "d", models=4, prompts=10, seeds=3, size=48)
+
+
+@pytest.fixture(scope="module")
+def found(folder):
+    return run(folder, protocol="robustness", methods=("euclid", "fused"), degrade=("jpeg:40", "blur:3"), k=2)
+
+
+def test_a_row_for_each_method_and_degradation(found):
+    rows = found.result["rows"]
+    assert [(row["degradation"], row["method"]) for row in rows] == [
+        (name, method) for name in (UNTOUCHED, "jpeg:40", "blur:3") for method in ("euclid", "fused")
+    ]
+    assert all(set(row) >= ROW_KEYS for row in rows)
+    assert found.result["protocol"] == "robustness"
+    assert found.confusion == {}
+
+
+def test_the_untouched_rows_are_those_of_the_plain_protocol(found, folder):
+    plain = run(folder, protocol="same-prompt", methods=("euclid", "fused"), k=2, ablate=False)
+    for method in ("euclid", "fused"):
+        ours = next(r for r in found.result["rows"] if r["method"] == method and r["degradation"] == UNTOUCHED)
+        theirs = next(r for r in plain.result["rows"] if r["method"] == method)
+        assert {k: v for k, v in ours.items() if k != "degradation"} == theirs
+
+
+def test_a_strong_blur_costs_accuracy(found):
+    top1 = {(row["method"], row["degradation"]): row["top1"] for row in found.result["rows"]}
+    assert top1["fused", UNTOUCHED] > 0.4, top1
+    assert top1["fused", "blur:3"] < top1["fused", UNTOUCHED] - 0.1, top1
+
+
+def test_only_queries_are_degraded(folder, monkeypatch):
+    """The network sees each query's degraded pixels, and no reference's."""
+    seen: list[bytes] = []
+    plain = TextureEncoder.prepare
+
+    def prepare(self, pixels):
+        seen.append(pixels.tobytes())
+        return plain(self, pixels)
+
+    monkeypatch.setattr(TextureEncoder, "prepare", prepare)
+    run(folder, protocol="robustness", methods=("euclid",), degrade=("jpeg:40",), k=2)
+    pictures = [load_image(path).pixels for path in sorted(folder.rglob("*.png"))]
+    assert sum(degrade(pixels, "jpeg:40").tobytes() in seen for pixels in pictures) == len(pictures)
+
+
+def test_without_prompts_references_are_of_other_prompts(tmp_path):
+    where = write_dataset(tmp_path / "d", models=3, prompts=12, seeds=1, size=40)
+    rows = run(where, protocol="robustness", methods=("euclid",), degrade=("jpeg:70",)).result["rows"]
+    assert [row["degradation"] for row in rows] == [UNTOUCHED, "jpeg:70"]
+    assert rows[0]["references_used"] > 5
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "text"),
+    [
+        ({"degrade": ("jpeg:80",)}, InputError, "--protocol robustness"),
+        ({"degrade": ("jpg:80",), "protocol": "robustness"}, UnknownNameError, "jpeg"),
+        ({"degrade": ("jpeg:800",), "protocol": "robustness"}, InputError, "quality"),
+    ],
+)
+def test_bad_degradations_are_refused_before_any_picture_is_read(tmp_path, settings, error, text):
+    where = write_dataset(tmp_path / "d", models=2, prompts=2, seeds=2, size=40)
+    for path in where.rglob("*.png"):
+        path.write_bytes(b"")
+    with pytest.raises(error, match=text):
+        run(where, **settings)
+
+
+def test_a_picture_that_cannot_be_degraded_is_named(tmp_path, monkeypatch):
+    plain = TextureEncoder.prepare
+
+    def prepare(self, pixels):
+        if min(pixels.shape[:2]) < 8:
+            raise ArrayError("too small.", argument="pixels")
+        return plain(self, pixels)
+
+    monkeypatch.setattr(TextureEncoder, "prepare", prepare)
+    where = write_dataset(tmp_path / "d", models=2, prompts=4, seeds=2, size=33)
+    with pytest.raises(InputError, match=r"resize:0\.05"):
+        run(where, protocol="robustness", methods=("euclid",), degrade=("resize:0.05",))
+
+
+def test_the_usual_degradations_can_be_read():
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    for name in DEGRADATIONS:
+        assert degrade(pixels, name).dtype == np.uint8

@@ -1,0 +1,93 @@
+"""The run's export folder: finished parts in the package's layout, and the manifest over them."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from morelli.generators.zoo.manifest import SCHEMA, list_files
+
+ENTRIES = "entries.json"
+
+
+def read_entries(out: Path) -> dict[str, Any]:
+    """What is known of every exported part, by name: "model" (for generators) and "training"."""
+    path = out / ENTRIES
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write beside the place and move there."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(part, path)
+
+
+def note(out: Path, name: str, **news: Any) -> None:
+    """Add to what is known of a part, and write the export folder's manifest anew."""
+    with (out / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # two parts may be trained at once, each by a process of its own
+        entries = read_entries(out)
+        entries.setdefault(name, {}).update(news)
+        write_json(out / ENTRIES, entries)
+        write_manifest(out / "export", entries)
+
+
+def write_manifest(folder: Path, entries: dict[str, Any]) -> None:
+    """The manifest of a weights folder.
+
+    Parameters
+    ----------
+    folder : Path
+    entries : dict
+        As `read_entries` gives them; those whose files are not in the folder are left out.
+    """
+    files = list_files(folder)
+    models = {
+        name: {**each["model"], "training": each.get("training", {})}
+        for name, each in entries.items()
+        if each.get("model") and all(_there(part, files) for part in each["model"]["components"].values())
+    }
+    parts = {name: each.get("training", {}) for name, each in entries.items() if not each.get("model")}
+    write_json(folder / "manifest.json", {"schema": SCHEMA, "models": models, "parts": parts, "files": files})
+
+
+def _there(part: str, files: Iterable[str]) -> bool:
+    return any(path.startswith(f"{part}/") for path in files)
+
+
+def publish(out: Path, target: Path, names: Iterable[str]) -> int:
+    """Copy models, the parts that they use, and the mini-CLIP and captioner into a weights folder.
+
+    Parameters
+    ----------
+    out : Path
+        A run's folder.
+    target : Path
+        Emptied first.
+    names : iterable of str
+        Generators.
+
+    Returns
+    -------
+    int
+        Bytes of the folder.
+    """
+    entries = read_entries(out)
+    kept = {name: entries[name] for name in names}
+    for each in ("text", "clip", "captioner", "vae", "vq"):
+        if each in entries:
+            kept[each] = entries[each]
+    parts = {part for name in names for part in entries[name]["model"]["components"].values()}
+    parts |= {name for name in ("clip", "captioner") if (out / "export" / name).is_dir()}
+    if target.is_dir():
+        shutil.rmtree(target)
+    for part in sorted(parts):
+        shutil.copytree(out / "export" / part, target / part)
+    write_manifest(target, kept)
+    return sum(path.stat().st_size for path in target.rglob("*") if path.is_file())

@@ -1,0 +1,135 @@
+"""Latent diffusion over the KL autoencoder's 8 × 8 positions, a full fine-tune of it, and a LoRA of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from training.zoo.recipe import Player, Step
+from training.zoo.recipes.conditioned import TEXT, Conditioned, entry
+from training.zoo.recipes.store import save_half
+from training.zoo.recipes.unet import make_scheduler, spoilt
+from training.zoo.recipes.vae import LATENTS
+from training.zoo.styles import STYLES
+
+ARCHITECTURE = "U-Net on 8 × 8 latents of a KL autoencoder; diffusion, v prediction"
+RANK = 8
+STYLED = 12_000
+"""Pictures of a sub-world."""
+
+
+class Latent(Conditioned):
+    """`diffusers.UNet2DConditionModel` at 8 × 8, text at every layer."""
+
+    name = "latent"
+    batch = 64
+    needs = ("text", "vae")
+    style: ClassVar[str] = ""
+    lr: ClassVar[float] = 1e-3
+
+    def build(self) -> dict[str, nn.Module]:
+        from diffusers import UNet2DConditionModel
+
+        return {
+            "unet": UNet2DConditionModel(
+                sample_size=8,
+                in_channels=LATENTS,
+                out_channels=LATENTS,
+                layers_per_block=1,
+                block_out_channels=(80,),
+                down_block_types=("CrossAttnDownBlock2D",),
+                up_block_types=("CrossAttnUpBlock2D",),
+                mid_block_type=None,
+                cross_attention_dim=128,
+                attention_head_dim=4,  # the number of heads, for all its name
+                norm_num_groups=16,
+            )
+        }
+
+    def players(self) -> tuple[Player, ...]:
+        return (Player("unet", ("unet",), lr=self.lr),)
+
+    def before(self) -> None:
+        weights = self.context.export / "vae" / "diffusion_pytorch_model.safetensors"
+        name = f"latents-{self.style}" if self.style else "latents"
+        self.latents = self.context.cached(name, weights, self._encode, STYLED if self.style else None)
+
+    @torch.no_grad()
+    def _encode(self, rows: NDArray[np.int64]) -> NDArray[np.float16]:
+        raw = np.asarray(self.context.pictures.pixels[rows])
+        if self.style:
+            raw = STYLES[self.style](raw)
+        vae = self.context.vae
+        mean = vae.encode(self.context.to_tensor(raw)).latent_dist.mean
+        return (mean.float() * vae.config.scaling_factor).cpu().numpy().astype(np.float16)
+
+    def loss(self, player: str, nets: Mapping[str, Any], step: Step) -> dict[str, Tensor]:
+        if self.style:
+            step.rows = np.unique(step.rows % STYLED)
+        x = torch.from_numpy(self.latents[step.rows]).to(self.context.device, torch.bfloat16)
+        noisy, times, noise, kept, spread = spoilt(x, step)
+        made = nets["unet"](noisy, times, encoder_hidden_states=self.states(step)).sample
+        velocity = kept * noise.float() - spread * x.float()
+        return {"loss": (made.float() - velocity).square().mean()}
+
+    def save(self, nets: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+        net = nets["unet"]
+        save_half(net, folder / self.name / "unet")
+        make_scheduler("v_prediction").save_pretrained(folder / self.name / "scheduler")
+        return self._entry(net, {"unet": f"{self.name}/unet"}, ARCHITECTURE)
+
+    def _entry(self, net: nn.Module | int, own: Mapping[str, str], architecture: str) -> dict[str, Any]:
+        scheduler = {"scheduler": "latent/scheduler", "vae": "vae"}
+        settings = {"steps": 20, "guidance": 3.0, "scheduler": "ddim"}
+        return entry("latent", self.name, architecture, net, {**own, **scheduler, **TEXT}, settings, base="latent")
+
+
+class LatentTuned(Latent):
+    """All weights of ``latent`` trained on in a faded sub-world."""
+
+    name = "latent-tuned"
+    needs = ("text", "vae", "latent")
+    style = "faded"
+    seed = 2
+    lr = 3e-4
+
+    def build(self) -> dict[str, nn.Module]:
+        from diffusers import UNet2DConditionModel
+
+        folder = self.context.export / "latent" / "unet"
+        return {"unet": UNet2DConditionModel.from_pretrained(folder, torch_dtype=torch.float32)}
+
+    def save(self, nets: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+        save_half(nets["unet"], folder / self.name / "unet")
+        return self._entry(nets["unet"], {"unet": f"{self.name}/unet"}, f"full fine-tune of latent; {ARCHITECTURE}")
+
+
+class LatentLora(LatentTuned):
+    """Low-rank updates (peft) of ``latent``'s attention and feed-forward layers in a warm sub-world."""
+
+    name = "latent-lora"
+    style = "warm"
+    seed = 3
+    lr = 2e-3
+
+    def build(self) -> dict[str, nn.Module]:
+        from peft import LoraConfig
+
+        unet: Any = super().build()["unet"].requires_grad_(False)
+        layers = ["to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2"]
+        unet.add_adapter(LoraConfig(r=RANK, lora_alpha=RANK, target_modules=layers))
+        return {"unet": unet}
+
+    def save(self, nets: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+        from diffusers import StableDiffusionPipeline
+        from peft.utils.save_and_load import get_peft_model_state_dict
+
+        layers = {key: value.half() for key, value in get_peft_model_state_dict(nets["unet"]).items()}
+        StableDiffusionPipeline.save_lora_weights(folder / self.name, unet_lora_layers=layers, safe_serialization=True)
+        own = {"unet": "latent/unet", "lora": self.name}
+        return self._entry(sum(v.numel() for v in layers.values()), own, f"LoRA of rank {RANK} on latent; {ARCHITECTURE}")
