@@ -244,3 +244,16 @@ def test_arguments_are_left_alone():
     m.auroc(scores[:, 0], scores[:, 1])
     assert (scores == before[0]).all()
     assert (truth == before[1]).all()
+
+
+def test_the_floor_of_the_ece_is_what_perfect_forecasts_show():
+    rng = np.random.default_rng(3)
+    confidence = rng.uniform(0.5, 1.0, 400)
+    table = np.stack([confidence, 1 - confidence], axis=1)
+    shown = [m.ece(table, (rng.random(400) > confidence).astype(int)) for _ in range(300)]
+    assert m.ece_floor(table) == pytest.approx(np.mean(shown), rel=0.06)
+    # By hand: one query, sure by 0.8, is off by 0.2 four times in five and by 0.8 else.
+    assert m.ece_floor([[0.8, 0.2]], draws=20_000) == pytest.approx(0.8 * 0.2 + 0.2 * 0.8, abs=0.01)
+    assert m.ece_floor([[1.0, 0.0]] * 9) == 0.0
+    with pytest.raises(ArrayError):
+        m.ece_floor(table, draws=0)

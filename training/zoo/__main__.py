@@ -28,6 +28,8 @@ from training.zoo.loop import Trainer
 from training.zoo.plan import COURSES, is_final, may_start
 from training.zoo.score import score
 
+from morelli.generators.zoo.load import quiet
+
 
 def turn(context: Context, name: str, seconds: float, budget: float | None, count: int = 64) -> None:
     """Train a part for some time, export it, score it, and say so in ``scores.jsonl``."""
@@ -101,6 +103,12 @@ def main() -> None:
     for name in options.names:
         if name not in COURSES:
             parser.error(f"no part is called {name!r}; there are {', '.join(COURSES)}")
+    with quiet():
+        run(options, parser)
+
+
+def run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Do what the command line says."""
     device = pick_device(options.device)
     prepare_threads(device, options.threads)
     options.out.mkdir(parents=True, exist_ok=True)

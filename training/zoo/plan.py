@@ -47,17 +47,17 @@ class Course:
 COURSES: dict[str, Course] = {
     "text": Course(Text, 7, 7, 0.25),
     "vae": Course(Vae, 15, 15, 0.75),
-    "latent": Course(Latent, 15, 120),
-    "unet": Course(Unet, 15, 180),
+    "latent": Course(Latent, 10, 120),
+    "unet": Course(Unet, 10, 180),
     "vq": Course(Vq, 15, 15, 0.75),
-    "vq-ar": Course(VqAr, 15, 180),
-    "dit": Course(Dit, 15, 180),
-    "gan": Course(Gan, 15, 180),
+    "vq-ar": Course(VqAr, 10, 180),
+    "dit": Course(Dit, 10, 180),
+    "gan": Course(Gan, 10, 180),
     "clip": Course(Clip, 15, 60, 0.75),
     "captioner": Course(Captioner, 10, 40, 0.5),
     "latent-tuned": Course(LatentTuned, 8, 16, 0.25),
     "latent-lora": Course(LatentLora, 8, 16, 0.25),
-    "unet-b": Course(UnetB, 15, 180),
+    "unet-b": Course(UnetB, 10, 180),
 }
 
 

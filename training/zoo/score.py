@@ -65,16 +65,15 @@ def _drawn(texts: Sequence[str]) -> NDArray[np.uint8]:
 @torch.no_grad()
 def _given_back(context: Context, name: str, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """What an autoencoder makes of drawn pictures."""
-    from diffusers import AutoencoderKL, VQModel
-
     from morelli.generators.zoo.pipelines.common import to_pixels
+    from morelli.generators.zoo.pipelines.folded import FoldedAutoencoderKL, FoldedVQModel
 
     x = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
     folder = context.export / name
     if name == "vae":
-        vae: Any = AutoencoderKL.from_pretrained(folder, torch_dtype=torch.float32)
+        vae: Any = FoldedAutoencoderKL.from_pretrained(folder, torch_dtype=torch.float32)
         return to_pixels(vae.decode(vae.encode(x).latent_dist.mean).sample)
-    vq: Any = VQModel.from_pretrained(folder, torch_dtype=torch.float32)
+    vq: Any = FoldedVQModel.from_pretrained(folder, torch_dtype=torch.float32)
     return to_pixels(vq(x).sample)
 
 

@@ -72,8 +72,10 @@ class Learned:
                 return self._fitted, self._calibrations[kind]
         on_learn()
         attributor = self._learn()
-        # Scoring one image first: it raises what stands in the way, and learns the weights that queries will need.
+        # Scoring one image first: it raises what stands in the way.
         attributor.scores(self.background.take(np.arange(1)).vectors, references, prompt)
+        if isinstance(attributor, LikelihoodAttributor) and attributor.bank_ is not None:
+            attributor.learn_weights(k, attributor.candidates(references))
         kind = self._kind(attributor, k, references)
         self._calibrations[kind] = calibrate_attributor(attributor, self.background, *kind)
         self._fitted = attributor

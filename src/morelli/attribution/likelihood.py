@@ -247,6 +247,12 @@ class LikelihoodAttributor(Attributor):
                 self.weights_[kind] = np.full(len(layers), 1.0 / max(len(layers), 1))
         return self.weights_[kind]
 
+    def learn_weights(self, k: int, models: NDArray[np.str_]) -> None:
+        """Learn every weight that queries may need among these candidates, as they come and degraded."""
+        for new in np.unique(self.is_new(models)).tolist():
+            for degraded in (False, True) if self.conditions_ is not None else (False,):
+                self.weights(k, new, degraded)
+
     def cross_scores(self, k: int, new: bool = False, degraded: bool = False) -> OutOfFold:
         """The background's images scored by statistics that saw other prompts only: what calibration learns from.
 

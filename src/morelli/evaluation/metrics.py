@@ -152,6 +152,33 @@ def ece(
     return float(np.abs(gaps).sum() / len(table))
 
 
+def ece_floor(probabilities: ArrayLike, bins: int = 15, draws: int = 200, seed: int = 0) -> float:
+    """The `ece` that forecasts would show, on average, if they were calibrated perfectly: what few queries alone give.
+
+    Each query is right with the probability of its confidence, ``draws`` times over. With n queries the floor falls
+    about as 1/√n, so that an ECE is to be read beside it. Bins are of equal width.
+
+    Parameters
+    ----------
+    probabilities : array, shape (n, m)
+        Rows sum to 1.
+    bins, draws : int
+    seed : int
+
+    Returns
+    -------
+    float in 0–1
+    """
+    table, _ = _probabilities(probabilities, np.zeros(len(np.asarray(probabilities)), dtype=np.intp))
+    if bins < 1 or draws < 1:
+        raise ArrayError("must be 1 or more.", argument="bins" if bins < 1 else "draws")
+    confidence = table.max(axis=1)
+    which = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], confidence, side="left")
+    hits = np.random.default_rng(seed).random((draws, len(confidence))) < confidence
+    inside = np.equal.outer(which, np.arange(bins)).astype(np.float64)
+    return float(np.abs((confidence - hits) @ inside).sum(axis=1).mean() / len(confidence))
+
+
 def nll(probabilities: ArrayLike, truth_index: ArrayLike) -> float:
     """Mean of −log p(truth), natural logarithm; p is kept above 2.2e-16 so that one miss does not give infinity."""
     table, truth = _probabilities(probabilities, truth_index)

@@ -42,5 +42,5 @@ def run_on_pictures(
             rows = task.queries[start : start + _BATCH]
             scores = attributor.scores(data.pictures(rows))
             labels = data.embeddings.models[rows], rows, data.embeddings.prompts[rows]
-            collector.add(attributor.models_, scores, *labels, None, np.zeros(len(task.queries), dtype=np.bool_))
+            collector.add(attributor.models_, scores, *labels, None, np.zeros(len(rows), dtype=np.bool_))
     return collector.result()

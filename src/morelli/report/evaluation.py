@@ -16,6 +16,7 @@ _COMMON = (
     Column("family_top1", "family %", "percent"),
     Column("lift", "lift over euclid", "lift", "lift_low", "lift_high"),
     Column("ece", "ECE", "number"),
+    Column("ece_floor", "ECE if perfect", "number"),
     Column("coverage", "coverage %", "percent"),
     Column("set_size", "set size", "number"),
 )

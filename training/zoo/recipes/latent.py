@@ -41,13 +41,13 @@ class Latent(Conditioned):
                 in_channels=LATENTS,
                 out_channels=LATENTS,
                 layers_per_block=1,
-                block_out_channels=(80,),
+                block_out_channels=(72,),
                 down_block_types=("CrossAttnDownBlock2D",),
                 up_block_types=("CrossAttnUpBlock2D",),
                 mid_block_type=None,
                 cross_attention_dim=128,
                 attention_head_dim=4,  # the number of heads, for all its name
-                norm_num_groups=16,
+                norm_num_groups=8,
             )
         }
 

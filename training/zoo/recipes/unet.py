@@ -31,6 +31,7 @@ def make_scheduler(prediction: str) -> Any:
         clip_sample=False,
         set_alpha_to_one=True,
         timestep_spacing="trailing",
+        steps_offset=1,  # without effect on trailing steps; Stable Diffusion's pipeline asks for it
     )
 
 

@@ -13,8 +13,11 @@ from training.zoo.data import SIZE
 from training.zoo.recipe import Player, Recipe, Step
 from training.zoo.recipes.store import save_half
 
+from morelli.generators.zoo.pipelines.common import FOLD
+from morelli.generators.zoo.pipelines.folded import FoldedAutoencoderKL
+
 LATENTS = 8
-KL_WEIGHT = 2e-4
+KL_WEIGHT = 1e-4
 
 
 def picture_loss(made: Tensor, wanted: Tensor) -> Tensor:
@@ -29,19 +32,19 @@ def picture_loss(made: Tensor, wanted: Tensor) -> Tensor:
 
 
 class Vae(Recipe):
-    """`diffusers.AutoencoderKL`, shrinking by 8, without attention."""
+    """`FoldedAutoencoderKL`, shrinking by 8, without attention."""
 
     name = "vae"
     batch = 32
 
     def build(self) -> dict[str, nn.Module]:
-        from diffusers import AutoencoderKL
-
         return {
-            "vae": AutoencoderKL(
-                down_block_types=("DownEncoderBlock2D",) * 4,
-                up_block_types=("UpDecoderBlock2D",) * 4,
-                block_out_channels=(16, 32, 48, 48),
+            "vae": FoldedAutoencoderKL(
+                in_channels=3 * FOLD**2,
+                out_channels=3 * FOLD**2,
+                down_block_types=("DownEncoderBlock2D",) * 2,
+                up_block_types=("UpDecoderBlock2D",) * 2,
+                block_out_channels=(56, 56),
                 layers_per_block=1,
                 latent_channels=LATENTS,
                 norm_num_groups=8,

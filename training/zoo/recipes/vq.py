@@ -13,6 +13,9 @@ from training.zoo.recipe import Player, Recipe, Step
 from training.zoo.recipes.store import save_half
 from training.zoo.recipes.vae import picture_loss
 
+from morelli.generators.zoo.pipelines.common import FOLD
+from morelli.generators.zoo.pipelines.folded import FoldedVQModel
+
 CODES = 512
 DEPTH = 8
 """Numbers of one code's vector."""
@@ -22,21 +25,21 @@ REVIVE_EVERY = 50
 
 
 class Vq(Recipe):
-    """`diffusers.VQModel`, shrinking by 4, without attention."""
+    """`FoldedVQModel`, shrinking by 4, without attention."""
 
     name = "vq"
     batch = 32
 
     def build(self) -> dict[str, nn.Module]:
-        from diffusers import VQModel
-
         self.used = torch.zeros(CODES)
         self.vectors = torch.zeros(CODES, DEPTH)
         return {
-            "vq": VQModel(
-                down_block_types=("DownEncoderBlock2D",) * 3,
-                up_block_types=("UpDecoderBlock2D",) * 3,
-                block_out_channels=(16, 32, 48),
+            "vq": FoldedVQModel(
+                in_channels=3 * FOLD**2,
+                out_channels=3 * FOLD**2,
+                down_block_types=("DownEncoderBlock2D",),
+                up_block_types=("UpDecoderBlock2D",),
+                block_out_channels=(56,),
                 layers_per_block=1,
                 latent_channels=DEPTH,
                 vq_embed_dim=DEPTH,

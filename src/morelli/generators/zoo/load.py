@@ -25,8 +25,8 @@ _CLASSES: dict[str, tuple[str, str]] = {
     "tokenizer": ("transformers", "PreTrainedTokenizerFast"),
     "unet": ("diffusers", "UNet2DConditionModel"),
     "transformer": ("diffusers", "PixArtTransformer2DModel"),
-    "vae": ("diffusers", "AutoencoderKL"),
-    "vqvae": ("diffusers", "VQModel"),
+    "vae": ("morelli.generators.zoo.pipelines.folded", "FoldedAutoencoderKL"),
+    "vqvae": ("morelli.generators.zoo.pipelines.folded", "FoldedVQModel"),
     "language_model": ("transformers", "GPT2LMHeadModel"),
     "network": ("morelli.generators.zoo.pipelines.gan", "GanGenerator"),
 }
@@ -88,7 +88,7 @@ def _read(part: str, folder: Path) -> Any:
         return cls.from_pretrained(folder, local_files_only=True)
     import torch
 
-    with _quiet():
+    with quiet():
         net = cls.from_pretrained(folder, local_files_only=True, use_safetensors=True, torch_dtype=torch.float32)
     return net.eval().requires_grad_(False)
 
@@ -104,17 +104,20 @@ def _scheduler(folder: Path, settings: Mapping[str, Setting]) -> Any:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """No progress bars and no advice on text towers read out of a whole CLIP."""
+def quiet() -> Iterator[None]:
+    """No progress bars, no advice on text towers read out of a whole CLIP or on networks cast to another type."""
+    from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging
 
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    levels, bars = (logging.get_verbosity(), diffusers_logging.get_verbosity()), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
+    diffusers_logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
         yield
     finally:
-        logging.set_verbosity(level)
+        logging.set_verbosity(levels[0])
+        diffusers_logging.set_verbosity(levels[1])
         if bars:
             logging.enable_progress_bar()
 

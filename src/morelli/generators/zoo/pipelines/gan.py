@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 START_SIDE = 8
+LAST_FOLD = 2
+"""The last convolution makes 2 × 2 pixels at each position."""
 
 
 class StyledBlock(nn.Module):
@@ -74,7 +76,7 @@ class GanGenerator(ModelMixin, ConfigMixin):
     noise_channels : int
         Of the noise map at 8 × 8.
     widths : sequence of int
-        Feature maps at 8, 16, 32 and 64 pixels.
+        Of the feature maps at 8, 16 and 32 positions a side.
     text_width, style_width : int
         Of the text states and of the style vector.
     """
@@ -83,7 +85,7 @@ class GanGenerator(ModelMixin, ConfigMixin):
     def __init__(
         self,
         noise_channels: int = 16,
-        widths: Sequence[int] = (80, 56, 40, 16),
+        widths: Sequence[int] = (80, 64, 48),
         text_width: int = 128,
         style_width: int = 64,
     ) -> None:
@@ -99,18 +101,18 @@ class GanGenerator(ModelMixin, ConfigMixin):
         self.grow = nn.ModuleList(
             [StyledBlock(a, b, style_width, double=True) for a, b in zip(widths[:-1], widths[1:], strict=True)]
         )
-        self.leave = nn.Conv2d(widths[-1], 3, 3, padding=1)
+        self.leave = nn.Conv2d(widths[-1], 3 * LAST_FOLD**2, 3, padding=1)
 
     def forward(self, z: Tensor, states: Tensor) -> Tensor:
         """Noise (n, noise_channels, 8, 8) and text states (n, words, text_width) to pictures (n, 3, 64, 64), -1 to 1."""
-        # The last position has read the whole prompt; one row of the noise sets what is global.
+        # The last token has read the whole prompt; one row of the noise sets what is global.
         style = self.style(torch.cat([z[:, :, 0].flatten(1), states[:, -1]], dim=1))
         x = self.enter(z) + self.places
         for plan, firm in zip(self.plan, self.firm, strict=True):
             x = firm(plan(x, states), style)
         for block in self.grow:
             x = block(x, style)
-        return torch.tanh(self.leave(F.silu(x)))
+        return torch.tanh(F.pixel_shuffle(self.leave(F.silu(x)), LAST_FOLD))
 
 
 class GanPipeline(DiffusionPipeline):

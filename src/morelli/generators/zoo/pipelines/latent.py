@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from diffusers import StableDiffusionPipeline
 
-from morelli.generators.zoo.pipelines.common import SIZE
+from morelli.generators.zoo.pipelines.common import SIZE, noise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,6 +31,8 @@ def build(
     if "lora" in parts:
         pipeline.load_lora_weights(parts["lora"], local_files_only=True, use_safetensors=True)
     pipeline.set_progress_bar_config(disable=True)
+    side: int = parts["unet"].config.sample_size
+    shape = (parts["unet"].config.in_channels, side, side)
     steps, guidance = int(settings["steps"]), float(settings["guidance"])
 
     def run(prompts: Sequence[str], seeds: Sequence[int]) -> NDArray[np.uint8]:
@@ -41,7 +42,7 @@ def build(
             width=SIZE,
             num_inference_steps=steps,
             guidance_scale=guidance,
-            generator=[torch.Generator().manual_seed(seed) for seed in seeds],
+            latents=noise(shape, seeds),
             output_type="np",
         )
         return (made.images * 255).round().astype(np.uint8)

@@ -1,0 +1,54 @@
+"""Autoencoders of diffusers that work on folded pixels: 4 × 4 pixels are the channels of one position.
+
+The costly convolutions at the full size fall away, and a core trains them three times as fast. Everything outside
+sees pictures of three channels.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch.nn.functional as F  # noqa: N812
+from diffusers import AutoencoderKL, VQModel
+from torch import Tensor
+
+from morelli.generators.zoo.pipelines.common import FOLD
+
+
+class FoldedAutoencoderKL(AutoencoderKL):
+    """`diffusers.AutoencoderKL` between folded pictures and latents."""
+
+    def encode(self, x: Tensor, return_dict: bool = True) -> Any:
+        """Pictures (n, 3, h, w), -1 to 1, to the latents' distribution."""
+        return super().encode(F.pixel_unshuffle(x, FOLD), return_dict)  # type: ignore[arg-type]
+
+    def decode(self, z: Tensor, return_dict: bool = True, generator: Any = None) -> Any:  # type: ignore[override]
+        """Latents to pictures (n, 3, h, w)."""
+        (made,) = super().decode(z, return_dict=False)  # type: ignore[arg-type]
+        return _out(F.pixel_shuffle(made, FOLD), return_dict)
+
+
+class FoldedVQModel(VQModel):
+    """`diffusers.VQModel` between folded pictures and codes."""
+
+    def encode(self, x: Tensor, return_dict: bool = True) -> Any:
+        """Pictures (n, 3, h, w), -1 to 1, to vectors before quantisation."""
+        return super().encode(F.pixel_unshuffle(x, FOLD), return_dict)  # type: ignore[arg-type]
+
+    def decode(  # type: ignore[override]
+        self, h: Tensor, force_not_quantize: bool = False, return_dict: bool = True, shape: Any = None
+    ) -> Any:
+        """Vectors to pictures (n, 3, h, w)."""
+        made, loss = super().decode(h, force_not_quantize, return_dict=False, shape=shape)  # type: ignore[arg-type]
+        picture = F.pixel_shuffle(made, FOLD)
+        if not return_dict:
+            return picture, loss
+        from diffusers.models.autoencoders.vae import DecoderOutput
+
+        return DecoderOutput(sample=picture, commit_loss=loss)
+
+
+def _out(picture: Tensor, return_dict: bool) -> Any:
+    from diffusers.models.autoencoders.vae import DecoderOutput
+
+    return DecoderOutput(sample=picture) if return_dict else (picture,)
