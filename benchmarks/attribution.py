@@ -28,6 +28,7 @@ def runs(folder: Path, scratch: Path) -> Iterator[tuple[str, Dataset, Settings, 
     visor, sdnext, photos = (read_dataset(folder / name) for name in ("visor", "sdnext", "photos"))
     yield "same prompt, k = 3", visor, Settings("same-prompt", ALL, k=3), None
     yield "any prompt, 41 models", sdnext, Settings("any-prompt", PROMPT_FREE), None
+    yield "degraded queries, prompt known", visor, Settings("robustness", ("euclid", "fused"), k=3), None
     yield "same prompt, k = 1", visor, Settings("same-prompt", ALL, k=1, ablate=False), None
     yield "one-vs-many", visor, Settings("one-vs-many", ("euclid", "fused"), k=3), None
     yield "unseen models, prompt known", visor, Settings("open-set", ("euclid", "lda", "fused"), k=3), None

@@ -11,6 +11,7 @@ from PIL import Image
 
 from morelli.encoders.embed import embed
 from morelli.errors import DatasetError, NotEnoughReferencesError
+from morelli.encoders.copies import CONDITIONS
 from morelli.evaluation.data import prepare, require_models
 from morelli.images.dataset import read_dataset
 from morelli.images.uniform import Uniform
@@ -174,12 +175,27 @@ def test_take_keeps_rows_together(folder):
 def test_progress_counts_over_all_datasets(folder, tmp_path):
     other = write_dataset(tmp_path / "e", models=2, prompts=2, seeds=1, size=32, seed=1)
     seen: list[tuple[int, int]] = []
-    prepare(
-        [read_dataset(folder), read_dataset(other)], ENCODER, progress=lambda done, total: seen.append((done, total))
-    )
+    both = [read_dataset(folder), read_dataset(other)]
+    prepare(both, ENCODER, progress=lambda done, total: seen.append((done, total)), copies=0)
     assert {total for _, total in seen} == {34}
     assert seen[-1] == (34, 34)
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+
+
+def test_only_the_last_dataset_gets_degraded_copies(folder, tmp_path):
+    other = write_dataset(tmp_path / "e", models=2, prompts=2, seeds=1, size=32, seed=1)
+    seen: list[tuple[int, int]] = []
+    first, second = prepare(
+        [read_dataset(folder), read_dataset(other)],
+        ENCODER,
+        progress=lambda done, total: seen.append((done, total)),
+        copies=3,
+    )
+    assert first.embeddings.degraded is None
+    made = second.embeddings.degraded
+    assert made is not None
+    assert len(np.unique(made.rows)) == 3
+    assert seen[-1] == (3 * len(CONDITIONS), 3 * len(CONDITIONS))
 
 
 def retext(folder: Path, text: str) -> None:

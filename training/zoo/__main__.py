@@ -117,7 +117,9 @@ def run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
             parser.error("publish needs --to")
         print(publish(options.out, options.to, options.names), "bytes")
         return
-    pictures = draw_set(options.data or options.out / "data", options.pictures, workers=max(options.threads, _cores(device)))
+    pictures = draw_set(
+        options.data or options.out / "data", options.pictures, workers=max(options.threads, _cores(device))
+    )
     context = Context(options.out, pictures, device)
     if options.what == "queue":
         queue(context, options.names)

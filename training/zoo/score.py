@@ -96,7 +96,10 @@ def _swaps(context: Context, texts: Sequence[str], negatives: int = 4) -> dict[s
     others = similar[:, len(texts) :].reshape(len(texts), len(texts), negatives)
     beaten = own[:, None] > others.diagonal(dim1=0, dim2=1).T
     first = similar[:, : len(texts)].argmax(1) == torch.arange(len(texts))
-    return {"swap": round(float(beaten.float().mean()), 4), f"first of {len(texts)}": round(float(first.float().mean()), 4)}
+    return {
+        "swap": round(float(beaten.float().mean()), 4),
+        f"first of {len(texts)}": round(float(first.float().mean()), 4),
+    }
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from morelli.cli import gallery_add, gallery_read
+from morelli.cli import gallery_add, gallery_build, gallery_read
 from morelli.cli.gallery_read import GalleryArgument, JsonOption, label, label_json
 from morelli.cli.output import emit_json, say
 
@@ -17,6 +17,7 @@ def register(app: typer.Typer) -> None:
     """Add the group to the command line."""
     group = typer.Typer(no_args_is_help=True, help="Build and keep references: images whose model is known.")
     group.command("add")(gallery_add.add)
+    group.command("build")(gallery_build.build)
     group.command("list")(gallery_read.list_)
     group.command("show")(gallery_read.show)
     group.command("remove")(remove)

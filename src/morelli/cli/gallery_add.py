@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,8 +17,18 @@ if TYPE_CHECKING:
     from morelli.enrol import EnrolReport
     from morelli.gallery.records import AddReport
     from morelli.gallery.store import Gallery
+    from morelli.images.dataset import Dataset
 
 ADD_SCHEMA = "morelli.gallery-add/1"
+
+CopiesOption = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        help="References whose degraded copies (JPEG, WebP, smaller, blurred, noisy) are embedded too: what "
+        "queries may have gone through is learnt from them.",
+    ),
+]
 
 
 def add(
@@ -33,14 +44,7 @@ def add(
     skip_conflicts: Annotated[
         bool, typer.Option("--skip-conflicts", help="Leave out pictures that are known under two labels.")
     ] = False,
-    copies: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            help="References whose degraded copies (JPEG, WebP, smaller, blurred, noisy) are embedded too: what "
-            "queries may have gone through is learnt from them.",
-        ),
-    ] = 72,
+    copies: CopiesOption = 72,
     as_json: JsonOption = False,
 ) -> None:
     """Add a dataset's pictures, with their embeddings; make the gallery where there is none.
@@ -48,12 +52,39 @@ def add(
     What is there already is not embedded again. All comes in one commit at the end:
     an interrupted command leaves the gallery as it was, and the same command goes on from where it stopped.
     """
-    from morelli.encoders.cache import EmbeddingCache
-    from morelli.encoders.catalogue import DEFAULT_ENCODER, load_encoder
-    from morelli.enrol import enrol
     from morelli.images.dataset import read_dataset
 
     pictures = read_dataset(dataset)
+    if fill(gallery, pictures, encoder, skip_conflicts=skip_conflicts, copies=copies, as_json=as_json):
+        raise typer.Exit(1)
+
+
+def fill(
+    gallery: str,
+    pictures: Dataset,
+    encoder: str | None,
+    *,
+    copies: int,
+    as_json: bool,
+    skip_conflicts: bool = False,
+    schema: str = ADD_SCHEMA,
+    more: Mapping[str, Any] | None = None,
+) -> bool:
+    """Add pictures to a gallery, made where there is none, and say what changed; whether some could not be used.
+
+    Parameters
+    ----------
+    encoder : str or None
+        None: the gallery's first, or for a new gallery the default.
+    schema : str
+        Of the JSON object.
+    more : mapping, optional
+        What else it holds.
+    """
+    from morelli.encoders.cache import EmbeddingCache
+    from morelli.encoders.catalogue import DEFAULT_ENCODER, load_encoder
+    from morelli.enrol import enrol
+
     held = _open(gallery)
     stamps = held.stamps() if held else ()
     loaded = load_encoder(encoder or (stamps[0].encoder if stamps else DEFAULT_ENCODER))
@@ -72,7 +103,7 @@ def add(
     _tell_failures(done, as_json)
     for note in done.notes:
         say(f"note: {note}")
-    more: dict[str, Any] = {
+    told: dict[str, Any] = {
         "encoder": loaded.stamp.encoder,
         "encoder_revision": loaded.stamp.revision,
         "skipped": done.skipped,
@@ -82,10 +113,10 @@ def add(
             for c in done.conflicts
         ],
         "notes": done.notes,
+        **(more or {}),
     }
-    _tell_change(held, done, more, as_json)
-    if done.errors:
-        raise typer.Exit(1)
+    _tell_change(held, done, told, as_json, schema)
+    return bool(done.errors)
 
 
 def import_(
@@ -100,7 +131,7 @@ def import_(
     if held is None:
         exchange.read(file)  # a bad file must not leave an empty gallery behind
         held = _create(gallery)
-    _tell_change(held, held.import_(file), {}, as_json)
+    _tell_change(held, held.import_(file), {}, as_json, ADD_SCHEMA)
 
 
 def _open(path: str) -> Gallery | None:
@@ -127,10 +158,12 @@ def _tell_failures(done: EnrolReport, as_json: bool) -> None:
         say(f"left out: {conflict}")
 
 
-def _tell_change(held: Gallery, change: EnrolReport | AddReport, more: dict[str, Any], as_json: bool) -> None:
+def _tell_change(
+    held: Gallery, change: EnrolReport | AddReport, more: dict[str, Any], as_json: bool, schema: str
+) -> None:
     counts = {name: getattr(change, name) for name in ("added", "updated", "unchanged", "duplicates")}
     if as_json:
-        head = {"schema": ADD_SCHEMA, "gallery": held.path, "version": held.version, "references": len(held)}
+        head = {"schema": schema, "gallery": held.path, "version": held.version, "references": len(held)}
         emit_json({**head, **counts, **more})
         return
     counts |= {name: more[name] for name in ("skipped", "failed") if more.get(name)}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from morelli.cli import asking
+from morelli.cli import asking, identify_regeneration
+from morelli.cli.identify_regeneration import Question, RegenerationOptions
+from morelli.errors import InputError
 
 if TYPE_CHECKING:
     from morelli.types import Verdict
@@ -23,6 +25,7 @@ def register(app: typer.Typer) -> None:
 
 
 def identify(
+    context: typer.Context,
     images: asking.ImagesArgument,
     gallery: asking.GalleryOption = None,
     prompt: asking.PromptOption = None,
@@ -36,20 +39,41 @@ def identify(
         bool, typer.Option("--stability/--no-stability", help="Also compare degraded copies of each image.")
     ] = True,
     top: Annotated[int, typer.Option(min=1, help="Rows of the table; JSON has all.")] = 5,
+    generators: identify_regeneration.GeneratorsOption = None,
+    inverter: identify_regeneration.InverterOption = None,
+    gamma: identify_regeneration.GammaOption = None,
+    similarity: identify_regeneration.SimilarityOption = None,
+    yes_send: identify_regeneration.YesSendOption = False,
     as_json: asking.JsonOption = False,
 ) -> None:
     """Say which model made each image, how sure that is, and what the evidence is.
 
     Without --prompt an image is compared with the references of all prompts. The first run on a gallery learns its
-    statistics, which takes a minute; they are kept.
+    statistics, which takes a minute; they are kept. With --generators no gallery is needed: the models are asked for
+    fresh images of the same prompt (--method regeneration).
     """
+    options = RegenerationOptions(generators, inverter, gamma, similarity, yes_send)
+    if identify_regeneration.is_asked(method, options):
+        if prompt_free:
+            raise InputError("regeneration always has a prompt.", argument="--prompt-free", fix="Leave it out.")
+        # A gallery only adds statistics here: one that the environment names for other commands is not meant.
+        named = context.get_parameter_source("gallery")
+        background = gallery if named is not None and named.name == "COMMANDLINE" else None
+        question = Question(background, prompt, encoder, epsilon, stability)
+        asking.answer(
+            lambda files, stages: identify_regeneration.ask(options, question, files, stages),
+            images,
+            lambda verdict: show(verdict, top),
+            as_json,
+        )
+        return
     where = asking.required_gallery(gallery)
 
     def ask(files: list[Path], stages: asking.Stages) -> Iterable[Any]:
         from morelli.identify import Identifier
 
-        options = asking.method_options(method, encoder)
-        identifier = Identifier(where, epsilon=epsilon, stability=stability, fall_back=prompt_free, **options)
+        chosen = asking.method_options(method, encoder)
+        identifier = Identifier(where, epsilon=epsilon, stability=stability, fall_back=prompt_free, **chosen)
         return identifier.identify(files, prompt=prompt, progress=stages)
 
     asking.answer(ask, images, lambda verdict: show(verdict, top), as_json)
@@ -98,11 +122,21 @@ def _lines(verdict: Verdict) -> Iterable[tuple[str, str]]:
         yield "stability", f"{kept} of {len(verdict.degradations)} keep the first place{_listed(flips)}"
     for number, each in enumerate(verdict.evidence):
         yield "" if number else "nearest", f"{each.distance:.3f}  {each.model}  {each.reference}"
-    prompt = verdict.method["prompt_used"]
-    how = "without the prompt" if prompt is None else f"prompt {prompt}, k = {verdict.method['k']}"
-    yield "method", f"{verdict.method['name']}, {verdict.method['encoder']}, {how}"
+    yield from _method(verdict.method)
     for note in verdict.notes:
         yield "note", note
+
+
+def _method(method: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    prompt = method["prompt_used"]
+    if method["name"] == identify_regeneration.METHOD:
+        with_ = method["similarity"] if method["encoder"] is None else f"{method['similarity']}, {method['encoder']}"
+        yield "method", f"regeneration, γ = {method['gamma']}, {with_}"
+        yield "prompt", f"{prompt} ({method['inverter']})"
+        yield "seconds", ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in method["seconds"].items())
+        return
+    how = "without the prompt" if prompt is None else f"prompt {prompt}, k = {method['k']}"
+    yield "method", f"{method['name']}, {method['encoder']}, {how}"
 
 
 def _listed(texts: list[str]) -> str:

@@ -82,7 +82,7 @@ def prepare(
     progress: Callable[[int, int], None] | None = None,
     copies: int = SAMPLE,
 ) -> list[EvaluationSet]:
-    """Embed datasets that will be compared with each other, and degraded copies of ``copies`` images of each.
+    """Embed datasets that will be compared with each other, and degraded copies of ``copies`` images of the last.
 
     All of them are brought to one form together: unless every image has the same format and size, each becomes the
     centre square, area-resampled to the smallest side in all sets. Duplicates are left out: second copies of a
@@ -107,9 +107,25 @@ def prepare(
             if progress is not None:
                 progress(offset + finished, total)
 
-        out.append(_prepare_one(dataset, part, keys, form, encoder, cache, report, copies))
+        out.append(_prepare_one(dataset, part, keys, form, encoder, cache, report))
         done += len(dataset.items)
+    # Of two datasets the second is what is learnt from.
+    out[-1] = _with_copies(out[-1], encoder, cache, copies, progress)
     return out
+
+
+def _with_copies(
+    data: EvaluationSet,
+    encoder: Encoder,
+    cache: EmbeddingCache | None,
+    count: int,
+    progress: Callable[[int, int], None] | None,
+) -> EvaluationSet:
+    sample = choose_sample(data.embeddings.models.tolist(), data.contents.tolist(), count)
+    transform = None if data.form is None else data.form.apply
+    sources = data.paths[sample].tolist()
+    made = embed_copies(encoder, sources, sample, transform=transform, cache=cache, progress=progress)
+    return replace(data, embeddings=replace(data.embeddings, degraded=made))
 
 
 def _probe(item: Item) -> FileInfo | None:
@@ -139,7 +155,6 @@ def _prepare_one(
     encoder: Encoder,
     cache: EmbeddingCache | None,
     report: Callable[[int, int], None],
-    copies: int,
 ) -> EvaluationSet:
     embedded = embed(
         encoder,
@@ -172,15 +187,11 @@ def _prepare_one(
         notes.append(f"Formats or sizes differ; all images were brought to one form: {form}.")
     keep = np.flatnonzero(duplicates.keep)
     paths = np.array([item.path for item in items], dtype=object)
-    sample = keep[choose_sample(models[keep].tolist(), contents[keep].tolist(), copies)]
-    transform = None if form is None else form.apply
-    degraded = embed_copies(encoder, paths[sample].tolist(), sample, transform=transform, cache=cache)
     embeddings = LabelledEmbeddings(
         embedded.vectors,
         models,
         prompts[embedded.rows],
         np.array([item.family for item in items]),
-        degraded,
     ).take(keep)
     leaks: dict[str, Any] = {}
     if len(np.unique(embeddings.models)) >= 2:

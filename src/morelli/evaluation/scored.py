@@ -24,7 +24,8 @@ TOP = (1, 2, 3, 5)
 #: The measured fields of a row; each is in every row, None where the data do not give it.
 FIGURES = (
     "n_queries", "n_candidates", "n_unknown", "top1", "top1_low", "top1_high", "top2", "top3", "top5", "family_top1",
-    "f1", "balanced_accuracy", "ece", "ece_floor", "coverage", "set_size", "auroc", "oscr", "fpr95", "lift", "lift_low", "lift_high",
+    "f1", "balanced_accuracy", "ece", "ece_floor", "coverage", "set_size", "auroc", "oscr", "fpr95",
+    "lift", "lift_low", "lift_high",
 )  # fmt: skip
 
 

@@ -51,4 +51,3 @@ def entry(
             "settings": {**settings, **SIZES},
         }
     }
-

@@ -132,4 +132,6 @@ class LatentLora(LatentTuned):
         layers = {key: value.half() for key, value in get_peft_model_state_dict(nets["unet"]).items()}
         StableDiffusionPipeline.save_lora_weights(folder / self.name, unet_lora_layers=layers, safe_serialization=True)
         own = {"unet": "latent/unet", "lora": self.name}
-        return self._entry(sum(v.numel() for v in layers.values()), own, f"LoRA of rank {RANK} on latent; {ARCHITECTURE}")
+        return self._entry(
+            sum(v.numel() for v in layers.values()), own, f"LoRA of rank {RANK} on latent; {ARCHITECTURE}"
+        )

@@ -1,4 +1,4 @@
-"""The KL autoencoder that the latent models share: 64 × 64 pixels to 8 × 8 positions of 8 numbers."""
+"""The KL autoencoder that the latent models share: 64 × 64 pixels to 8 × 8 positions of 16 numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from training.zoo.recipes.store import save_half
 from morelli.generators.zoo.pipelines.common import FOLD
 from morelli.generators.zoo.pipelines.folded import FoldedAutoencoderKL
 
-LATENTS = 8
+LATENTS = 16
 KL_WEIGHT = 1e-4
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from diffusers import ConfigMixin, DiffusionPipeline, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
@@ -94,7 +94,9 @@ class GanGenerator(ModelMixin, ConfigMixin):
         self.places = nn.Parameter(torch.randn(1, first, START_SIDE, START_SIDE))
         self.enter = nn.Conv2d(noise_channels, first, 3, padding=1)
         self.style = nn.Sequential(
-            nn.Linear(noise_channels * START_SIDE + text_width, style_width), nn.SiLU(), nn.Linear(style_width, style_width)
+            nn.Linear(noise_channels * START_SIDE + text_width, style_width),
+            nn.SiLU(),
+            nn.Linear(style_width, style_width),
         )
         self.plan = nn.ModuleList([Reading(first, text_width) for _ in range(2)])
         self.firm = nn.ModuleList([StyledBlock(first, first, style_width, double=False) for _ in range(2)])

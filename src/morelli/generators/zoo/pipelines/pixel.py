@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from diffusers import DiffusionPipeline
 
 from morelli.generators.zoo.pipelines.common import FOLD, SIZE, guide, guided_states, noise, to_pixels

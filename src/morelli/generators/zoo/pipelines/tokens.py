@@ -53,8 +53,7 @@ class TokenPipeline(DiffusionPipeline):
             past = out.past_key_values
             scores = guide(out.logits[:, -1, first:], guidance) / temperature
             drawn = [
-                torch.multinomial(row, 1, generator=each)
-                for row, each in zip(scores.softmax(-1), chance, strict=True)
+                torch.multinomial(row, 1, generator=each) for row, each in zip(scores.softmax(-1), chance, strict=True)
             ]
             codes.append(torch.cat(drawn))
             entered = (codes[-1] + first).repeat(2)[:, None]

@@ -1,0 +1,120 @@
+"""The pipelines' arithmetic, against slow loops and by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from morelli.generators.zoo.pipelines.common import guide, guided_states, noise, text_states, to_pixels, token_ids
+from morelli.generators.zoo.pipelines.flow import NO_SIZES, FlowTransformerPipeline
+from morelli.generators.zoo.pipelines.folded import FoldedAutoencoderKL
+from morelli.generators.zoo.pipelines.tokens import TokenPipeline
+
+PROMPTS = ["one red circle on sand by day", "two blue stars on water at night"]
+
+
+@pytest.fixture(scope="module")
+def text(tiny_zoo: Path) -> dict[str, torch.nn.Module]:
+    from transformers import CLIPTextModel, PreTrainedTokenizerFast
+
+    encoder = CLIPTextModel.from_pretrained(tiny_zoo / "clip", torch_dtype=torch.float32).eval()
+    return {"tokenizer": PreTrainedTokenizerFast.from_pretrained(tiny_zoo / "clip"), "text_encoder": encoder}
+
+
+@given(st.lists(st.integers(0, 2**40), min_size=1, max_size=4, unique=True))
+def test_a_row_of_noise_depends_on_its_seed(seeds: list[int]) -> None:
+    together = noise((2, 3), seeds)
+    for row, seed in zip(together, seeds, strict=True):
+        assert torch.equal(row, noise((2, 3), [seed])[0])
+    assert len({tuple(row.flatten().tolist()) for row in together}) == len(seeds)
+
+
+def test_guidance_by_hand() -> None:
+    without, with_prompt = torch.tensor([[1.0, 2.0]]), torch.tensor([[2.0, 0.0]])
+    assert guide(torch.cat([without, with_prompt]), 3.0).tolist() == [[4.0, -4.0]]
+    assert guide(torch.cat([without, with_prompt]), 1.0).tolist() == [[2.0, 0.0]]
+
+
+def test_pixels_by_hand() -> None:
+    x = torch.tensor([-2.0, -1.0, 0.0, 1.0, 3.0]).reshape(1, 1, 1, 5).expand(1, 3, 1, 5)
+    assert to_pixels(x)[0, 0, :, 0].tolist() == [0, 0, 128, 255, 255]
+
+
+def test_token_ids_have_one_length(text: dict[str, torch.nn.Module]) -> None:
+    ids = token_ids(text["tokenizer"], ["", *PROMPTS])
+    assert ids.shape == (3, 24)
+    assert ids[0, 2:].eq(0).all()
+
+
+@torch.no_grad()
+def test_states_without_prompt_come_first(text: dict[str, torch.nn.Module]) -> None:
+    both = guided_states(text["tokenizer"], text["text_encoder"], PROMPTS)
+    empty = text_states(text["tokenizer"], text["text_encoder"], [""])
+    assert torch.allclose(both[:2], empty.expand(2, -1, -1), atol=1e-6)
+    assert torch.allclose(both[3:], text_states(text["tokenizer"], text["text_encoder"], PROMPTS[1:]), atol=1e-6)
+
+
+@torch.no_grad()
+def test_the_flow_is_followed_by_eulers_rule(tiny_zoo: Path, text: dict[str, torch.nn.Module]) -> None:
+    from diffusers import FlowMatchEulerDiscreteScheduler, PixArtTransformer2DModel
+
+    net = PixArtTransformer2DModel.from_pretrained(tiny_zoo / "flow/transformer", torch_dtype=torch.float32).eval()
+    scheduler = FlowMatchEulerDiscreteScheduler.from_pretrained(tiny_zoo / "flow/scheduler")
+    made = FlowTransformerPipeline(net, scheduler, **text)(PROMPTS, [3, 4], steps=4, guidance=2.0)
+
+    states = guided_states(text["tokenizer"], text["text_encoder"], PROMPTS)
+    x = noise((3, 64, 64), [3, 4])
+    levels = [*np.linspace(1000, 1, 4) / 1000, 0.0]  # the scheduler's own spacing without shift
+    for now, then in zip(levels[:-1], levels[1:], strict=True):
+        time = torch.full((4,), now * 1000)
+        both = net(torch.cat([x, x]), encoder_hidden_states=states, timestep=time, added_cond_kwargs=NO_SIZES).sample
+        clean = (both[:2] + 2.0 * (both[2:] - both[:2])).clamp(-1.1, 1.1)
+        x = x + (then - now) * (x - clean) / max(now, 0.02)
+    difference = np.abs(made.astype(int) - to_pixels(x).astype(int))
+    assert difference.max() <= 1
+    assert made.std() > 1
+
+
+@torch.no_grad()
+def test_codes_are_those_of_a_loop_without_memory(tiny_zoo: Path, text: dict[str, torch.nn.Module]) -> None:
+    from transformers import GPT2LMHeadModel
+
+    from morelli.generators.zoo.pipelines.folded import FoldedVQModel
+
+    net = GPT2LMHeadModel.from_pretrained(tiny_zoo / "tokens", torch_dtype=torch.float32).eval()
+    vq = FoldedVQModel.from_pretrained(tiny_zoo / "vq", torch_dtype=torch.float32).eval()
+    codes = TokenPipeline(net, vq, text["tokenizer"]).codes(PROMPTS, [5, 6], temperature=0.7, guidance=2.0)
+    assert codes.shape == (2, 256)
+
+    first = net.config.vocab_size - vq.config.num_vq_embeddings
+    for row, seed in enumerate([5, 6]):
+        chance = torch.Generator().manual_seed(seed)
+        with_prompt = token_ids(text["tokenizer"], [PROMPTS[row]])
+        without = token_ids(text["tokenizer"], [""])
+        for place in range(12):
+            scores = [net(ids).logits[0, -1, first:] for ids in (without, with_prompt)]
+            chances = ((scores[0] + 2.0 * (scores[1] - scores[0])) / 0.7).softmax(-1)
+            drawn = torch.multinomial(chances, 1, generator=chance)
+            assert drawn.item() == codes[row, place].item()
+            with_prompt, without = (torch.cat([ids, drawn[None] + first], dim=1) for ids in (with_prompt, without))
+
+
+@torch.no_grad()
+def test_a_folded_autoencoder_sees_whole_pictures(tiny_zoo: Path) -> None:
+    vae = FoldedAutoencoderKL.from_pretrained(tiny_zoo / "vae", torch_dtype=torch.float32).eval()
+    x = torch.randn(2, 3, 64, 64)
+    latents = vae.encode(x).latent_dist.mean
+    assert latents.shape == (2, 4, 8, 8)
+    (made,) = vae.decode(latents, return_dict=False)
+    assert torch.equal(made, vae.decode(latents).sample)
+    assert made.shape == x.shape
+    # Folding keeps places: what changes in one corner of the latents stays in that corner of the picture's change.
+    moved = latents.clone()
+    moved[:, :, 0, 0] += 1
+    change = (vae.decode(moved).sample - made).abs().mean(dim=(0, 1))
+    assert change[:16, :16].mean() > change[48:, 48:].mean()
