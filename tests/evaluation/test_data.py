@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from morelli.encoders.copies import CONDITIONS
 from morelli.encoders.embed import embed
 from morelli.errors import DatasetError, NotEnoughReferencesError
-from morelli.encoders.copies import CONDITIONS
 from morelli.evaluation.data import prepare, require_models
 from morelli.images.dataset import read_dataset
 from morelli.images.uniform import Uniform

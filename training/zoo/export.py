@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,7 +24,7 @@ def write_json(path: Path, value: Any) -> None:
     """Write beside the place and move there."""
     part = path.with_suffix(".part")
     part.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(part, path)
+    part.replace(path)
 
 
 def note(out: Path, name: str, **news: Any) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import json
 import math
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -186,7 +185,7 @@ class Trainer:
             },
             part,
         )
-        os.replace(part, self.path)
+        part.replace(self.path)
 
     def _load(self) -> None:
         state = torch.load(self.path, map_location=self.device, weights_only=True)

@@ -77,11 +77,11 @@ class Recipe(ABC):
             "model" for generators (a catalogue's entry without its training record), empty for other parts.
         """
 
-    def before(self) -> None:
+    def before(self) -> None:  # noqa: B027 - most recipes need nothing
         """Whatever must be ready before the first step, as caches of frozen parts."""
 
-    def precise(self, nets: Mapping[str, Any]) -> None:
+    def precise(self, nets: Mapping[str, Any]) -> None:  # noqa: B027
         """Put those parts of the working copies that cannot bear bf16 back to fp32."""
 
-    def after_step(self, nets: Mapping[str, Any], step: int) -> None:
+    def after_step(self, nets: Mapping[str, Any], step: int) -> None:  # noqa: B027
         """Changes to the fp32 weights that no gradient makes."""

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit, log_softmax
 
 from morelli.attribution.base import Attributor
@@ -131,6 +130,8 @@ def _log_probabilities(scores: NDArray[np.float64], temperature: float, lapse: f
 
 def fit_temperature(scores: NDArray[np.float64], truth: NDArray[np.intp]) -> float:
     """The temperature that minimises the mean −log probability of the right model; scores may hold −inf."""
+    from scipy.optimize import minimize_scalar  # here: a verdict from what was learnt before needs no optimiser
+
     spread = float(np.std(scores[np.isfinite(scores)])) or 1.0
     found = minimize_scalar(
         lambda t: _loss(scores, truth, spread * float(np.exp(t)), 0.0), bounds=(-6.0, 6.0), method="bounded"
@@ -140,6 +141,8 @@ def fit_temperature(scores: NDArray[np.float64], truth: NDArray[np.intp]) -> flo
 
 def fit_lapse(scores: NDArray[np.float64], truth: NDArray[np.intp]) -> tuple[float, float]:
     """Temperature and lapse that together minimise the mean −log probability of the right model."""
+    from scipy.optimize import minimize
+
     alone = fit_temperature(scores, truth)
     # From the temperature alone the two together are well behaved; the simplex starts at a lapse of 2 %.
     found = minimize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import minimize
 from scipy.special import logsumexp, softmax
 
 if TYPE_CHECKING:
@@ -38,6 +37,8 @@ def fit_weights(layers: Array, truth: NDArray[np.intp], pull: float = PULL) -> A
     -------
     ndarray, shape (parts,)
     """
+    from scipy.optimize import minimize  # here: scoring with weights that were learnt before needs no optimiser
+
     finite = np.isfinite(layers[0])
     s = np.where(finite, layers, 0.0)
     mask = np.where(finite, 0.0, -np.inf)

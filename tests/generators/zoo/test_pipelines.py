@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +71,7 @@ def test_the_flow_is_followed_by_eulers_rule(tiny_zoo: Path, text: dict[str, tor
     states = guided_states(text["tokenizer"], text["text_encoder"], PROMPTS)
     x = noise((3, 64, 64), [3, 4])
     levels = [*np.linspace(1000, 1, 4) / 1000, 0.0]  # the scheduler's own spacing without shift
-    for now, then in zip(levels[:-1], levels[1:], strict=True):
+    for now, then in pairwise(levels):
         time = torch.full((4,), now * 1000)
         both = net(torch.cat([x, x]), encoder_hidden_states=states, timestep=time, added_cond_kwargs=NO_SIZES).sample
         clean = (both[:2] + 2.0 * (both[2:] - both[:2])).clamp(-1.1, 1.1)

@@ -28,7 +28,7 @@ class Dit(Conditioned):
     batch = 64
 
     def build(self) -> dict[str, nn.Module]:
-        from diffusers import PixArtTransformer2DModel
+        from diffusers.models.transformers.pixart_transformer_2d import PixArtTransformer2DModel
 
         return {
             "transformer": PixArtTransformer2DModel(
@@ -65,7 +65,7 @@ class Dit(Conditioned):
         return {"loss": (weight * error).mean(), "clean": error.mean()}
 
     def save(self, nets: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-        from diffusers import FlowMatchEulerDiscreteScheduler
+        from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
 
         net = nets["transformer"]
         architecture = "transformer over 8 × 8 patches of pixels; rectified flow, clean-picture prediction"

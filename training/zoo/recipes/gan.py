@@ -8,6 +8,7 @@ generator is asked to be read rightly (AC-GAN). The gradient penalty on drawn pi
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ class Critic(nn.Module):
     def __init__(self, text_width: int = 128) -> None:
         super().__init__()
         self.enter = nn.Conv2d(12, WIDTHS[0], 3, padding=1)  # pixels folded 2 × 2
-        self.down = nn.ModuleList([Down(a, b) for a, b in zip(WIDTHS[:-1], WIDTHS[1:], strict=True)])
+        self.down = nn.ModuleList([Down(a, b) for a, b in pairwise(WIDTHS)])
         self.patch = nn.Conv2d(WIDTHS[-1], 1, 1)
         self.last = nn.Conv2d(WIDTHS[-1], WIDTHS[-1], 3, padding=1, stride=2)
         self.whole = nn.Linear(WIDTHS[-1] * 16, FEATURES)

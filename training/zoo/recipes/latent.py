@@ -33,7 +33,7 @@ class Latent(Conditioned):
     lr: ClassVar[float] = 1e-3
 
     def build(self) -> dict[str, nn.Module]:
-        from diffusers import UNet2DConditionModel
+        from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
         return {
             "unet": UNet2DConditionModel(
@@ -99,7 +99,7 @@ class LatentTuned(Latent):
     lr = 3e-4
 
     def build(self) -> dict[str, nn.Module]:
-        from diffusers import UNet2DConditionModel
+        from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
         folder = self.context.export / "latent" / "unet"
         return {"unet": UNet2DConditionModel.from_pretrained(folder, torch_dtype=torch.float32)}
@@ -126,10 +126,10 @@ class LatentLora(LatentTuned):
         return {"unet": unet}
 
     def save(self, nets: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-        from diffusers import StableDiffusionPipeline
+        from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
         from peft.utils.save_and_load import get_peft_model_state_dict
 
-        layers = {key: value.half() for key, value in get_peft_model_state_dict(nets["unet"]).items()}
+        layers: dict[str, Any] = {key: value.half() for key, value in get_peft_model_state_dict(nets["unet"]).items()}
         StableDiffusionPipeline.save_lora_weights(folder / self.name, unet_lora_layers=layers, safe_serialization=True)
         own = {"unet": "latent/unet", "lora": self.name}
         return self._entry(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -22,12 +22,12 @@ _CONV, _TEXT, _UP_TEXT, _UP = "DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnU
 
 def make_scheduler(prediction: str) -> Any:
     """The cosine noise schedule, and the sampler that its model is shipped with."""
-    from diffusers import DDIMScheduler
+    from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 
     return DDIMScheduler(
         num_train_timesteps=TIMES,
         beta_schedule="squaredcos_cap_v2",
-        prediction_type=prediction,
+        prediction_type=cast("Any", prediction),
         clip_sample=False,
         set_alpha_to_one=True,
         timestep_spacing="trailing",
@@ -51,7 +51,7 @@ class Unet(Conditioned):
     batch = 64
 
     def build(self) -> dict[str, nn.Module]:
-        from diffusers import UNet2DConditionModel
+        from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
         channels = 3 * FOLD**2
         return {

@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch.nn.functional as F
-from diffusers import AutoencoderKL, VQModel
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.autoencoders.vae import DecoderOutput
+from diffusers.models.autoencoders.vq_model import VQModel
 from torch import Tensor
 
 from morelli.generators.zoo.pipelines.common import FOLD
@@ -25,7 +27,8 @@ class FoldedAutoencoderKL(AutoencoderKL):
     def decode(self, z: Tensor, return_dict: bool = True, generator: Any = None) -> Any:  # type: ignore[override]
         """Latents to pictures (n, 3, h, w)."""
         (made,) = super().decode(z, return_dict=False)  # type: ignore[arg-type]
-        return _out(F.pixel_shuffle(made, FOLD), return_dict)
+        picture: Any = F.pixel_shuffle(made, FOLD)
+        return DecoderOutput(sample=picture) if return_dict else (picture,)
 
 
 class FoldedVQModel(VQModel):
@@ -40,15 +43,8 @@ class FoldedVQModel(VQModel):
     ) -> Any:
         """Vectors to pictures (n, 3, h, w)."""
         made, loss = super().decode(h, force_not_quantize, return_dict=False, shape=shape)  # type: ignore[arg-type]
-        picture = F.pixel_shuffle(made, FOLD)
+        picture: Any = F.pixel_shuffle(made, FOLD)
+        lost: Any = loss
         if not return_dict:
-            return picture, loss
-        from diffusers.models.autoencoders.vae import DecoderOutput
-
-        return DecoderOutput(sample=picture, commit_loss=loss)
-
-
-def _out(picture: Tensor, return_dict: bool) -> Any:
-    from diffusers.models.autoencoders.vae import DecoderOutput
-
-    return DecoderOutput(sample=picture) if return_dict else (picture,)
+            return picture, lost
+        return DecoderOutput(sample=picture, commit_loss=lost)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from diffusers import ConfigMixin, DiffusionPipeline, ModelMixin
-from diffusers.configuration_utils import register_to_config
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from torch import Tensor, nn
 
 from morelli.generators.zoo.pipelines.common import noise, text_states, to_pixels
@@ -27,7 +29,7 @@ class StyledBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, style: int, *, double: bool) -> None:
         super().__init__()
-        self.double = double
+        self.doubles = double
         self.norms = nn.ModuleList([nn.GroupNorm(8, inputs, affine=False), nn.GroupNorm(8, outputs, affine=False)])
         self.styles = nn.ModuleList([nn.Linear(style, 2 * inputs), nn.Linear(style, 2 * outputs)])
         self.convs = nn.ModuleList(
@@ -42,7 +44,7 @@ class StyledBlock(nn.Module):
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         """Feature maps (n, inputs, h, w) and styles (n, style) to (n, outputs, h or 2 h, w or 2 w)."""
         y = self._half(0, x, style)
-        if self.double:
+        if self.doubles:
             x, y = (F.interpolate(each, scale_factor=2.0, mode="nearest") for each in (x, y))
         y = self.convs[0](y)
         return self.skip(x) + self.convs[1](self._half(1, y, style))
@@ -100,13 +102,11 @@ class GanGenerator(ModelMixin, ConfigMixin):
         )
         self.plan = nn.ModuleList([Reading(first, text_width) for _ in range(2)])
         self.firm = nn.ModuleList([StyledBlock(first, first, style_width, double=False) for _ in range(2)])
-        self.grow = nn.ModuleList(
-            [StyledBlock(a, b, style_width, double=True) for a, b in zip(widths[:-1], widths[1:], strict=True)]
-        )
+        self.grow = nn.ModuleList([StyledBlock(a, b, style_width, double=True) for a, b in pairwise(widths)])
         self.leave = nn.Conv2d(widths[-1], 3 * LAST_FOLD**2, 3, padding=1)
 
     def forward(self, z: Tensor, states: Tensor) -> Tensor:
-        """Noise (n, noise_channels, 8, 8) and text states (n, words, text_width) to pictures (n, 3, 64, 64), -1 to 1."""
+        """Noise (n, noise_channels, 8, 8) and text states (n, words, text_width) to (n, 3, 64, 64), -1 to 1."""
         # The last token has read the whole prompt; one row of the noise sets what is global.
         style = self.style(torch.cat([z[:, :, 0].flatten(1), states[:, -1]], dim=1))
         x = self.enter(z) + self.places

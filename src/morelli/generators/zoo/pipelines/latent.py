@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from diffusers import StableDiffusionPipeline
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
 
 from morelli.generators.zoo.pipelines.common import SIZE, noise
 
@@ -24,7 +24,7 @@ def build(
         scheduler=parts["scheduler"],
         text_encoder=parts["text_encoder"],
         tokenizer=parts["tokenizer"],
-        safety_checker=None,
+        safety_checker=None,  # type: ignore[arg-type]
         feature_extractor=None,  # type: ignore[arg-type]
         requires_safety_checker=False,
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch.nn.functional as F
-from diffusers import DiffusionPipeline
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 
 from morelli.generators.zoo.pipelines.common import FOLD, SIZE, guide, guided_states, noise, to_pixels
 
