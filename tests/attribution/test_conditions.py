@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from morelli.attribution import persist
-from morelli.attribution.bank import Labels
 from morelli.attribution.calibration import CalibrationPair, calibrate_attributor
 from morelli.attribution.conditions import CLEAN, MIN_COPIES, fit_conditions
 from morelli.attribution.likelihood import Fused, Lda
@@ -116,7 +115,7 @@ def test_too_few_copies_teach_nothing(background: LabelledEmbeddings) -> None:
     bank = fitted.bank_
     assert bank is not None
     coordinates = bank.coordinates(few.vectors)
-    assert fit_conditions(bank, coordinates, Labels(few.models, few.prompts), None, fitted.settings) is None
+    assert fit_conditions(bank, coordinates, None, fitted.settings) is None
 
 
 def test_degraded_queries_have_a_calibration_of_their_own(background: LabelledEmbeddings, fitted: Fused) -> None:

@@ -181,3 +181,21 @@ def test_cells_without_noise_are_refused() -> None:
         fit_two_covariance(x, np.repeat(np.arange(5), 2), shrinkage=0.1, floor=0.1)
     with pytest.raises(NotEnoughReferencesError):
         fit_two_covariance(np.empty((4, 0)), np.array([0, 0, 1, 1]), shrinkage=0.1, floor=0.1)
+
+
+@pytest.mark.parametrize("floor", [0.0, 0.1])
+def test_more_noise_is_the_model_of_the_sum_of_both_covariances(floor: float) -> None:
+    rng = np.random.default_rng(4)
+    d, shrinkage = 6, 0.2
+    within, noise, loadings = spd(rng, d), 3.0 * spd(rng, d), rng.normal(size=(d, d))
+    between = loadings @ loadings.T
+    values, vectors = eigh(between, shrink(within, shrinkage))
+    plain = TwoCovariance(vectors[:, ::-1], values[::-1] + floor * values.mean())
+    noisy, turn = plain.noisier(noise, shrinkage=shrinkage, floor=floor)
+    # Independent: both covariances written out, and diagonalised by scipy.
+    direct = eigh(between, shrink(within + noise, shrinkage), eigvals_only=True)[::-1]
+    assert noisy.between == pytest.approx(direct + floor * direct.mean())
+    assert noisy.rotation.T @ shrink(within + noise, shrinkage) @ noisy.rotation == pytest.approx(np.eye(d), abs=1e-9)
+    assert noisy.rotation == pytest.approx(plain.rotation @ turn)
+    same, _ = plain.noisier(np.zeros((d, d)), shrinkage=shrinkage, floor=floor)
+    assert same.between == pytest.approx(plain.between)

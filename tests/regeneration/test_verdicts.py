@@ -137,7 +137,9 @@ def test_without_calibration_every_degradation_must_agree(tmp_path: Path) -> Non
     seen = set()
     for i in range(4):
         for seed in range(1000, 1006):
-            verdict = regenerator(tmp_path, ClipCosine(Texture())).attribute(query(f"model-{i}", "a cat", seed))
+            steps = STEPS if seed % 2 else ("blur:1.2", "noise:30")
+            asked = regenerator(tmp_path, ClipCosine(Grain()), steps=steps)
+            verdict = asked.attribute(query(f"model-{i}", "a cat", seed))
             agrees = all(each.model == verdict.ranking[0].model for each in verdict.degradations)
             assert verdict.agreement == np.mean([e.model == verdict.ranking[0].model for e in verdict.degradations])
             assert verdict.decision == (verdict.ranking[0].model if agrees else "unsure")

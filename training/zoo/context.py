@@ -33,8 +33,8 @@ def prepare_threads(device: torch.device, threads: int = 1) -> None:
     PyTorch's fused attention goes backward slowly in bf16 on a CPU: it took two thirds of a small U-Net's step. In
     fp32 it does not.
     """
+    torch.set_num_threads(threads)
     if device.type == "cpu":
-        torch.set_num_threads(threads)
         functional.scaled_dot_product_attention = _attention_in_fp32
 
 

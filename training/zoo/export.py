@@ -27,14 +27,35 @@ def write_json(path: Path, value: Any) -> None:
     part.replace(path)
 
 
-def note(out: Path, name: str, **news: Any) -> None:
-    """Add to what is known of a part, and write the export folder's manifest anew."""
+def note(out: Path, name: str, made: Path | None = None, **news: Any) -> None:
+    """Add to what is known of a part, and write the export folder's manifest anew.
+
+    Parameters
+    ----------
+    out : Path
+        The run's folder.
+    name : str
+    made : Path, optional
+        Folder of new files, which are moved to their places in the export folder first.
+    **news
+        "model" and "training".
+    """
     with (out / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # two parts may be trained at once, each by a process of its own
+        if made is not None:
+            _move(made, out / "export")
         entries = read_entries(out)
         entries.setdefault(name, {}).update(news)
         write_json(out / ENTRIES, entries)
         write_manifest(out / "export", entries)
+
+
+def _move(made: Path, target: Path) -> None:
+    for path in sorted(path for path in made.rglob("*") if path.is_file()):
+        place = target / path.relative_to(made)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(place)
+    shutil.rmtree(made)
 
 
 def write_manifest(folder: Path, entries: dict[str, Any]) -> None:

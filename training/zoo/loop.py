@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,17 @@ import torch
 from torch import Tensor
 from training.zoo.recipe import Recipe, Step
 
+# In-place operations on lists of tensors: one call for a whole network.
+_copy_all: Any = getattr(torch, "_foreach_copy_")  # noqa: B009 - PyTorch's own optimisers use them; not exported
+_move_all: Any = getattr(torch, "_foreach_lerp_")  # noqa: B009
+
 WARM_UP = 200
 FLAT = 3000
 """Steps at the full learning rate; after them it falls with the square root, so that training may go on for long."""
 COOL_DOWN = 0.3
 SAVE_EVERY = 180.0
+STOP = threading.Event()
+"""Set it, as the command line does on SIGTERM, and the training saves after the step that it is in, and ends."""
 LOG_EVERY = 50
 
 
@@ -88,7 +95,7 @@ class Trainer:
         start = logged = time.monotonic()
         end, cpu = start + seconds, time.process_time()
         sums: dict[str, float] = {}
-        while (now := time.monotonic()) < end:
+        while (now := time.monotonic()) < end and not STOP.is_set():
             spent = self.seconds + now - start
             seen = self._one(rate(self.step, None if budget is None else min(1.0, spent / budget)))
             for key, value in seen.items():
@@ -145,13 +152,13 @@ class Trainer:
     def _refresh(self, *names: str) -> None:
         """Copy the fp32 weights into the working copy."""
         for name in names:
-            torch._foreach_copy_(list(self.working[name].parameters()), list(self.masters[name].parameters()))
+            _copy_all(list(self.working[name].parameters()), list(self.masters[name].parameters()))
 
     @torch.no_grad()
     def _average(self) -> None:
         weight = 1 - min(self.recipe.ema, (1 + self.step) / (10 + self.step))
         for name, net in self.average.items():
-            torch._foreach_lerp_(list(net.parameters()), list(self.masters[name].parameters()), weight)
+            _move_all(list(net.parameters()), list(self.masters[name].parameters()), weight)
 
     def record(self) -> dict[str, Any]:
         """What the training has come to, for logs and cards."""

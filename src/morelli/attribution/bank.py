@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -77,6 +76,17 @@ class GroupStatistics:
             z @ self.same.rotation if self.same is not None else z,
         )
 
+    def noisier(self, noise: Array, settings: BankSettings) -> GroupStatistics:
+        """For queries with more noise; see `TwoCovariance.noisier`."""
+        free, centroids, same = self.free, self.centroids, self.same
+        if free is not None:
+            free, turn = free.noisier(noise, shrinkage=settings.free_shrinkage, floor=settings.floor)
+            if centroids is not None:
+                centroids = Centroids(centroids.means @ turn, centroids.counts)
+        if same is not None:
+            same, _ = same.noisier(noise, shrinkage=settings.same_shrinkage, floor=settings.floor)
+        return GroupStatistics(self.names, self.subspace, free, same, centroids)
+
 
 @dataclass(frozen=True, eq=False)
 class Bank:
@@ -105,16 +115,17 @@ class Bank:
         """Embeddings as the models of every group see them."""
         return self.rotate(self.coordinates(vectors))
 
-    def refit(
-        self,
-        coordinates: Mapping[str, Array],
-        labels: Labels,
-        settings: BankSettings,
-        noise: Mapping[str, Array] | None = None,
-    ) -> Bank:
-        """Statistics of other rows in the subspaces of this bank, perhaps with more noise a group, shape (r, r)."""
+    def refit(self, coordinates: Mapping[str, Array], labels: Labels, settings: BankSettings) -> Bank:
+        """Statistics of other rows in the subspaces of this bank."""
         bases = {name: (group.names, group.subspace) for name, group in self.groups.items()}
-        return _fit_statistics(bases, coordinates, labels, settings, noise or {})
+        return _fit_statistics(bases, coordinates, labels, settings)
+
+    def noisier(self, noise: Mapping[str, Array], settings: BankSettings) -> Bank:
+        """Statistics for queries with more noise: a covariance of shape (r, r) for each group.
+
+        ``settings`` are those that this bank was fitted with.
+        """
+        return Bank({name: group.noisier(noise[name], settings) for name, group in self.groups.items()}, self.models)
 
     def free_scores(self, queries: Projected, references: Projected, labels: Labels, models: NDArray[np.str_]) -> Array:
         """Log-likelihood ratios without the prompt, one layer a group: shape (groups, n, m).
@@ -213,7 +224,6 @@ def _fit_statistics(
     coordinates: Mapping[str, Array],
     labels: Labels,
     settings: BankSettings,
-    noise: Mapping[str, Array] = MappingProxyType({}),
 ) -> Bank:
     models, model_codes = np.unique(labels.models, return_inverse=True)
     prompts = prompt_codes(labels.prompts)
@@ -223,17 +233,13 @@ def _fit_statistics(
     paired = len(labels.models) > cells.max() + 1 and cells.max() > prompts.max()
 
     def fit_group(name: str) -> GroupStatistics:
-        z, extra = coordinates[name], noise.get(name)
+        z = coordinates[name]
         free = same = centroids = None
         if repeated:
-            free = fit_two_covariance(
-                z, model_codes, shrinkage=settings.free_shrinkage, floor=settings.floor, noise=extra
-            )
+            free = fit_two_covariance(z, model_codes, shrinkage=settings.free_shrinkage, floor=settings.floor)
             centroids = _centroids(z @ free.rotation, cells, model_codes)
         if paired:
-            same = fit_two_covariance(
-                z, cells, prompts, shrinkage=settings.same_shrinkage, floor=settings.floor, noise=extra
-            )
+            same = fit_two_covariance(z, cells, prompts, shrinkage=settings.same_shrinkage, floor=settings.floor)
         return GroupStatistics(*bases[name], free, same, centroids)
 
     with _one_blas_thread_each() as pool:

@@ -21,7 +21,7 @@ from morelli.attribution.gaussian import shrink
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from morelli.attribution.bank import Bank, BankSettings, Labels
+    from morelli.attribution.bank import Bank, BankSettings
     from morelli.types import DegradedEmbeddings
 
     Array = NDArray[np.float64]
@@ -116,7 +116,6 @@ class Conditions:
 def fit_conditions(
     bank: Bank,
     coordinates: Coordinates,
-    labels: Labels,
     degraded: DegradedEmbeddings | None,
     settings: BankSettings,
 ) -> Conditions | None:
@@ -128,8 +127,6 @@ def fit_conditions(
         Of this background.
     coordinates : mapping of str to ndarray, shape (n, r)
         The background's images in the bank's subspaces.
-    labels : Labels
-        Of the same images.
     degraded : DegradedEmbeddings or None
         Copies of some of them.
     settings : BankSettings
@@ -156,7 +153,7 @@ def fit_conditions(
             return bank
         name = names[number - 1]
         noise = {group: _covariance(part[name]) for group, part in steps.items()}
-        return bank.refit(coordinates, labels, settings, noise)
+        return bank.noisier(noise, settings)
 
     detector = _fit_detector(coordinates, steps, names)
     return Conditions((CLEAN, *names), detector, shifts, make)

@@ -194,7 +194,7 @@ class CrossBank:
         else:
             bank = fit_bank(rows, self.groups, self.settings)
             chosen = bank.coordinates(rows.vectors) if rows.degraded is not None else {}
-        return bank, fit_conditions(bank, chosen, labels, rows.degraded, self.settings)
+        return bank, fit_conditions(bank, chosen, rows.degraded, self.settings)
 
     def _score_fold(self, part: Part, copies: NDArray[np.intp] | None, k: int) -> Iterator[Scored]:
         """Scores of a fold's images, or of their degraded copies (`_copies`)."""

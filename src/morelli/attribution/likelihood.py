@@ -83,9 +83,7 @@ class LikelihoodAttributor(Attributor):
     def _fit_conditions(self, background: LabelledEmbeddings, bank: Bank) -> Conditions | None:
         if background.degraded is None:
             return None
-        labels = Labels(background.models, background.prompts)
-        coordinates = bank.coordinates(background.vectors)
-        return fit_conditions(bank, coordinates, labels, background.degraded, self.settings)
+        return fit_conditions(bank, bank.coordinates(background.vectors), background.degraded, self.settings)
 
     def _serves(self, bank: Bank) -> bool:
         """Whether a bank has what this attributor cannot do without."""

@@ -14,6 +14,7 @@ from morelli.cli.progress import staged_progress
 from morelli.errors import MissingGalleryError
 
 if TYPE_CHECKING:
+    from morelli.encoders.base import Encoder
     from morelli.enrol import EnrolReport
     from morelli.gallery.records import AddReport
     from morelli.gallery.store import Gallery
@@ -55,14 +56,33 @@ def add(
     from morelli.images.dataset import read_dataset
 
     pictures = read_dataset(dataset)
-    if fill(gallery, pictures, encoder, skip_conflicts=skip_conflicts, copies=copies, as_json=as_json):
+    loaded = choose_encoder(gallery, encoder)
+    if fill(gallery, pictures, loaded, skip_conflicts=skip_conflicts, copies=copies, as_json=as_json):
         raise typer.Exit(1)
+
+
+def choose_encoder(gallery: str, name: str | None) -> Encoder:
+    """The encoder of that name, loaded; None: the gallery's first, or for a new gallery the default.
+
+    Raises
+    ------
+    GalleryMismatchError
+        The gallery was made with another state of it. Others as `load_encoder`.
+    """
+    from morelli.encoders.catalogue import DEFAULT_ENCODER, load_encoder
+
+    held = _open(gallery)
+    stamps = held.stamps() if held else ()
+    loaded = load_encoder(name or (stamps[0].encoder if stamps else DEFAULT_ENCODER))
+    if held is not None and loaded.stamp.encoder in [stamp.encoder for stamp in stamps]:
+        held.require(loaded.stamp)
+    return loaded
 
 
 def fill(
     gallery: str,
     pictures: Dataset,
-    encoder: str | None,
+    encoder: Encoder,
     *,
     copies: int,
     as_json: bool,
@@ -74,27 +94,20 @@ def fill(
 
     Parameters
     ----------
-    encoder : str or None
-        None: the gallery's first, or for a new gallery the default.
     schema : str
         Of the JSON object.
     more : mapping, optional
         What else it holds.
     """
     from morelli.encoders.cache import EmbeddingCache
-    from morelli.encoders.catalogue import DEFAULT_ENCODER, load_encoder
     from morelli.enrol import enrol
 
-    held = _open(gallery)
-    stamps = held.stamps() if held else ()
-    loaded = load_encoder(encoder or (stamps[0].encoder if stamps else DEFAULT_ENCODER))
-    if held is None:
-        held = _create(gallery)
+    held = _open(gallery) or _create(gallery)
     cache = EmbeddingCache()
     try:
         with staged_progress() as report:
             done = enrol(
-                held, pictures, loaded, cache=cache, progress=report, skip_conflicts=skip_conflicts, copies=copies
+                held, pictures, encoder, cache=cache, progress=report, skip_conflicts=skip_conflicts, copies=copies
             )
     except KeyboardInterrupt:
         if cache.enabled:
@@ -104,8 +117,8 @@ def fill(
     for note in done.notes:
         say(f"note: {note}")
     told: dict[str, Any] = {
-        "encoder": loaded.stamp.encoder,
-        "encoder_revision": loaded.stamp.revision,
+        "encoder": encoder.stamp.encoder,
+        "encoder_revision": encoder.stamp.revision,
         "skipped": done.skipped,
         "failed": len(done.errors),
         "conflicts": [

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from morelli.cli import making
-from morelli.cli.gallery_add import CopiesOption, fill
+from morelli.cli.gallery_add import CopiesOption, choose_encoder, fill
 from morelli.cli.gallery_read import GalleryArgument, JsonOption
 from morelli.cli.output import say
 from morelli.errors import DatasetError
@@ -57,6 +57,7 @@ def build(
 
     asked = read_prompts(prompts)
     chosen = making.choose(generators, yes_send, price=price)
+    loaded = choose_encoder(gallery, encoder)  # before any image is paid for
     with making.opened(_folder(gallery) if images is None else images, cap) as (store, ledger):
         outcome = making.make(chosen, asked, k, seed, store, ledger, as_json)
         more: dict[str, Any] = {
@@ -65,7 +66,7 @@ def build(
         }
         say(making.line(outcome, store, ledger))
         pictures = _made_for(chosen, asked, k, seed, store, outcome)
-        failed = fill(gallery, pictures, encoder, copies=copies, as_json=as_json, schema=BUILD_SCHEMA, more=more)
+        failed = fill(gallery, pictures, loaded, copies=copies, as_json=as_json, schema=BUILD_SCHEMA, more=more)
     if failed or outcome.failed:
         raise typer.Exit(1)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from morelli.attribution.catalogue import attributor_names
 from morelli.encoders.base import Encoder
 from morelli.encoders.cache import EmbeddingCache, default_folder
-from morelli.encoders.catalogue import DEFAULT_ENCODER, load_encoder
+from morelli.encoders.catalogue import DEFAULT_ENCODER, REGISTRY, load_encoder
 from morelli.errors import InputError, UnknownNameError
 from morelli.gallery.view import GalleryView
 from morelli.inversion.checkpoint import ZOO, find_zoo_part
@@ -83,7 +83,8 @@ def _clip(encoder: Encoder | str | None) -> Encoder:
     if encoder is not None and not isinstance(encoder, str):
         return encoder
     spec = str(find_zoo_part("clip")) if encoder in (None, ZOO) else str(encoder)
-    return load_encoder(spec if "@" in spec and not Path(spec).is_dir() else f"{spec}@projected")
+    layered = "@" in spec and not Path(spec).expanduser().is_dir()
+    return load_encoder(spec if layered or spec in REGISTRY else f"{spec}@projected")
 
 
 def _encoder(encoder: Encoder | str | None, gallery: str | Path | None) -> Encoder:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from morelli.attribution.calibration import fit_temperature
-from morelli.attribution.weights import PULL, fit_weights
+from morelli.attribution.weights import fit_weights
 from morelli.encoders.embed import Source
 from morelli.errors import ArrayError, NotEnoughReferencesError, NotFittedError
 from morelli.images.load import Picture, load_image
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
+# How strongly the two are held alike, in nats over all queries: fifty queries feel it, thousands do not.
+_PULL = 1.0
 # Likenesses of one query that differ by less say nothing of the models.
 _FLAT = 1e-12
 
@@ -60,7 +62,7 @@ class Fusion:
         return np.where(allowed, self.own * np.where(allowed, scores, 0.0) + self.weight * z, scores)
 
 
-def fit_fusion(scores: Array, likeness: Array, truth: NDArray[np.intp], pull: float = PULL) -> Fusion:
+def fit_fusion(scores: Array, likeness: Array, truth: NDArray[np.intp], pull: float = _PULL) -> Fusion:
     """The w that makes the right models of background queries most probable.
 
     Parameters
@@ -72,7 +74,8 @@ def fit_fusion(scores: Array, likeness: Array, truth: NDArray[np.intp], pull: fl
     truth : ndarray of int, shape (n,)
         Column of the right model.
     pull : float
-        How strongly few queries are kept from telling the two apart, see `fit_weights`.
+        Penalty of a weight that is twice the common one, nats over all queries: what keeps few queries from choosing
+        between the two.
 
     Raises
     ------
@@ -93,7 +96,7 @@ def fit_fusion(scores: Array, likeness: Array, truth: NDArray[np.intp], pull: fl
     # Each at its own temperature first: the two then are of one unit, in which "alike" is a fair place to start from.
     units = [fit_temperature(part, truth) for part in (scores, z)]
     layers = np.stack([np.where(allowed, part / unit, -np.inf) for part, unit in zip((scores, z), units, strict=True)])
-    own, other = fit_weights(layers, truth, pull) / units
+    own, other = fit_weights(layers, truth, pull / len(truth)) / units
     return Fusion(1.0, float(other / own)) if own > 0 else Fusion(0.0, 1.0)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from training.zoo.recipe import Player, Step
@@ -35,9 +37,14 @@ def make_scheduler(prediction: str) -> Any:
     )
 
 
+@cache
+def _alphas(device: torch.device) -> Tensor:
+    return make_scheduler("sample").alphas_cumprod.to(device)
+
+
 def spoilt(x: Tensor, step: Step) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Noisy ``x`` with its times, noise, and the two scales, each shape (n, 1, 1, 1)."""
-    alphas = make_scheduler("sample").alphas_cumprod.to(x.device)
+    alphas = _alphas(x.device)
     times = (step.uniform(len(x), x.device) * TIMES).long()
     kept = alphas[times][:, None, None, None]
     noise = step.normal_like(x)

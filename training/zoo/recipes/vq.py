@@ -28,7 +28,7 @@ class Vq(Recipe):
     """`FoldedVQModel`, shrinking by 4, without attention."""
 
     name = "vq"
-    batch = 32
+    batch = 16
 
     def build(self) -> dict[str, nn.Module]:
         self.used = torch.zeros(CODES)
