@@ -79,6 +79,7 @@ def test_degraded_queries_are_compared_better_and_clean_ones_as_before(
     plain = Fused().fit(replace(background, degraded=None))
     spoiled = degrade(test.vectors["v/a"], name, 77)
     assert fitted.is_degraded({"v/a": spoiled}).mean() > 0.95
+    assert np.mean([found == name for found in fitted.conditions_of({"v/a": spoiled})]) > 0.9
     assert fitted.is_degraded(test.vectors).mean() < 0.05
     assert accuracy(fitted, spoiled, test.models) > accuracy(plain, spoiled, test.models) + 0.1
     clean, before = (

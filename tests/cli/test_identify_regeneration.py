@@ -196,6 +196,8 @@ def test_nothing_is_sent_unless_that_was_allowed(
         assert f"leaves this machine for {name}, a third party" in err
         assert "Say --yes-send" in err
         assert not (tmp_path / "cache" / "regenerations").exists()
+        # Consent comes before anything is read.
+        assert "Say --yes-send" in run(picture, "--generators", file, "--inverter", "blip:./nowhere")[2]
         status, out, err = run(*asked, "--yes-send")
         assert (status, len(host.seen)) == (0, 2)
         assert f"leaves this machine for {name}" in err

@@ -14,8 +14,9 @@ from scipy.special import softmax
 from morelli.errors import ArrayError, NotEnoughReferencesError, NotFittedError
 from morelli.regeneration.by_attributor import ByAttributor
 from morelli.regeneration.engine import Regeneration
+from morelli.regeneration.fusion import Fusion, fit_fusion, standardise
 from morelli.regeneration.pairwise import ClipCosine
-from morelli.regeneration.plugin import Fusion, RegenerationPlugin, fit_fusion, standardise
+from morelli.regeneration.plugin import RegenerationPlugin
 
 from .painters import Grain, Painter, painters, query
 

@@ -46,7 +46,7 @@ class Course:
 #: In the order of their usefulness.
 COURSES: dict[str, Course] = {
     "text": Course(Text, 7, 6, 0.25),
-    "vae": Course(Vae, 15, 15, 0.75),
+    "vae": Course(Vae, 15, 20, 0.75),
     "latent": Course(Latent, 10, 120),
     "unet": Course(Unet, 10, 180),
     "vq": Course(Vq, 15, 15, 0.75),

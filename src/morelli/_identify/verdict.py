@@ -45,7 +45,8 @@ class VerdictJudge:
         held, used = self.rivals.held, self.rivals.of(found)
         scores = used.scores(found.vectors)
         first = [used.models[best] for best in scores.argmax(axis=1)]
-        stated = state(used.calibration, scores[:1], used.is_degraded(found.vectors)[:1])
+        condition = used.condition(found.vectors)
+        stated = state(used.calibration, scores[:1], np.array([condition != ""]))
         order = np.argsort(-scores[0], kind="stable").tolist()
         ranking = [
             Ranked(used.models[j], held.families[used.models[j]], stated.probabilities[j], float(scores[0, j]))
@@ -62,6 +63,7 @@ class VerdictJudge:
             agreement=agreement,
         )
         notes = [f"{decision}: {reason}"] if reason else []
+        notes += [f"The picture looks as after {condition}, and was compared as such."] if condition else []
         notes += [*self.rivals.notes(found, used), *kinship(candidates, held.families)]
         near = used.nearest(found.vectors, EVIDENCE)
         return Verdict(

@@ -82,9 +82,16 @@ class Attributor(ABC):
         """Which of the models the learnt statistics do not know: shape (m,). None where nothing is learnt."""
         return np.zeros(len(models), dtype=np.bool_)
 
+    def conditions_of(self, vectors: Vectors) -> tuple[str, ...]:
+        """The degradation that each of n queries seems to have been through, "" for none: how it is compared.
+
+        All "" where nothing is learnt of degradations.
+        """
+        return ("",) * len(next(iter(vectors.values())))
+
     def is_degraded(self, vectors: Vectors) -> NDArray[np.bool_]:
-        """Which of n queries look degraded, and are compared accordingly: shape (n,). None where nothing is learnt."""
-        return np.zeros(len(next(iter(vectors.values()))), dtype=np.bool_)
+        """Which of n queries seem to have been through a degradation: shape (n,)."""
+        return np.array([name != "" for name in self.conditions_of(vectors)], dtype=np.bool_)
 
 
 def stack(vectors: Vectors, names: tuple[str, ...] | None = None) -> NDArray[np.float64]:

@@ -68,6 +68,10 @@ class Comparison:
         """Which of n queries look degraded, and are compared and calibrated accordingly: shape (n,)."""
         return self.attributor.is_degraded(vectors)
 
+    def condition(self, vectors: Vectors) -> str:
+        """The degradation that the first query seems to have been through, "" for none."""
+        return self.attributor.conditions_of({name: values[:1] for name, values in vectors.items()})[0]
+
     def nearest(self, vectors: Vectors, count: int) -> list[tuple[int, float]]:
         """Row in the gallery and distance of the references nearest to the first query, nearest first."""
         query, space = self.learned.place({name: values[:1] for name, values in vectors.items()}), self.learned.space

@@ -88,6 +88,12 @@ class Conditions:
             self.banks[number] = self.make(number)
         return self.banks[number]
 
+    def likeliest(self, coordinates: Coordinates) -> tuple[str, ...]:
+        """For each of n queries `CLEAN`, or the likeliest degradation where some degradation is likelier than none."""
+        posterior = self.detector(coordinates)
+        other = 1 + posterior[:, 1:].argmax(axis=1)
+        return tuple(self.names[0 if clean >= 0.5 else at] for clean, at in zip(posterior[:, 0], other, strict=True))
+
     def mix(self, coordinates: Coordinates, score: Score) -> tuple[Array, NDArray[np.bool_]]:
         """Component scores of queries, each under the conditions that it is probably in.
 

@@ -130,12 +130,12 @@ class LikelihoodAttributor(Attributor):
                 out[part] = np.tensordot(weights, layers[:, part[0], part[1]], axes=1)
         return out
 
-    def is_degraded(self, vectors: Vectors) -> NDArray[np.bool_]:
-        """Which queries look compressed, resized or blurred on their way: shape (n,); see `Conditions`."""
+    def conditions_of(self, vectors: Vectors) -> tuple[str, ...]:
+        """See the base class, and `Conditions`."""
         self._require_fit()
         if self.bank_ is None or self.conditions_ is None:
-            return super().is_degraded(vectors)
-        return self.conditions_.detector(self.bank_.coordinates(vectors))[:, 0] < 0.5
+            return super().conditions_of(vectors)
+        return self.conditions_.likeliest(self.bank_.coordinates(vectors))
 
     def is_new(self, models: NDArray[np.str_]) -> NDArray[np.bool_]:
         """Which of the models the background does not know, or knows from far fewer prompts than most: shape (m,).
