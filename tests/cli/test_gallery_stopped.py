@@ -94,7 +94,7 @@ def test_an_add_that_is_stopped_while_it_embeds_goes_on_later(
 ) -> None:
     folder = greys(tmp_path / "grey", range(64))
     contents = [r.content for r in _expected(tmp_path, folder)]
-    running = start(0.3, "add", made, folder, "--encoder", "slow")
+    running = start(0.3, "add", made, folder, "--encoder", "slow", "--copies", "0")
     end = time.monotonic() + 60
     while not (kept := len(cache.get(SLOW_STAMP, contents))) and time.monotonic() < end:
         time.sleep(0.02)
@@ -109,7 +109,7 @@ def test_an_add_that_is_stopped_while_it_embeds_goes_on_later(
     gallery = Gallery.open(made)
     assert (gallery.version, len(gallery), gallery.check().ok) == (2, 12, True)
     kept = len(cache.get(SLOW_STAMP, contents))
-    out, err = finish(start(0, "add", made, folder, "--encoder", "slow", "--json"))
+    out, err = finish(start(0, "add", made, folder, "--encoder", "slow", "--copies", "0", "--json"))
     assert json.loads(out)["added"] == 64
     assert err.endswith(f"12 of 76 references in the gallery have no embeddings of slow.\nencoded {64 - kept}\n")
     gallery = Gallery.open(made)
