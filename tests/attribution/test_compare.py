@@ -226,3 +226,13 @@ def test_the_decision_about_one_model(accepted: bool, first: bool, known: float 
 def test_the_decision_from_its_own_references(attainable: int, accepted: int, decision: str) -> None:
     assert decide_one(None, {"conformal": {"attainable": bool(attainable), "accepted": bool(accepted)}}) == decision
     assert decide_one(None, None) == "unsure"
+
+
+def test_a_first_place_that_is_less_likely_than_the_rest_is_no_decision() -> None:
+    how = {"calibrated": True, "rejected": False, "agreement": 1.0}
+    assert decide(["a", "b"], ["a"], probability=0.5, **how) == ("a", "")
+    made, reason = decide(["a", "b"], ["a"], probability=0.49, **how)
+    assert made == "unsure"
+    assert "less likely" in reason
+    # Without calibration a probability says nothing.
+    assert decide(["a", "b"], [], probability=0.2, calibrated=False, rejected=False, agreement=1.0)[0] == "a"

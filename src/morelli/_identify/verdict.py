@@ -61,6 +61,7 @@ class VerdictJudge:
             calibrated=used.calibration is not None,
             rejected=rejected,
             agreement=agreement,
+            probability=ranking[0].probability,
         )
         notes = [f"{decision}: {reason}"] if reason else []
         notes += [f"The picture looks as after {condition}, and was compared as such."] if condition else []

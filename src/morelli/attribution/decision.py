@@ -22,6 +22,8 @@ UNSURE = "unsure"
 MOST_CANDIDATES = 3
 #: … and up to this share of all models, rounded up.
 CANDIDATE_SHARE = 0.25
+#: Least calibrated probability of the first place.
+LEAST_PROBABILITY = 0.5
 #: Least share of the degradations under which the first place must stay.
 LEAST_AGREEMENT = 0.5
 #: A query fits no known model where the p-value of "one of them made it" is at most this.
@@ -72,7 +74,13 @@ def small_set(models: int) -> int:
 
 
 def decide(
-    ranking: Sequence[str], candidates: Sequence[str], *, calibrated: bool, rejected: bool, agreement: float | None
+    ranking: Sequence[str],
+    candidates: Sequence[str],
+    *,
+    calibrated: bool,
+    rejected: bool,
+    agreement: float | None,
+    probability: float = 1.0,
 ) -> tuple[str, str]:
     """The decision, and why where it is no model.
 
@@ -88,6 +96,8 @@ def decide(
         The query fits no known model.
     agreement : float or None
         Share of degradations that keep the first place; None where none was tried.
+    probability : float
+        Of the first place; counts where it is calibrated.
 
     Returns
     -------
@@ -106,6 +116,8 @@ def decide(
         return UNSURE, "no model, not even the first, is likely enough to be a candidate."
     if len(candidates) > small_set(len(ranking)):
         return UNSURE, f"{len(candidates)} of {len(ranking)} models remain candidates."
+    if probability < LEAST_PROBABILITY:
+        return UNSURE, "the first place is less likely than all others together."
     if agreement is not None and agreement < LEAST_AGREEMENT:
         return UNSURE, "the first place changes under most degradations."
     return ranking[0], ""

@@ -119,6 +119,7 @@ class Regenerator:
             calibrated=calibration is not None,
             rejected=rejected,
             agreement=agreement,
+            probability=ranking[0].probability,
         )
         near = np.argsort(compared.distances, kind="stable")[:EVIDENCE].tolist()
         images = [candidates.images[i] for i in near]
