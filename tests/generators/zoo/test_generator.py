@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from morelli.errors import InputError, UnknownNameError, WeightsError
+from morelli.errors import InputError, MissingExtraError, UnknownNameError, WeightsError
 from morelli.generators.base import Generator
 from morelli.generators.zoo import catalogue
 from tests.test_light_import import loaded_by
@@ -91,10 +92,24 @@ def test_a_setting_out_of_range_is_refused(tiny_zoo: Path, settings: dict[str, f
         catalogue.load("pixel", settings=settings, folder=tiny_zoo)
 
 
-def test_an_unknown_scheduler_is_refused(tiny_zoo: Path) -> None:
-    generator = catalogue.load("pixel", settings={"scheduler": "dmp"}, folder=tiny_zoo)
-    with pytest.raises(UnknownNameError, match="'dpm'"):
+@pytest.mark.parametrize(("name", "wrong", "said"), [("pixel", "dmp", "'dpm'"), ("flow", "ddim", "euler-flow")])
+def test_an_unknown_scheduler_is_refused(tiny_zoo: Path, name: str, wrong: str, said: str) -> None:
+    generator = catalogue.load(name, settings={"scheduler": wrong}, folder=tiny_zoo)
+    with pytest.raises(UnknownNameError, match=said):
         generator.generate(PROMPT, 1, 0)
+
+
+@pytest.mark.parametrize("scheduler", ["ddim", "dpm", "unipc"])
+@pytest.mark.parametrize("name", ["pixel", "latent"])
+def test_every_sampler_runs(tiny_zoo: Path, name: str, scheduler: str) -> None:
+    generator = catalogue.load(name, settings={"scheduler": scheduler, "steps": 3}, folder=tiny_zoo)
+    assert generator.generate(PROMPT, 1, 0)[0].pixels.std() > 1
+
+
+def test_a_missing_library_is_named(tiny_zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(MissingExtraError, match=r"morelli\[generators\]"):
+        catalogue.load("lora", folder=tiny_zoo).generate(PROMPT, 1, 0)
 
 
 @pytest.mark.parametrize(

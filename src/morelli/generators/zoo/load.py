@@ -30,13 +30,13 @@ _CLASSES: dict[str, tuple[str, str]] = {
     "language_model": ("transformers", "GPT2LMHeadModel"),
     "network": ("morelli.generators.zoo.pipelines.gan", "GanGenerator"),
 }
-#: Samplers that a deployment may ask for.
-_SCHEDULERS = {
+_DIFFUSION = {
     "ddim": "DDIMScheduler",
     "dpm": "DPMSolverMultistepScheduler",
     "unipc": "UniPCMultistepScheduler",
-    "euler-flow": "FlowMatchEulerDiscreteScheduler",
 }
+#: Samplers that a deployment may ask for, by the pipeline's kind.
+_SCHEDULERS = {"pixel": _DIFFUSION, "latent": _DIFFUSION, "flow": {"euler-flow": "FlowMatchEulerDiscreteScheduler"}}
 
 
 def load_pipeline(manifest: Manifest, entry: Entry, settings: Mapping[str, Setting]) -> Pipeline:
@@ -45,16 +45,16 @@ def load_pipeline(manifest: Manifest, entry: Entry, settings: Mapping[str, Setti
     Raises
     ------
     MissingExtraError
-        diffusers or transformers is not installed.
+        diffusers, transformers or, for a LoRA, peft is not installed.
     WeightsError
         A file is absent or is not the one that the manifest lists.
     UnknownNameError
-        A scheduler that there is none of.
+        A scheduler that this kind of model does not have.
     """
     manifest.check(*entry.components.values())
     try:
-        importlib.import_module("diffusers")
-        importlib.import_module("transformers")
+        for library in ("diffusers", "transformers", *(["peft"] if "lora" in entry.components else [])):
+            importlib.import_module(library)
     except ImportError as error:
         raise MissingExtraError("generators", f"The built-in model {entry.name}") from error
     parts: dict[str, Any] = {
@@ -63,12 +63,13 @@ def load_pipeline(manifest: Manifest, entry: Entry, settings: Mapping[str, Setti
         if part not in ("scheduler", "lora")
     }
     if "scheduler" in entry.components:
-        parts["scheduler"] = _scheduler(manifest.folder / entry.components["scheduler"], settings)
+        parts["scheduler"] = _scheduler(manifest.folder / entry.components["scheduler"], entry.kind, settings)
     if "lora" in entry.components:  # the base's network is shared with nobody else then
         parts["unet"] = _read("unet", manifest.folder / entry.components["unet"])
         parts["lora"] = manifest.folder / entry.components["lora"]
-    build = importlib.import_module(f"morelli.generators.zoo.pipelines.{entry.kind}").build
-    return _calm(build(parts, settings))
+    with quiet():
+        build = importlib.import_module(f"morelli.generators.zoo.pipelines.{entry.kind}").build
+        return _calm(build(parts, settings))
 
 
 def _digest(manifest: Manifest, folder: str) -> str:
@@ -93,13 +94,13 @@ def _read(part: str, folder: Path) -> Any:
     return net.eval().requires_grad_(False)
 
 
-def _scheduler(folder: Path, settings: Mapping[str, Setting]) -> Any:
+def _scheduler(folder: Path, kind: str, settings: Mapping[str, Setting]) -> Any:
     import diffusers
 
-    name = str(settings["scheduler"])
-    if name not in _SCHEDULERS:
-        raise UnknownNameError("scheduler", name, _SCHEDULERS)
-    cls: Any = getattr(diffusers, _SCHEDULERS[name])
+    name, known = str(settings["scheduler"]), _SCHEDULERS[kind]
+    if name not in known:
+        raise UnknownNameError("scheduler", name, known)
+    cls: Any = getattr(diffusers, known[name])
     return cls.from_pretrained(folder, local_files_only=True)
 
 
