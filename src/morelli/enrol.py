@@ -11,7 +11,7 @@ import numpy as np
 
 from morelli.encoders.base import Encoder
 from morelli.encoders.cache import EmbeddingCache
-from morelli.encoders.copies import SAMPLE, embed_copies
+from morelli.encoders.copies import CONDITIONS, SAMPLE, choose_sample, embed_copies
 from morelli.encoders.embed import Embedded, PictureInfo, embed
 from morelli.errors import DatasetError, InputError, MorelliError
 from morelli.gallery.merge import refuse_conflicts
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 #: Called with the stage ("reading", "embedding", "degrading"), how many pictures are done and how many there are.
 Progress = Callable[[str, int, int], None]
 SHOWN = 5
+#: Copied references that every model has, however many the gallery has in all.
+LEAST_COPIES = 4
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class EnrolReport:
     added : int
         New to the gallery.
     updated : int
-        Known, and without embeddings under this encoder until now.
+        Known, and without embeddings under this encoder, or without degraded copies, until now.
     unchanged : int
         Known, with embeddings under this encoder: not embedded again.
     duplicates : int
@@ -208,6 +210,9 @@ def _add(
         encoder,
         [items[made.rows[row]].path for row in rows],
         np.array(rows, dtype=np.intp),
+        # What the gallery has already decides: copies in other conditions could not be compared with them.
+        conditions=gallery.conditions(encoder.stamp.encoder) or CONDITIONS,
+        contents=[references[row].content for row in rows],
         cache=cache,
         batch=batch,
         progress=None if progress is None else lambda done, total: progress("degrading", done, total),
@@ -217,21 +222,18 @@ def _add(
 
 
 def _sample(gallery: Gallery, encoder: str, items: Mapping[str, Item], copies: int) -> set[str]:
-    """Content hashes of the pictures that copies are made of, so that the gallery has as many as are wanted.
-
-    Models take part alike, and those of references that have copies already count with them.
-    """
+    """Content hashes of the pictures that copies are made of: as many as the gallery lacks, dealt evenly to models."""
     held = gallery.with_copies(encoder)
+    have = Counter(held.values())
     new = [content for content in items if content not in held]
-    models = Counter(held.values())
-    # Galleries are often made model by model: the first must not take every place.
-    share = -(-copies // max(len({*models, *(items[content].model for content in new)}), 4))
-    wanted: list[str] = []
-    for content in sorted(new):
-        if models[items[content].model] < share and len(held) + len(wanted) < copies:
-            models[items[content].model] += 1
-            wanted.append(content)
-    return set(wanted)
+    models = [items[content].model for content in new]
+    chosen = {new[row] for row in choose_sample(models, new, max(copies - len(held), 0), have)}
+    # Galleries are often made model by model: those that come when all places are taken get a few of their own.
+    for content in sorted(set(new) - chosen) if copies else ():
+        model = items[content].model
+        if have[model] + sum(items[other].model == model for other in chosen) < LEAST_COPIES:
+            chosen.add(content)
+    return chosen
 
 
 def _reference(item: Item, info: PictureInfo) -> Reference:

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from morelli.attribution import persist
-from morelli.attribution.calibration import CalibrationPair, calibrate_attributor
+from morelli.attribution.calibration import MIN_COPIED_IMAGES, Calibration, CalibrationPair, calibrate_attributor
 from morelli.attribution.conditions import CLEAN, MIN_COPIES, fit_conditions
+from morelli.attribution.crossfit import OutOfFold
+from morelli.attribution.gaussian import TwoCovariance
 from morelli.attribution.likelihood import Fused, Lda
 from morelli.types import DegradedEmbeddings, LabelledEmbeddings
 
@@ -108,6 +110,53 @@ def test_a_condition_s_scores_are_those_of_the_noisier_model(background: Labelle
     assert layers[0, 0, 1] - layers[0, 0, 0] == pytest.approx(0.4, rel=0.15)
 
 
+def test_references_keep_the_noise_that_they_had() -> None:
+    """One reference a class in one dimension: its noise is W, while the query's is W + N."""
+    plain = TwoCovariance(np.eye(1), np.array([3.0]))
+    noisy, _ = plain.noisier(np.array([[4.0]]), shrinkage=0.0, floor=0.0)
+    # By hand: a query x, one reference r of the class, centre 0: x | r ~ N(3 r / (3 + 1), 5 + 3·1/(3 + 1)).
+    x, r = 2.0, 1.5
+    mean, variance, population = 0.75 * r, 5.0 + 0.75, 5.0 + 3.0
+    expected = -0.5 * ((x - mean) ** 2 / variance + np.log(variance)) + 0.5 * (x**2 / population + np.log(population))
+    turn = noisy.rotation
+    found = noisy.predict(np.array([[x]]) @ turn, np.array([[r]]) @ turn, np.array([1.0]), np.zeros(1))
+    assert found[0, 0] == pytest.approx(expected)
+
+
+def test_no_queries_have_no_scores(fitted: Fused) -> None:
+    assert fitted.scores({"v/a": np.empty((0, D), dtype=np.float32)}).shape == (0, MODELS)
+
+
+@pytest.mark.parametrize("count", [MIN_COPIES, 30])
+def test_few_copies_give_no_calibration_of_their_own(count: int) -> None:
+    """Halves of so few copies teach no conditions, and what has not learnt them is not asked about degraded copies."""
+    few = with_copies(world(1), count)
+    fitted = Fused().fit(few)
+    table = fitted.cross_scores(0, True, True)
+    assert len(np.unique(table.rows)) < MIN_COPIED_IMAGES
+    pair = calibrate_attributor(fitted, few, 0, True)
+    assert pair is not None and pair.degraded is None
+
+
+def test_an_attributor_with_scores_of_its_own_needs_no_conditions(background: LabelledEmbeddings) -> None:
+    class Own(Lda):
+        def cross_scores(self, k: int, new: bool = False) -> OutOfFold:  # type: ignore[override]
+            return super().cross_scores(k, new)
+
+    fitted = Own().fit(background)
+    fitted.conditions_ = None
+    assert calibrate_attributor(fitted, background, 0) is not None
+
+
+def test_how_well_a_query_fits_is_on_one_scale() -> None:
+    clean = Calibration(1.0, np.array([0.0, 1.0]), np.array([10.0, 20.0]))
+    other = Calibration(1.0, np.array([0.0, 1.0]), np.array([1.0, 2.0]))
+    pair = CalibrationPair(clean, other)
+    scores = np.array([[0.0, 12.0], [2.0, 0.0]])
+    assert pair.known(scores, np.array([False, True])).tolist() == [12.0, 20.0]
+    assert pair.known(scores).tolist() == [12.0, 2.0]
+
+
 def test_too_few_copies_teach_nothing(background: LabelledEmbeddings) -> None:
     few = with_copies(world(1), MIN_COPIES - 1)
     fitted = Fused().fit(few)
@@ -146,10 +195,10 @@ def test_a_background_part_keeps_the_copies_of_its_images(background: LabelledEm
     assert part.degraded is not None
     of_p3 = (background.prompts[background.degraded.rows] == "p3").sum()
     assert len(part.degraded) == len(background.degraded) - of_p3
-    step = part.degraded.vectors["v/a"] - part.vectors["v/a"][part.degraded.rows]
-    for name, expected in STEP.items():
-        rows = part.degraded.names == name
-        assert step[rows].mean(axis=0) == pytest.approx(expected, abs=1.6)
+    stayed = background.prompts[background.degraded.rows] != "p3"
+    assert np.array_equal(part.degraded.names, background.degraded.names[stayed])
+    assert np.array_equal(part.degraded.vectors["v/a"], background.degraded.vectors["v/a"][stayed])
+    assert np.array_equal(kept[part.degraded.rows], background.degraded.rows[stayed])
     by_mask = background.take(background.prompts != "p3")
     assert by_mask.degraded is not None
     assert np.array_equal(by_mask.degraded.rows, part.degraded.rows)
@@ -166,6 +215,7 @@ def test_what_was_learnt_comes_back_from_disk(background: LabelledEmbeddings, fi
     found = persist.load(tmp_path / "s.npz", fresh, background)
     assert found is not None
     assert np.allclose(fresh.scores(spoiled), expected)
+    assert fresh.conditions_of(spoiled) == fitted.conditions_of(spoiled)
     back = found.calibrations[0, False]
     assert isinstance(back, CalibrationPair) and back.degraded is not None
     assert back.degraded.temperature == pytest.approx(pair.degraded.temperature)  # type: ignore[union-attr]

@@ -9,6 +9,7 @@ from PIL import Image
 from morelli.encoders.copies import choose_sample, embed_copies
 from morelli.errors import InputError, UnknownNameError
 from morelli.images.degrade import degrade
+from morelli.images.pixels import content_hash
 
 from .toys import ToyEncoder, flat
 
@@ -26,6 +27,21 @@ def test_the_sample_is_even_and_does_not_depend_on_the_order(models, count, rand
     random.shuffle(order)
     again = choose_sample([models[i] for i in order], [contents[i] for i in order], count)
     assert {contents[order[row]] for row in again} == {contents[row] for row in rows}
+
+
+def test_images_that_a_model_has_already_count_for_its_turn():
+    models, contents = ["a"] * 4 + ["b"] * 4, [f"{i}" for i in range(8)]
+    assert choose_sample(models, contents, 3, {"a": 2}).tolist() == [0, 4, 5]
+    assert choose_sample(models, contents, 3).tolist() == [0, 1, 4]
+
+
+def test_a_file_that_has_changed_has_no_copy(tmp_path):
+    Image.fromarray(flat(9)).save(tmp_path / "a.png")
+    how = {"conditions": ("blur:1",)}
+    right = content_hash(flat(9))
+    found = embed_copies(ToyEncoder(), [tmp_path / "a.png"], np.array([0]), contents=[right], **how)
+    assert found is not None and len(found) == 1
+    assert embed_copies(ToyEncoder(), [tmp_path / "a.png"], np.array([0]), contents=["0" * 64], **how) is None
 
 
 def test_a_negative_sample_is_refused():

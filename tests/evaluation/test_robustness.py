@@ -5,8 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from morelli.attribution.centroid import Euclid
+from morelli.encoders.copies import CONDITIONS
 from morelli.errors import ArrayError, InputError, UnknownNameError
 from morelli.evaluation.robustness import DEGRADATIONS, UNTOUCHED
+from morelli.identify import STABILITY
 from morelli.images.degrade import degrade
 from morelli.images.load import load_image
 from morelli.testing.datasets import write_dataset
@@ -50,18 +53,49 @@ def test_a_strong_blur_costs_accuracy(found):
 
 
 def test_only_queries_are_degraded(folder, monkeypatch):
-    """The network sees each query's degraded pixels, and no reference's."""
-    seen: list[bytes] = []
-    plain = TextureEncoder.prepare
+    """References and background are the untouched embeddings; queries those of degraded pixels."""
+    asked: list[tuple[np.ndarray, np.ndarray]] = []
+    plain = Euclid.scores
 
-    def prepare(self, pixels):
-        seen.append(pixels.tobytes())
-        return plain(self, pixels)
+    def scores(self, vectors, references=None, prompt=None):
+        name = next(iter(vectors))
+        asked.append((vectors[name], references.vectors[name]))
+        return plain(self, vectors, references, prompt)
 
-    monkeypatch.setattr(TextureEncoder, "prepare", prepare)
+    monkeypatch.setattr(Euclid, "scores", scores)
     run(folder, protocol="robustness", methods=("euclid",), degrade=("jpeg:40",), k=2)
+    encoder = TextureEncoder()
     pictures = [load_image(path).pixels for path in sorted(folder.rglob("*.png"))]
-    assert sum(degrade(pixels, "jpeg:40").tobytes() in seen for pixels in pictures) == len(pictures)
+
+    def embedded(all_pixels) -> set[bytes]:
+        made = encoder.encode([encoder.prepare(pixels) for pixels in all_pixels])
+        return {row.tobytes() for row in next(iter(made.values()))}
+
+    untouched, spoiled = embedded(pictures), embedded(degrade(pixels, "jpeg:40") for pixels in pictures)
+    of_queries = [{row.tobytes() for row in queries} for queries, _ in asked]
+    assert all({row.tobytes() for row in references} <= untouched for _, references in asked)
+    assert all(found <= untouched or found <= spoiled for found in of_queries)
+    # Ten prompts, each with three choices of the query; all other calls calibrate on untouched images.
+    assert sum(found <= spoiled for found in of_queries) == 30
+
+
+def test_with_a_second_dataset_the_prompt_counts_as_it_does_without(tmp_path):
+    queries = write_dataset(tmp_path / "q", models=3, prompts=6, seeds=1, size=40, seed=5)
+    references = write_dataset(tmp_path / "r", models=3, prompts=6, seeds=3, size=40)
+    found = run(queries, references=references, protocol="robustness", methods=("euclid",), degrade=("jpeg:70",))
+    assert found.result["rows"][0]["references_used"] == 3
+    assert "Queries and references meet as under same-prompt." in found.result["notes"]
+
+
+def test_what_is_named_twice_is_measured_once(tmp_path):
+    where = write_dataset(tmp_path / "d", models=2, prompts=4, seeds=2, size=40)
+    twice = run(where, protocol="robustness", methods=("euclid",) * 2, degrade=("jpeg:70",) * 2, k=1)
+    assert [row["degradation"] for row in twice.result["rows"]] == [UNTOUCHED, "jpeg:70"]
+
+
+def test_none_of_the_usual_degradations_is_one_that_is_learnt_from():
+    assert not set(DEGRADATIONS) & set(CONDITIONS)
+    assert not set(STABILITY) & set(CONDITIONS)
 
 
 def test_without_prompts_references_are_of_other_prompts(tmp_path):
@@ -75,6 +109,7 @@ def test_without_prompts_references_are_of_other_prompts(tmp_path):
     ("settings", "error", "text"),
     [
         ({"degrade": ("jpeg:80",)}, InputError, "--protocol robustness"),
+        ({"degrade": (), "protocol": "robustness"}, InputError, "no degradation"),
         ({"degrade": ("jpg:80",), "protocol": "robustness"}, UnknownNameError, "jpeg"),
         ({"degrade": ("jpeg:800",), "protocol": "robustness"}, InputError, "quality"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -10,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from morelli.errors import InputError
+from morelli.gallery.exchange import KEY
 from morelli.gallery.store import Gallery
-from morelli.types import DegradedEmbeddings
+from morelli.types import DegradedEmbeddings, EncoderStamp
 
 from .samples import STAMP, THUMBNAIL, add, assert_holds, gallery_of, reference, references, vectors
 
@@ -85,6 +87,31 @@ def test_other_conditions_are_not_mixed_in(tmp_path):
     add_with(gallery, [3], [3], conditions=("webp:80",))
     assert_holds(gallery, [1, 2, 3])
     assert_copies(gallery, [1])
+
+
+def test_a_vector_s_name_may_hold_the_sign_between(tmp_path):
+    stamp = EncoderStamp("odd", "1", "1", {"a|b": 2})
+    vectors_ = {"a|b": np.ones((1, 2), np.float32)}
+    made = DegradedEmbeddings(np.array(["jpeg:80"]), np.array([0]), {"a|b": np.full((1, 2), 2, np.float32)})
+    gallery = Gallery.create(tmp_path / "g")
+    gallery.add(references([1]), [THUMBNAIL], vectors_, stamp, made)
+    held = gallery.embeddings("odd")[1].degraded
+    assert held is not None
+    assert (held.names.tolist(), list(held.vectors)) == (["jpeg:80"], ["a|b"])
+    assert gallery.conditions("odd") == ("jpeg:80",)
+    assert gallery.conditions("another") == ()
+
+
+def test_copies_of_another_revision_are_not_imported(tmp_path):
+    gallery = Gallery.create(tmp_path / "g")
+    add_with(gallery, [1], [1])
+    gallery.export(tmp_path / "e.parquet")
+    found = pq.read_table(tmp_path / "e.parquet")
+    manifest = json.loads(found.schema.metadata[KEY])
+    next(iter(manifest["copies"].values()))["revision"] = "another"
+    pq.write_table(found.replace_schema_metadata({KEY: json.dumps(manifest).encode()}), tmp_path / "bad.parquet")
+    with pytest.raises(InputError, match="degraded copies are not of"):
+        gallery_of(tmp_path / "h", [7]).import_(tmp_path / "bad.parquet")
 
 
 def test_a_reference_that_lacks_a_condition_is_left_out(tmp_path):

@@ -67,9 +67,10 @@ def _millions(count: int) -> str:
 
 
 def _record(training: Mapping[str, Any]) -> str:
-    minutes = training["seconds"] / 60
-    where = "one CPU core" if training["device"] == "cpu" else "one GPU"
-    return f"{training['images']:,} pictures in {training['steps']:,} steps, {minutes:.0f} minutes on {where}"
+    on_cpu = training["device"] == "cpu"
+    minutes = training["cpu_seconds" if on_cpu else "seconds"] / 60
+    where = "of one CPU core" if on_cpu else "on a GPU"
+    return f"{training['images']:,} pictures in {training['steps']:,} steps, {minutes:.0f} minutes {where}"
 
 
 def _parts(parts: Mapping[str, Any]) -> str:

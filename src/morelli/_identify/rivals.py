@@ -48,6 +48,8 @@ class Rivals:
                 f"Not calibrated: the references give fewer than {MIN_QUERIES} images that can be scored by what other "
                 "prompts teach. Probabilities are a softmax of the scores, and there is no candidate set."
             )
+        if condition := used.condition(found.vectors):
+            notes.append(f"The picture looks as after {condition}, and was compared as such.")
         width, height = found.info.width, found.info.height
         if (width, height) not in self.held.sizes:
             notes.append(

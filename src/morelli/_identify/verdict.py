@@ -64,7 +64,6 @@ class VerdictJudge:
             probability=ranking[0].probability,
         )
         notes = [f"{decision}: {reason}"] if reason else []
-        notes += [f"The picture looks as after {condition}, and was compared as such."] if condition else []
         notes += [*self.rivals.notes(found, used), *kinship(candidates, held.families)]
         near = used.nearest(found.vectors, EVIDENCE)
         return Verdict(

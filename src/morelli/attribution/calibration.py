@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # With fewer calibration queries than this, figures would be noise: the attributor stays uncalibrated.
 MIN_QUERIES = 50
+# Several degraded copies are of one image, and stand for little more than it.
+MIN_COPIED_IMAGES = 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +104,19 @@ class CalibrationPair:
     ) -> NDArray[np.float64]:
         """As `Calibration.known_p_value`."""
         return self._each(scores, degraded, lambda calibration, part: calibration.known_p_value(part)[:, None])[:, 0]
+
+    def known(self, scores: NDArray[np.float64], degraded: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
+        """How well each query fits any known model, on one scale for both kinds: shape (n,), higher is better.
+
+        The best score; that of a degraded query is moved and stretched so that calibration queries of both kinds have
+        one mean and one spread.
+        """
+        best = scores.max(axis=1)
+        if self.degraded is None or degraded is None or not degraded.any():
+            return best
+        here, there = self.degraded.best, self.clean.best
+        spread = float(there.std()) / (float(here.std()) or 1.0)
+        return np.where(degraded, (best - here.mean()) * spread + there.mean(), best)
 
     def _each(
         self,
@@ -184,15 +199,18 @@ def calibrate_attributor(
 ) -> CalibrationPair | None:
     """Calibration of a fitted attributor for queries with k same-prompt references a model (0: prompt unknown).
 
-    An attributor that offers ``cross_scores(k, new)`` is asked for its own; any other is refitted on each fold. With
-    ``new`` the candidates are models that the background does not know. None where the background is too small or
-    tells nothing of such queries.
+    An attributor that offers ``cross_scores(k, new)`` is asked for its own, one that has learnt ``conditions_`` also
+    for ``cross_scores(k, new, True)``, of degraded copies; any other is refitted on each fold. With ``new`` the
+    candidates are models that the background does not know. None where the background is too small or tells nothing of
+    such queries.
     """
     own = getattr(attributor, "cross_scores", None)
     if own is not None:
         clean = calibrate(own(k, new))
-        # Degraded copies of one image are much alike: with fewer than several tens of images they tell too little.
-        degraded = None if background.degraded is None else calibrate(own(k, new, True))
+        degraded = None
+        if clean is not None and getattr(attributor, "conditions_", None) is not None:
+            copies = own(k, new, True)
+            degraded = calibrate(copies) if len(np.unique(copies.rows)) >= MIN_COPIED_IMAGES else None
         return None if clean is None else CalibrationPair(clean, degraded)
     if k and not (background.prompts != "").any():
         k = 0

@@ -106,8 +106,10 @@ class Conditions:
         """
         posterior = self.detector(coordinates)
         degraded = posterior[:, 0] < 0.5
-        posterior[posterior < _NEGLIGIBLE] = 0.0
+        posterior[posterior < np.minimum(_NEGLIGIBLE, posterior.max(axis=1, keepdims=True))] = 0.0
         posterior /= posterior.sum(axis=1, keepdims=True)
+        if not len(posterior):
+            return score(self.bank(0), coordinates, np.arange(0)), degraded
         total: Array | None = None
         for number in np.flatnonzero(posterior.any(axis=0)).tolist():
             rows = np.flatnonzero(posterior[:, number])

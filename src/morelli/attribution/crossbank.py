@@ -134,9 +134,11 @@ class CrossBank:
         # One list for each component; all share rows, candidates and order.
         count = len(self.bank.groups) * (("free" in self.parts and self.bank.has_free) + (k > 0))
         parts: list[list[tuple[NDArray[np.str_], Array, NDArray[np.intp], int]]] = [[] for _ in range(count)]
-        copies = [None] if not degraded else self._copies()
+        copies = {"": None} if not degraded else self._copies()
         for part in self._parts[new]:
-            for of_row in copies:
+            # What a part with too few copies has not learnt, it cannot be asked for.
+            learnt = ("",) if not degraded else () if part.conditions is None else part.conditions.names
+            for of_row in (of_row for name, of_row in copies.items() if name in learnt):
                 for candidates, layers, queries in self._score_fold(part, of_row, k):
                     for table, layer in zip(parts, layers, strict=True):
                         table.append((candidates, layer, queries, part.fold))
@@ -145,17 +147,17 @@ class CrossBank:
             return np.empty((0, 0, len(models))), gather([], models, truth)
         return np.stack([table.scores for table in tables]), tables[0]
 
-    def _copies(self) -> list[NDArray[np.intp]]:
+    def _copies(self) -> dict[str, NDArray[np.intp]]:
         """For each degradation the degraded copy of each image, −1 where it has none: arrays of shape (n,)."""
         held = self.background.degraded
         if held is None:
-            return []
-        out = []
-        for name in np.unique(held.names):
+            return {}
+        out = {}
+        for name in np.unique(held.names).tolist():
             of_row = np.full(len(self.background), -1, dtype=np.intp)
             which = np.flatnonzero(held.names == name)
             of_row[held.rows[which]] = which
-            out.append(of_row)
+            out[name] = of_row
         return out
 
     def _fit_folds(self) -> Iterator[Part]:

@@ -102,10 +102,13 @@ class TwoCovariance:
         ``z @ rotation`` has within-class covariance I and between-class covariance diag(``between``).
     between : ndarray, shape (r,)
         λ ≥ 0, largest first; the variance of class effects over that of the noise.
+    reference_noise : ndarray, shape (r,), or float
+        Variance of the noise of references over that of queries: 1, and less where queries have more (`noisier`).
     """
 
     rotation: Array
     between: Array
+    reference_noise: Array | float = 1.0
 
     def noisier(self, noise: Array, *, shrinkage: float, floor: float) -> tuple[TwoCovariance, Array]:
         """The model for queries with more noise than the rows that it was learnt from.
@@ -131,14 +134,16 @@ class TwoCovariance:
         order = np.argsort(values)[::-1]
         between = np.maximum(values[order], 0.0)
         turn = vectors[:, order]
-        return TwoCovariance(self.rotation @ turn, between + floor * between.mean()), turn
+        # References keep the noise that they had; what the turn mixes of it between directions is left out.
+        kept = (turn**2 * np.broadcast_to(self.reference_noise, len(turn))[:, None]).sum(axis=0)
+        return TwoCovariance(self.rotation @ turn, between + floor * between.mean(), kept), turn
 
     def predict(self, queries: Array, means: Array, counts: Array, centre: Array) -> Array:
         """Log-likelihood ratio of each query: made by the class, against by some class of the same population.
 
-        Each class mean is drawn to the centre by g = λ/(λ + 1/k) and the predictive variance is 1 + g/k: what is left
-        of λ after k references. The population's density is N(centre, 1 + λ); it is the same for all classes, so it
-        changes no ranking, and it makes the ratio of a query that fits no class low.
+        Each class mean is drawn to the centre by g = λ/(λ + w/k), with w the references' noise, and the predictive
+        variance is 1 + g·w/k: what is left of λ after k references. The population's density is N(centre, 1 + λ); it is
+        the same for all classes, so it changes no ranking, and it makes the ratio of a query that fits no class low.
 
         Parameters
         ----------
@@ -156,7 +161,7 @@ class TwoCovariance:
         ndarray, shape (n, m)
             Nats; higher is more likely.
         """
-        noise = 1.0 / counts[:, None]
+        noise = self.reference_noise / counts[:, None]
         gain = self.between / (self.between + noise)
         variance = 1.0 + gain * noise
         weight = 1.0 / variance

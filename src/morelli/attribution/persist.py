@@ -83,6 +83,8 @@ def statistics_key(
     digest = hashlib.sha256()
     for part in parts:
         digest.update(json.dumps(part).encode())
+    for values in () if copies is None else copies.vectors.values():
+        digest.update(np.ascontiguousarray(values).data)
     for source in _sources(kind):
         digest.update(hashlib.sha256(source.read_bytes()).digest())
     return digest.hexdigest()[:32]

@@ -138,10 +138,10 @@ def _table(make: RowMaker, protocol: str, tasks: Sequence[Task]) -> _Table:
 
 def _robust(make: RowMaker, tasks: Sequence[Task], encoder: Encoder, cache: EmbeddingCache | None) -> _Table:
     settings = make.settings
-    steps = settings.degrade or DEGRADATIONS
+    steps = list(dict.fromkeys(settings.degrade or DEGRADATIONS))
     queries = make.sets.queries
     versions = [queries, *degraded_versions(queries, tasks, steps, encoder, cache, make.progress)]
-    methods = settings.methods or [BASELINE, DEFAULT_METHOD]
+    methods = list(dict.fromkeys(settings.methods or [BASELINE, DEFAULT_METHOD]))
     rows = robustness_rows(make, methods, tasks, BASELINE, versions, [UNTOUCHED, *steps])
     return _Table(rows, {}, [])
 

@@ -47,7 +47,7 @@ class Scored:
     log_probabilities, p_values : ndarray, shape (n, M), or None
         Calibrated; None where the data did not allow it.
     known : ndarray, shape (n,)
-        How well the query fits any known model, higher is better: its best score.
+        How well the query fits any known model, higher is better: its best score (`CalibrationPair.known`).
     """
 
     models: NDArray[np.str_]
@@ -94,7 +94,7 @@ class Collector:
                 self._spread(scores, columns, -np.inf),
                 self._spread(log_p, columns, -np.inf),
                 self._spread(p, columns, 0.0),
-                scores.max(axis=1),
+                calibration.known(scores, degraded) if calibration else scores.max(axis=1),
             )
         )
         place = np.searchsorted(candidates, truth)

@@ -71,6 +71,8 @@ def check_settings(settings: Settings) -> None:
         raise InputError(
             "only the protocol robustness degrades queries.", argument="--degrade", fix="Add --protocol robustness."
         )
+    if settings.degrade is not None and not settings.degrade:
+        raise InputError("names no degradation.", argument="--degrade", fix="Leave it out for the usual ones.")
     for step in settings.degrade or ():
         parse(step)
     for name in settings.methods or ():

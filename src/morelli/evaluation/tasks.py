@@ -28,8 +28,8 @@ def plan_tasks(sets: Sets, settings: Settings) -> tuple[str, Plan[protocols.Task
         Where the data do not allow the protocol that was named; any-prompt where none was.
     """
     if settings.protocol == "robustness":
-        _, plan = plan_tasks(sets, replace(settings, protocol=_robust_base(sets, settings)))
-        return settings.protocol, plan
+        base, plan = plan_tasks(sets, replace(settings, protocol=_robust_base(sets, settings)))
+        return settings.protocol, _with_note(plan, f"Queries and references meet as under {base}.")
     first = settings.protocol or PROTOCOLS[0]
     try:
         return first, _tasks(sets, settings, first)
@@ -45,6 +45,8 @@ def _robust_base(sets: Sets, settings: Settings) -> str | None:
     if any(name in IMAGE_REGISTRY for name in settings.methods or ()):
         return "any-prompt"
     data = sets.queries.embeddings
+    if sets.second is not None:
+        return None
     return None if same_prompt_k(data, settings.k, optional=True) else "any-prompt"
 
 

@@ -94,7 +94,12 @@ def _check_batch(batch: pa.RecordBatch, findings: _Findings, seen: Counter[str],
         for row in np.flatnonzero(valid)[~finite]:
             findings.add("an embedding that is not finite", f"{references[row].name} in {name}")
     for name in layout.copies_columns(part.schema):
-        for row in np.flatnonzero(~whole(part[name], layout.copies_stamp(part.schema, name))):
+        try:
+            sound = whole(part[name], layout.copies_stamp(part.schema, name))
+        except GalleryError as error:
+            findings.add("degraded copies without a readable stamp", f"{name}: {error.message}")
+            continue
+        for row in np.flatnonzero(~sound):
             findings.add("degraded copies that are cut off or not finite", f"{references[row].name} in {name}")
     for row in np.flatnonzero(~embedded):
         findings.add("a reference without embeddings", references[row].name)

@@ -47,6 +47,18 @@ def to_column(copies: DegradedEmbeddings, stamp: EncoderStamp, count: int) -> tu
     return layout.copies_field(made), pa.array(values, pa.list_(pa.float32()))
 
 
+def conditions_of(copies: EncoderStamp) -> tuple[str, ...]:
+    """The conditions that a column's stamp names, in order."""
+    return tuple(dict.fromkeys(key.partition(_BETWEEN)[0] for key in copies.dims))
+
+
+def fits(copies: EncoderStamp, stamp: EncoderStamp) -> bool:
+    """Whether a column's copies are of an encoder's very revision and preprocessing, each with all of its vectors."""
+    dims = {f"{c}{_BETWEEN}{name}": size for c in conditions_of(copies) for name, size in stamp.dims.items()}
+    same = (copies.encoder, copies.revision, copies.preprocessing)
+    return same == (stamp.encoder, stamp.revision, stamp.preprocessing) and dict(copies.dims) == dims and bool(dims)
+
+
 def from_column(column: pa.ChunkedArray, copies: EncoderStamp, rows: Sequence[int]) -> DegradedEmbeddings | None:
     """The copies in a column, without its empty rows.
 
@@ -63,8 +75,8 @@ def from_column(column: pa.ChunkedArray, copies: EncoderStamp, rows: Sequence[in
     DegradedEmbeddings or None
         None where all is empty.
     """
-    split = [key.rpartition(_BETWEEN) for key in copies.dims]
-    conditions = list(dict.fromkeys(condition for condition, _, _ in split))
+    split = [key.partition(_BETWEEN) for key in copies.dims]
+    conditions = list(conditions_of(copies))
     sizes = {name: copies.dims[f"{conditions[0]}{_BETWEEN}{name}"] for _, _, name in split}
     valid = np.flatnonzero(np.asarray(column.is_valid()))
     if not len(valid):

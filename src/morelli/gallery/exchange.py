@@ -18,7 +18,7 @@ from morelli._version import __version__
 from morelli.errors import GalleryError, InputError
 from morelli.gallery import rows, table
 from morelli.gallery import schema as layout
-from morelli.gallery.copies import whole
+from morelli.gallery.copies import fits, whole
 
 if TYPE_CHECKING:
     import lance
@@ -93,7 +93,11 @@ def read(path: str | os.PathLike[str]) -> pa.Table:
                 raise ValueError(f"the column {name} does not belong to {stamp.encoder}")
             fields.append(layout.vector_field(stamp))
         copies = [layout.load_stamp(json.dumps(raw)) for raw in manifest.get("copies", {}).values()]
-        fields += [layout.copies_field(stamp) for stamp in copies]
+        held = {stamp.encoder: stamp for stamp in map(layout.field_stamp, fields[len(layout.base_fields()) :])}
+        for stamp in copies:
+            if stamp.encoder not in held or not fits(stamp, held[stamp.encoder]):
+                raise ValueError(f"its degraded copies are not of the {stamp.encoder} that its embeddings are of")
+            fields.append(layout.copies_field(stamp))
         if layout.THUMBNAIL not in found.column_names:
             found = found.append_column(layout.THUMBNAIL, pa.nulls(len(found), pa.binary()))
         if len(found) != manifest["references"]:

@@ -11,7 +11,7 @@ import numpy as np
 from morelli.errors import EmptyGalleryError, GalleryMismatchError, InputError
 from morelli.gallery import audit, exchange, merge, rows, table
 from morelli.gallery import schema as layout
-from morelli.gallery.copies import from_column
+from morelli.gallery.copies import conditions_of, from_column
 from morelli.gallery.records import CheckReport, Conflict, Summary
 from morelli.types import EncoderStamp, LabelledEmbeddings, Reference
 
@@ -148,6 +148,13 @@ class GalleryView:
             of = layout.copies_stamp(self._dataset.schema, copies)
             degraded = from_column(found[copies], of, np.argsort(order).tolist())
         return references, LabelledEmbeddings(vectors, labels[0], labels[1], labels[2], degraded)
+
+    def conditions(self, encoder_id: str) -> tuple[str, ...]:
+        """The conditions in which the gallery keeps degraded copies under an encoder; none where it never had any."""
+        column = layout.copies_name(encoder_id)
+        if column not in self._dataset.schema.names:
+            return ()
+        return conditions_of(layout.copies_stamp(self._dataset.schema, column))
 
     def with_copies(self, encoder_id: str) -> dict[str, str]:
         """Content hash and model of the references that have degraded copies under an encoder."""

@@ -133,7 +133,7 @@ def test_capitals_and_commas_are_read_over(tiny_zoo: Path) -> None:
     assert dressed.prompt == "One green heart, on grass at  night."
 
 
-@pytest.mark.parametrize(("count", "seed"), [(0, 1), (1, -1), (2, 2**63 - 1)])
+@pytest.mark.parametrize(("count", "seed"), [(0, 1), (1, -1), (2, 2**32 - 1)])
 def test_counts_and_seeds_out_of_range_are_refused(tiny_zoo: Path, count: int, seed: int) -> None:
     with pytest.raises(InputError):
         catalogue.load("gan", folder=tiny_zoo).generate(OTHER, count, seed)

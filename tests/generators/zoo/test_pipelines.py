@@ -27,7 +27,7 @@ def text(tiny_zoo: Path) -> dict[str, torch.nn.Module]:
     return {"tokenizer": PreTrainedTokenizerFast.from_pretrained(tiny_zoo / "clip"), "text_encoder": encoder}
 
 
-@given(st.lists(st.integers(0, 2**40), min_size=1, max_size=4, unique=True))
+@given(st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=4, unique=True))
 def test_a_row_of_noise_depends_on_its_seed(seeds: list[int]) -> None:
     together = noise((2, 3), seeds)
     for row, seed in zip(together, seeds, strict=True):

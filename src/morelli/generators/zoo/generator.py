@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _RANGES: dict[str, tuple[float, float]] = {"steps": (1, 1000), "guidance": (1, 20), "temperature": (0.05, 5)}
 _FIXED = ("width", "height")
+_SEEDS = 2**32
 
 
 class ZooGenerator:
@@ -130,7 +131,7 @@ class ZooGenerator:
         count : int
             At least 1.
         seed : int
-            0 to 2**63 - 1 - count.
+            At least 0; the last image's is below 2**32, for PyTorch's CPU generator reads no more bits.
 
         Raises
         ------
@@ -145,8 +146,8 @@ class ZooGenerator:
         """
         if count < 1:
             raise InputError(f"must be at least 1, came {count}.", argument="count")
-        if not 0 <= seed < 2**63 - count:
-            raise InputError(f"must be at least 0 and below 2**63, came {seed}.", argument="seed")
+        if not 0 <= seed <= _SEEDS - count:
+            raise InputError(f"must be at least 0 and below 2**32 - {count - 1}, came {seed}.", argument="seed")
         # One at a time: matrix products of another batch size may round otherwise in the last bit.
         return [self._one(prompt, seed + i) for i in range(count)]
 

@@ -1,0 +1,79 @@
+"""Time by stage and memory of one attribution by regeneration, with nothing kept from before."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from morelli.generators.base import Generator
+from morelli.images.load import Picture, load_image
+from morelli.inversion.base import Inverter
+from morelli.regeneration.engine import Regeneration
+from morelli.regeneration.similarity import Similarity
+from morelli.regeneration.stopwatch import Stopwatch
+
+
+def measure(
+    generators: Sequence[Generator],
+    similarity: Similarity,
+    inverter: Inverter,
+    pictures: Sequence[Picture],
+    gamma: int,
+    folder: Path,
+) -> dict[str, Any]:
+    """Seconds a query by stage, weights read, and the process's peak memory in MiB.
+
+    Parameters
+    ----------
+    folder : Path
+        Empty: what is there is not made again.
+    """
+    for generator in generators:
+        load: Callable[[], None] | None = getattr(generator, "load", None)
+        if load is not None:
+            load()
+    engine, watch = Regeneration(generators, similarity, gamma=gamma, cache=folder), Stopwatch()
+    for picture in pictures:
+        with watch("invert"):
+            found = inverter.invert(picture.pixels)
+        engine.compare([picture], found.prompt, watch=watch)
+    seconds = {stage: each / len(pictures) for stage, each in watch.seconds.items()}
+    return {"gamma": gamma, "models": len(generators), "queries": len(pictures), "seconds": seconds, "mib": peak()}
+
+
+def peak() -> float:
+    """The largest memory that this process held at once, MiB."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # getrusage would also count the process that started this one.
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most / (1024 * 1024 if sys.platform == "darwin" else 1024)
+
+
+def measure_alone(
+    generators: Sequence[Generator], weights: Path, similarity: str, paths: Sequence[Path], gamma: int
+) -> dict[str, Any]:
+    """`measure` in a process of its own and an empty folder, with the zoo's captioner."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(_alone, generators, weights, similarity, paths, gamma).result()
+
+
+def _alone(
+    generators: Sequence[Generator], weights: Path, similarity: str, paths: Sequence[Path], gamma: int
+) -> dict[str, Any]:
+    from morelli.inversion.catalogue import load_inverter
+    from morelli.regeneration.catalogue import load_similarity
+
+    inverter = load_inverter(f"blip:{weights / 'captioner'}")
+    with tempfile.TemporaryDirectory() as folder:
+        measured = load_similarity(similarity, cache=folder)
+        pictures = [load_image(path) for path in paths]
+        return measure(generators, measured, inverter, pictures, gamma, Path(folder))
