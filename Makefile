@@ -1,6 +1,6 @@
-# make demo DATA=folder   identify held-out images of a dataset        make test    the whole test suite
-# make lint               ruff and pyright                             make bench DATA=folder   the README's figures
-# make clean              remove the environment and what was made
+# make demo               a built-in model makes a picture; which one was it?      make test    the whole test suite
+# make demo DATA=folder   identify held-out images of a dataset                    make lint    ruff and pyright
+# make bench DATA=folder  the README's figures                   make clean   remove the environment and what was made
 #
 # All of them make their own environment in .venv first. PYTHON names the interpreter to make it from (3.11 or newer);
 # TORCH=cuda or TORCH_INDEX=URL choose another build of torch (see tools/setup.py).
@@ -9,6 +9,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 OUT := out
+ZOO := src/morelli/generators/zoo/weights/manifest.json
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint bench clean
@@ -21,9 +22,13 @@ setup:
 
 demo:
 ifndef DATA
-	@echo "A dataset folder is needed: make demo DATA=folder" >&2
-	@echo "(sub-folders named after the models, or a metadata.csv with file_name and model; see README.md)" >&2
-	@exit 2
+	@test -f "$(ZOO)" || { \
+		echo "The weights of the built-in models are not here: there is no $(ZOO)." >&2; \
+		echo "Train them (training/zoo/README.md says how), or take images that you have: make demo DATA=folder" >&2; \
+		echo "(sub-folders named after the models, or a metadata.csv with file_name and model; see README.md)" >&2; \
+		exit 1; }
+	@$(PYTHON) tools/setup.py --venv $(VENV) --target demo --extra generators
+	@$(RUN)/python tools/demo_zoo.py --out $(OUT)/demo
 else
 	@$(PYTHON) tools/setup.py --venv $(VENV) --target "demo DATA=$(DATA)"
 	@$(RUN)/python tools/demo.py "$(DATA)" --out $(OUT)/demo

@@ -151,9 +151,10 @@ def test_an_old_python_is_told(project: Path, monkeypatch: pytest.MonkeyPatch) -
         setup.set_up(project, project / ".venv", "", "test")
 
 
-def test_make_demo_without_data_says_what_it_needs() -> None:
-    done = subprocess.run(["make", "-C", str(ROOT), "demo"], capture_output=True, text=True)
+def test_make_demo_without_data_and_zoo_says_what_it_needs() -> None:
+    done = subprocess.run(["make", "-C", str(ROOT), "demo", "ZOO=nowhere"], capture_output=True, text=True)
     assert done.returncode != 0
+    assert "there is no nowhere" in done.stderr
     assert "make demo DATA=folder" in done.stderr
 
 
@@ -246,7 +247,7 @@ def test_the_summary_counts_what_was_right() -> None:
     assert "failed: no." in lines[3]
 
 
-@pytest.mark.parametrize("script", ["setup", "demo"])
+@pytest.mark.parametrize("script", ["setup", "demo", "demo_zoo"])
 def test_the_scripts_explain_themselves(script: str) -> None:
     done = subprocess.run(
         [sys.executable, str(ROOT / "tools" / f"{script}.py"), "--help"], capture_output=True, text=True

@@ -142,10 +142,18 @@ def summarise(verdicts: Sequence[dict[str, Any]], truth: dict[str, str]) -> list
     return lines
 
 
-def _morelli(arguments: Sequence[str], *, capture: bool = False) -> tuple[int, str]:
-    """Run a command of the program beside this interpreter; what it prints on stdout where ``capture`` is set."""
-    shown = shlex.join(arguments)
-    print(f"\n$ morelli {shown if len(shown) < 300 else shown[:300] + ' …'}", flush=True)
+def run_morelli(
+    arguments: Sequence[str], *, capture: bool = False, shown: Sequence[str] | None = None
+) -> tuple[int, str]:
+    """Run a command of the program beside this interpreter; what it prints on stdout where ``capture`` is set.
+
+    Parameters
+    ----------
+    shown : sequence of str, optional
+        Printed in place of the arguments.
+    """
+    line = shlex.join(arguments if shown is None else shown)
+    print(f"\n$ morelli {line if len(line) < 300 else line[:300] + ' …'}", flush=True)
     program = str(Path(sys.executable).with_name("morelli"))
     done = subprocess.run([program, *arguments], stdout=subprocess.PIPE if capture else None, text=True)
     return done.returncode, done.stdout or ""
@@ -160,9 +168,9 @@ def identify(queries: Sequence[Item], gallery: Path, with_prompt: bool) -> tuple
     for prompt, items in by_prompt.items():
         options = ["--gallery", str(gallery), *(["--prompt", prompt] if prompt else [])]
         if not verdicts:
-            code, _ = _morelli(["identify", str(items[0].path), *options])
+            code, _ = run_morelli(["identify", str(items[0].path), *options])
             status = max(status, code)
-        code, text = _morelli(["identify", *(str(item.path) for item in items), *options, "--json"], capture=True)
+        code, text = run_morelli(["identify", *(str(item.path) for item in items), *options, "--json"], capture=True)
         status = max(status, code)
         verdicts += [json.loads(line) for line in text.splitlines()]
     return status, verdicts
@@ -184,7 +192,7 @@ def run(folder: Path, out: Path, count: int) -> int:
     print(f"{folder}: {len(references)} references of {len(models)} models, {len(queries)} images held out.")
     write_references(references, place / "references")
     gallery = place / "gallery.morelli"
-    status, _ = _morelli(["gallery", "add", str(gallery), str(place / "references")])
+    status, _ = run_morelli(["gallery", "add", str(gallery), str(place / "references")])
     if status:
         return status
     status, verdicts = identify(queries, gallery, same_prompt)

@@ -38,7 +38,8 @@ from morelli.regeneration.stopwatch import Stopwatch
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Cost = Callable[[Sequence[Generator], Sequence[Path], int], Mapping[str, Any]]
+#: From models, files with their prompts, and γ.
+Cost = Callable[[Sequence[Generator], Sequence[tuple[Path, str]], int], Mapping[str, Any]]
 #: The attributor that the plug-in is added to; it does not know the query's prompt.
 ATTRIBUTOR = "fused"
 
@@ -73,9 +74,11 @@ class Bench:
 
     def picture(self, query: Query) -> Picture:
         """A query's image."""
+        return load_image(self._path(query))
+
+    def _path(self, query: Query) -> Path:
         prompt = self.prompts[query.prompt]
-        made = images(self._generator[query.model], prompt, 1, QUERIES + query.number, self.folder)
-        return load_image(made[0].path)
+        return images(self._generator[query.model], prompt, 1, QUERIES + query.number, self.folder)[0].path
 
     def candidates(self, prompt: str, gamma: int) -> Candidates:
         """γ images of a prompt by each model."""
@@ -240,15 +243,14 @@ class Bench:
 
     def costs(self, measure: Cost) -> None:
         """Time and memory for some γ and numbers of models."""
-        chosen = self.subset[: self.plan.cost_queries]
+        # One query a prompt: another would find its candidates made.
+        first = {query.prompt: query for query in reversed(self.subset)}
+        chosen = sorted(first.values(), key=lambda query: query.prompt)[: self.plan.cost_queries]
         for gamma in self.plan.cost_gammas:
             for count in self.plan.cost_models:
                 key = f"cost/g{gamma}/m{count}"
                 if key in self.cells or count > len(self.lineup.generators):
                     continue
                 print(key, file=sys.stderr)
-                paths = [
-                    images(self._generator[q.model], self.prompts[q.prompt], 1, QUERIES + q.number, self.folder)[0].path
-                    for q in chosen
-                ]
-                self.cells.add(key, measure(self.lineup.generators[:count], paths, gamma))
+                listed = [(self._path(query), self.prompts[query.prompt]) for query in chosen]
+                self.cells.add(key, measure(self.lineup.generators[:count], listed, gamma))

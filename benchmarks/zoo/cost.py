@@ -24,6 +24,7 @@ def measure(
     similarity: Similarity,
     inverter: Inverter,
     pictures: Sequence[Picture],
+    prompts: Sequence[str],
     gamma: int,
     folder: Path,
 ) -> dict[str, Any]:
@@ -31,6 +32,8 @@ def measure(
 
     Parameters
     ----------
+    prompts : sequence of str
+        Of each picture; candidates are made of these, so that a bad caption does not end it. All different.
     folder : Path
         Empty: what is there is not made again.
     """
@@ -38,11 +41,12 @@ def measure(
         load: Callable[[], None] | None = getattr(generator, "load", None)
         if load is not None:
             load()
+    inverter.invert(pictures[0].pixels)  # the first call sets much up, once
     engine, watch = Regeneration(generators, similarity, gamma=gamma, cache=folder), Stopwatch()
-    for picture in pictures:
+    for picture, prompt in zip(pictures, prompts, strict=True):
         with watch("invert"):
-            found = inverter.invert(picture.pixels)
-        engine.compare([picture], found.prompt, watch=watch)
+            inverter.invert(picture.pixels)
+        engine.compare([picture], prompt, watch=watch)
     seconds = {stage: each / len(pictures) for stage, each in watch.seconds.items()}
     return {"gamma": gamma, "models": len(generators), "queries": len(pictures), "seconds": seconds, "mib": peak()}
 
@@ -59,15 +63,15 @@ def peak() -> float:
 
 
 def measure_alone(
-    generators: Sequence[Generator], weights: Path, similarity: str, paths: Sequence[Path], gamma: int
+    generators: Sequence[Generator], weights: Path, similarity: str, queries: Sequence[tuple[Path, str]], gamma: int
 ) -> dict[str, Any]:
-    """`measure` in a process of its own and an empty folder, with the zoo's captioner."""
+    """`measure` of files and their prompts in a process of its own and an empty folder, with the zoo's captioner."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(_alone, generators, weights, similarity, paths, gamma).result()
+        return pool.submit(_alone, generators, weights, similarity, queries, gamma).result()
 
 
 def _alone(
-    generators: Sequence[Generator], weights: Path, similarity: str, paths: Sequence[Path], gamma: int
+    generators: Sequence[Generator], weights: Path, similarity: str, queries: Sequence[tuple[Path, str]], gamma: int
 ) -> dict[str, Any]:
     from morelli.inversion.catalogue import load_inverter
     from morelli.regeneration.catalogue import load_similarity
@@ -75,5 +79,5 @@ def _alone(
     inverter = load_inverter(f"blip:{weights / 'captioner'}")
     with tempfile.TemporaryDirectory() as folder:
         measured = load_similarity(similarity, cache=folder)
-        pictures = [load_image(path) for path in paths]
-        return measure(generators, measured, inverter, pictures, gamma, Path(folder))
+        pictures, prompts = [load_image(path) for path, _ in queries], [prompt for _, prompt in queries]
+        return measure(generators, measured, inverter, pictures, prompts, gamma, Path(folder))

@@ -67,7 +67,7 @@ def spread_queries(
     deck: list[str] = []
     for number in range(count):
         if not deck:
-            deck = [models[i] for i in rng.permutation(len(models)).tolist()]
+            deck = [models[int(i)] for i in rng.permutation(len(models))]
         cell = (number % prompts, deck.pop())
         seen[cell] = seen.get(cell, -1) + 1
         out.append((*cell, seen[cell]))

@@ -62,7 +62,7 @@ def measure(plan: Plan, weights: Path, out: Path, processes: int) -> Bench:
 
     bench.inversions({kind: lambda kind=kind: inverter(kind) for kind in plan.inverters}, Texts(weights / "clip"))
     bench.by_inverter(processes)
-    bench.costs(lambda models, paths, gamma: measure_alone(models, weights, "fused", paths, gamma))
+    bench.costs(lambda models, queries, gamma: measure_alone(models, weights, "fused", queries, gamma))
     return bench
 
 

@@ -164,5 +164,5 @@ def _costs(cells: Cells) -> list[str]:
         return [str(cell["gamma"]), str(cell["models"]), str(cell["queries"]), *figures]
 
     head = ("γ", "models", "n", *STAGES, "all", "peak MiB")
-    title = "## Time and memory: seconds a query, BLIP prompt, fused, nothing cached, weights read before"
+    title = "## Time and memory: seconds a query, BLIP, candidates of the true prompt, fused, nothing cached"
     return [title, table(head, (row(cell) for cell in cells.of("cost")))]

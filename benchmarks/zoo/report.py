@@ -108,6 +108,7 @@ def draw(panels: Sequence[tuple[str, Mapping[str, Curve]]], path: Path) -> None:
     """One panel beside another: top-1 accuracy with a band for its interval."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(5.2 * len(panels), 4), layout="constrained")
     FigureCanvasAgg(figure)
@@ -120,6 +121,7 @@ def draw(panels: Sequence[tuple[str, Mapping[str, Curve]]], path: Path) -> None:
                 x, [y.low for _, y in curve], [y.high for _, y in curve], color=line.get_color(), alpha=0.12
             )
         axes.set(xlabel=title, ylabel="top-1", ylim=(0, 1.02))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.legend(fontsize="small")
     figure.savefig(path, dpi=120)

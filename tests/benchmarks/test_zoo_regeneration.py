@@ -71,9 +71,9 @@ def texts(pixels: Any, prompt: str, true: str) -> Mapping[str, float]:
     return {"picture_found": 0.2, "picture_true": 0.4, "found_true": 0.6}
 
 
-def cost(models: Any, paths: Any, gamma: int) -> Mapping[str, Any]:
+def cost(models: Any, queries: Any, gamma: int) -> Mapping[str, Any]:
     seconds = {"invert": 1.0, "generate": 2.0, "embed": 3.0, "score": 4.0}
-    return {"gamma": gamma, "models": len(models), "queries": len(paths), "seconds": seconds, "mib": 123.4}
+    return {"gamma": gamma, "models": len(models), "queries": len(queries), "seconds": seconds, "mib": 123.4}
 
 
 def bench(out: Path, plan: Plan = PLAN) -> Bench:
@@ -230,9 +230,10 @@ def test_cost_counts_what_is_made(tmp_path: Path) -> None:
         path = tmp_path / "q" / f"{seed}.png"
         Image.fromarray(paint("model-0", "prompt", seed)).save(path)
         pictures.append(load_image(path))
-    found = measure_cost(models, Ssim(), GivenInverter("prompt"), pictures, 3, tmp_path / "fresh")
+    prompts = ["prompt", "another"]
+    found = measure_cost(models, Ssim(), GivenInverter("unused"), pictures, prompts, 3, tmp_path / "fresh")
     assert (found["gamma"], found["models"], found["queries"]) == (3, 2, 2)
-    assert [len(each.made) for each in models] == [3, 3]  # the second query of the prompt finds them
+    assert models[1].made == [(prompt, seed) for prompt in prompts for seed in range(3)]
     assert set(found["seconds"]) == {"invert", "generate", "embed", "score"}
     assert found["seconds"]["generate"] > 0
     assert 20 < found["mib"] < 100_000
