@@ -125,7 +125,9 @@ class Bank:
 
         ``settings`` are those that this bank was fitted with.
         """
-        return Bank({name: group.noisier(noise[name], settings) for name, group in self.groups.items()}, self.models)
+        with _one_blas_thread_each() as pool:
+            made = pool.map(lambda name: self.groups[name].noisier(noise[name], settings), self.groups)
+            return Bank(dict(zip(self.groups, made, strict=True)), self.models)
 
     def free_scores(self, queries: Projected, references: Projected, labels: Labels, models: NDArray[np.str_]) -> Array:
         """Log-likelihood ratios without the prompt, one layer a group: shape (groups, n, m).
