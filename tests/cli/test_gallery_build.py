@@ -22,6 +22,7 @@ from morelli.generators import catalogue as generators
 from morelli.generators.base import Generated
 
 from ..generators.server import hub_answer, serve
+from ..processes import heed_interrupts
 from ..regeneration.painters import Grain, Painter
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -219,7 +220,9 @@ def test_a_build_that_is_stopped_goes_on_where_it_stopped(how: int, tmp_path: Pa
         asked = ["gallery", "build", str(tmp_path / "g"), "--generators", "slow:model-0,slow:model-1"]
         asked += ["--prompts", str(prompts), "--k", "3", "--encoder", "grain", "--images", str(tmp_path / "i")]
         command = [sys.executable, "-c", SLOW, str(seconds), *asked]
-        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
+        )
 
     running = start(0.2)
     end = time.monotonic() + 60

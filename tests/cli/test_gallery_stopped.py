@@ -21,6 +21,7 @@ from morelli.gallery.store import Gallery
 from morelli.images.dataset import read_dataset
 
 from ..encoders.toys import STAMP, ToyEncoder, flat
+from ..processes import heed_interrupts
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals and limits")
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,7 +72,7 @@ def start(seconds: float, *arguments: object, limit: int = 0) -> subprocess.Pope
     """A batch takes so many seconds; no file may grow beyond ``limit`` bytes, which is what a full disk does."""
     command = [sys.executable, "-c", SLOW, str(seconds), str(limit), "gallery", *map(str, arguments)]
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True)
+    return subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, preexec_fn=heed_interrupts)
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[str, str]:

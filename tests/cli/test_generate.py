@@ -27,6 +27,7 @@ from morelli.images.dataset import read_dataset
 
 from ..generators.fakes import FakeGenerator, noise
 from ..generators.server import Host, error, hub_answer, serve
+from ..processes import heed_interrupts
 from ..test_light_import import loaded_by
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -309,7 +310,9 @@ def test_a_run_that_is_stopped_goes_on_where_it_stopped(how: int, tmp_path: Path
     def start(seconds: float) -> subprocess.Popen[str]:
         asked = ["generate", "a cat", "--generator", "slow:m", "--out", str(tmp_path / "out"), "--count", "8"]
         command = [sys.executable, "-c", SLOW, str(seconds), *asked]
-        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
+        )
 
     running = start(0.3)
     end = time.monotonic() + 60

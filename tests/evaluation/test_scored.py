@@ -150,7 +150,8 @@ def test_unknown_models_enter_the_open_set_figures_only():
 def add(collector, candidates, scores, truth, rows, calibration=None):
     table = np.array(scores, dtype=float)
     names = np.array(truth)
-    collector.add(np.array(candidates), table, names, np.array(rows), np.array(["p"] * len(rows)), calibration)
+    prompts, degraded = np.array(["p"] * len(rows)), np.arange(len(rows)) % 2 == 1
+    collector.add(np.array(candidates), table, names, np.array(rows), prompts, calibration, degraded)
 
 
 def test_collector_spreads_candidates_over_all_models():
@@ -167,19 +168,26 @@ def test_collector_spreads_candidates_over_all_models():
 
 
 class Plain:
-    """A calibration that can be worked out by hand: softmax as it is, and one minus it as p-value."""
+    """A calibration that can be worked out by hand: softmax as it is, and one minus it as p-value.
 
-    def log_probabilities(self, scores):
+    Degraded queries fit by ten less.
+    """
+
+    def log_probabilities(self, scores, degraded):
         return log_softmax(scores, axis=1)
 
-    def p_values(self, scores):
+    def p_values(self, scores, degraded):
         return 1 - softmax(scores, axis=1)
+
+    def known(self, scores, degraded):
+        return scores.max(axis=1) + 10 * degraded
 
 
 def test_collector_calibrates_over_the_candidates_and_all_or_nothing():
     collector = Collector(MODELS)
-    add(collector, ["b", "d"], [[np.log(1), np.log(3)]], ["d"], [0], Plain())
+    add(collector, ["b", "d"], [[np.log(1), np.log(3)], [1, 2]], ["d", "b"], [0, 3], Plain())
     found = collector.result()
+    assert found.known.tolist() == pytest.approx([np.log(3), 12])
     assert found.log_probabilities is not None
     assert found.p_values is not None
     # What is no candidate has no probability, and is in no candidate set.
