@@ -141,8 +141,8 @@ def create_table(path: str) -> lance.LanceDataset:
     with storage(path, "creating the gallery"):
         try:
             return lance.write_dataset(schema.empty_table(), uri(path), mode="create")
-        except OSError as error:
-            if "already exists" not in str(error):
+        except (OSError, RuntimeError) as error:
+            if not any(sign in str(error).lower() for sign in ("already exists", "commit conflict")):
                 raise
     return open_table(path)  # another process made it a moment ago
 
