@@ -185,6 +185,13 @@ def test_bad_options(options: dict[str, Any], kind: type[MorelliError], said: st
     assert caught.value.argument == f"diffusers:{place}"
 
 
+@pytest.mark.parametrize(("count", "seed"), [(1, -1), (1, 2**32), (2, 2**32 - 1)])
+def test_seeds_that_the_generator_cannot_tell_apart(count: int, seed: int, place: Path) -> None:
+    # PyTorch's CPU generator drops all bits above the 32nd: 2**32 would give the image of 0.
+    with pytest.raises(InputError, match="seed: must be at least 0 and below"):
+        load(place).generate("a red cat", count, seed)
+
+
 def test_lora_weights_of_another_model(place: Path, tmp_path: Path) -> None:
     import torch
     from safetensors.torch import save_file

@@ -104,6 +104,10 @@ class Context:
             return self.to_tensor(np.asarray(self.pictures.pixels[rows]))
         return self._scaled(self._on_device[torch.from_numpy(rows).to(self.device)])
 
+    def objects(self, rows: NDArray[np.int64]) -> torch.Tensor:
+        """Where the objects of those rows are, on the device, shape (n, GRID, GRID), bool."""
+        return torch.from_numpy(self.pictures.objects[rows]).to(self.device)
+
     @cached_property
     def _on_device(self) -> torch.Tensor:
         """All pictures, uint8: a GPU has room for them, and waits for the disk otherwise."""

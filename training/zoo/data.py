@@ -10,6 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +26,13 @@ from morelli.generators.zoo.world import (
     Scene,
     caption,
     draw_batch,
+    placed_objects,
     sample_scene,
 )
 
 SIZE = 64
+GRID = 16
+"""Positions a side of the maps that say where objects are."""
 WORDINGS = 3  # the canonical one and two others
 _CHUNK = 1000
 
@@ -63,6 +67,16 @@ def attributes(scene: Scene) -> NDArray[np.int8]:
     return out
 
 
+def where_objects(scene: Scene, seed: int) -> NDArray[np.bool_]:
+    """Which positions of a drawn picture an object touches, shape (GRID, GRID)."""
+    middle = (np.arange(GRID) + 0.5) / GRID
+    out = np.zeros((GRID, GRID), dtype=np.bool_)
+    for placed in placed_objects(scene, seed):
+        for (x, y), radius in zip(placed.centres, placed.radii, strict=True):
+            out |= np.hypot(middle[None, :] - x, middle[:, None] - y) < radius + 0.5 / GRID
+    return out
+
+
 @dataclass(frozen=True)
 class Pictures:
     """A drawn training set.
@@ -70,7 +84,7 @@ class Pictures:
     Attributes
     ----------
     folder : Path
-        Holds ``pixels.npy``, ``tokens.npy`` and ``attributes.npy``, made by `draw_set`.
+        Holds ``pixels.npy``, ``tokens.npy``, ``objects.npy`` and ``attributes.npy``, made by `draw_set`.
     """
 
     folder: Path
@@ -84,6 +98,11 @@ class Pictures:
     def tokens(self) -> NDArray[np.uint8]:
         """Shape (n, WORDINGS, LENGTH)."""
         return np.load(self.folder / "tokens.npy")
+
+    @cached_property
+    def objects(self) -> NDArray[np.bool_]:
+        """Shape (n, GRID, GRID), see `where_objects`."""
+        return np.load(self.folder / "objects.npy")
 
     @cached_property
     def attributes(self) -> NDArray[np.int8]:
@@ -120,26 +139,29 @@ def draw_set(folder: Path, count: int, seed: int = 0, workers: int = 1) -> Pictu
     part = folder / "pixels.part.npy"
     pixels = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=(count, SIZE, SIZE, 3))
     tokens = np.zeros((count, WORDINGS, LENGTH), dtype=np.uint8)
+    objects = np.zeros((count, GRID, GRID), dtype=np.bool_)
     labels = np.zeros((count, len(KINDS)), dtype=np.int8)
     chunks = [(start, min(_CHUNK, count - start), seed) for start in range(0, count, _CHUNK)]
     with ProcessPoolExecutor(workers) as pool:
         for (start, size, _), made in zip(chunks, pool.map(_draw_chunk, chunks), strict=True):
             rows = slice(start, start + size)
-            pixels[rows], tokens[rows], labels[rows] = made
+            pixels[rows], tokens[rows], objects[rows], labels[rows] = made
             print(f"drawn {start + size} of {count}", flush=True)
     pixels.flush()
     part.rename(folder / "pixels.npy")
     np.save(folder / "tokens.npy", tokens)
+    np.save(folder / "objects.npy", objects)
     np.save(folder / "attributes.npy", labels)  # last: its presence says that the set is whole
     return Pictures(folder)
 
 
-def _draw_chunk(chunk: tuple[int, int, int]) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.int8]]:
-    """Pixels, tokens and attributes of the pictures from ``start``, which depend on nothing but it and the seed."""
+def _draw_chunk(chunk: tuple[int, int, int]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Pixels, tokens, objects and attributes from picture ``start`` on, which depend on it and the seed alone."""
     start, size, seed = chunk
     rng = np.random.default_rng([seed, start])
     scenes = [sample_scene(rng, "train") for _ in range(size)]
     texts = [caption(scene, None if i == 0 else rng) for scene in scenes for i in range(WORDINGS)]
-    pixels = draw_batch(scenes, [seed * 10**9 + start + i for i in range(size)], SIZE)
+    seeds = [seed * 10**9 + start + i for i in range(size)]
     tokens = encode(texts).astype(np.uint8).reshape(size, WORDINGS, LENGTH)
-    return pixels, tokens, np.stack([attributes(scene) for scene in scenes])
+    objects = np.stack([where_objects(scene, one) for scene, one in zip(scenes, seeds, strict=True)])
+    return draw_batch(scenes, seeds, SIZE), tokens, objects, np.stack([attributes(scene) for scene in scenes])

@@ -6,12 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from morelli._identify.rivals import Rivals
 from morelli._version import __version__
-from morelli.attribution.decision import UNKNOWN_LEVEL, decide, state
-from morelli.types import Degradation, Evidence, Ranked, Reference, Verdict
+from morelli.attribution.decision import conclude
+from morelli.types import Degradation, Evidence, Reference, Verdict
 
 if TYPE_CHECKING:
     from morelli.encoders.variants import Variants
@@ -43,42 +41,30 @@ class VerdictJudge:
     def __call__(self, name: str, found: Variants) -> Verdict:
         """The verdict on the picture of that name."""
         held, used = self.rivals.held, self.rivals.of(found)
-        scores = used.scores(found.vectors)
-        first = [used.models[best] for best in scores.argmax(axis=1)]
-        condition = used.condition(found.vectors)
-        stated = state(used.calibration, scores[:1], np.array([condition != ""]))
-        order = np.argsort(-scores[0], kind="stable").tolist()
-        ranking = [
-            Ranked(used.models[j], held.families[used.models[j]], stated.probabilities[j], float(scores[0, j]))
-            for j in order
-        ]
-        candidates = [used.models[j] for j in order if stated.p_values and stated.p_values[j] > self.epsilon]
-        rejected = stated.known is not None and stated.known <= UNKNOWN_LEVEL
-        agreement = float(np.mean([other == first[0] for other in first[1:]])) if self.steps else None
-        decision, reason = decide(
-            [line.model for line in ranking],
-            candidates,
-            calibrated=used.calibration is not None,
-            rejected=rejected,
-            agreement=agreement,
-            probability=ranking[0].probability,
+        made = conclude(
+            used.models,
+            held.families,
+            used.scores(found.vectors),
+            used.calibration,
+            degraded=used.condition(found.vectors) != "",
+            epsilon=self.epsilon,
         )
-        notes = [f"{decision}: {reason}"] if reason else []
-        notes += [*self.rivals.notes(found, used), *kinship(candidates, held.families)]
+        notes = [f"{made.decision}: {made.reason}"] if made.reason else []
+        notes += [*self.rivals.notes(found, used), *kinship(made.candidates, held.families)]
         near = used.nearest(found.vectors, EVIDENCE)
         return Verdict(
             image=name,
             sha256=found.info.sha256,
             version=__version__,
-            decision=decision,
+            decision=made.decision,
             calibrated=used.calibration is not None,
-            ranking=ranking,
-            candidates=candidates,
+            ranking=made.ranking,
+            candidates=made.candidates,
             epsilon=self.epsilon,
-            p_value=stated.known,
-            rejected=rejected,
-            agreement=agreement,
-            degradations=[Degradation(step, model) for step, model in zip(self.steps, first[1:], strict=True)],
+            p_value=made.p_value,
+            rejected=made.rejected,
+            agreement=made.agreement,
+            degradations=[Degradation(step, model) for step, model in zip(self.steps, made.firsts, strict=True)],
             method=held.method(self.method, used.k, used.prompt),
             evidence=[Evidence(_short(held.references[row]), held.references[row].model, far) for row, far in near],
             notes=notes,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import numpy as np
 from scipy.special import softmax
 
 from morelli.attribution.calibration import CalibrationPair
+from morelli.types import Ranked
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,6 +67,81 @@ def state(
         calibration.p_values(scores, degraded)[0].tolist(),
         float(calibration.known_p_value(scores, degraded)[0]),
     )
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """All that follows from one query's scores.
+
+    Attributes
+    ----------
+    ranking : list of Ranked
+        Most likely first.
+    candidates : list of str
+        Models with a conformal p-value above ε, in the same order.
+    p_value : float or None
+        Of "one of these models made it"; None without calibration.
+    rejected : bool
+        Whether that is too small.
+    firsts : list of str
+        Who comes first for each degraded copy.
+    agreement : float or None
+        Share of those that agree with the query; None where there are no copies.
+    decision, reason : str
+        As `decide` gives them.
+    """
+
+    ranking: list[Ranked]
+    candidates: list[str]
+    p_value: float | None
+    rejected: bool
+    firsts: list[str]
+    agreement: float | None
+    decision: str
+    reason: str
+
+
+def conclude(
+    models: Sequence[str],
+    families: Mapping[str, str],
+    scores: NDArray[np.float64],
+    calibration: CalibrationPair | None,
+    *,
+    degraded: bool,
+    epsilon: float,
+) -> Conclusion:
+    """Rank, calibrate and decide.
+
+    Parameters
+    ----------
+    models : sequence of str, length m
+        The columns of the scores.
+    families : mapping of str to str
+        Family of each model.
+    scores : ndarray, shape (1 + copies, m)
+        Of the query, and of its degraded copies for the stability.
+    calibration : CalibrationPair or None
+    degraded : bool
+        Whether the query itself looks degraded.
+    epsilon : float
+        Of the candidate set.
+    """
+    stated = state(calibration, scores[:1], np.array([degraded]))
+    order: list[int] = np.argsort(-scores[0], kind="stable").tolist()
+    ranking = [Ranked(models[j], families[models[j]], stated.probabilities[j], float(scores[0, j])) for j in order]
+    candidates = [models[j] for j in order if stated.p_values and stated.p_values[j] > epsilon]
+    rejected = stated.known is not None and stated.known <= UNKNOWN_LEVEL
+    best = [models[j] for j in scores.argmax(axis=1).tolist()]
+    agreement = float(np.mean([other == best[0] for other in best[1:]])) if len(best) > 1 else None
+    decision, reason = decide(
+        [line.model for line in ranking],
+        candidates,
+        calibrated=calibration is not None,
+        rejected=rejected,
+        agreement=agreement,
+        probability=ranking[0].probability,
+    )
+    return Conclusion(ranking, candidates, stated.known, rejected, best[1:], agreement, decision, reason)
 
 
 def small_set(models: int) -> int:

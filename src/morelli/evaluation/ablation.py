@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from morelli.attribution.catalogue import load_attributor
-from morelli.attribution.image import IMAGE_REGISTRY
 from morelli.errors import InputError, NotEnoughReferencesError
 from morelli.evaluation.protocols import without_candidates
 from morelli.evaluation.rows import RowMaker
-from morelli.evaluation.settings import BASELINE
+from morelli.evaluation.settings import BASELINE, learning
 
 if TYPE_CHECKING:
     from morelli.evaluation.protocols import Task
@@ -37,7 +35,7 @@ def ablated_rows(
     notes : list of str
         Why a row is missing.
     """
-    learnt = [name for name in methods if name not in IMAGE_REGISTRY and load_attributor(name).uses_background]
+    learnt = learning(methods)
     if not learnt:
         return [], []
     try:

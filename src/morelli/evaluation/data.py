@@ -121,6 +121,8 @@ def _with_copies(
     count: int,
     progress: Callable[[int, int], None] | None,
 ) -> EvaluationSet:
+    if not count:
+        return data
     sample = choose_sample(data.embeddings.models.tolist(), data.contents.tolist(), count)
     transform = None if data.form is None else data.form.apply
     sources = data.paths[sample].tolist()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from morelli.attribution.catalogue import DEFAULT_METHOD
+from morelli.encoders.copies import SAMPLE
 from morelli.evaluation.ablation import ablated_rows
 from morelli.evaluation.case_two import case_two_rows
 from morelli.evaluation.data import prepare, require_models
@@ -19,7 +20,7 @@ from morelli.evaluation.one_vs_many import case_one
 from morelli.evaluation.robustness import DEGRADATIONS, UNTOUCHED, degraded_versions, robustness_rows
 from morelli.evaluation.rows import Progress, RowMaker
 from morelli.evaluation.sets import Sets
-from morelli.evaluation.settings import BASELINE, Settings, check_settings, default_methods
+from morelli.evaluation.settings import BASELINE, Settings, check_settings, default_methods, learning
 from morelli.evaluation.tasks import plan_tasks
 from morelli.types import EVALUATION_SCHEMA
 
@@ -84,7 +85,10 @@ def evaluate(
     started = time.monotonic()
     check_settings(settings)
     datasets = [dataset] if references is None else [dataset, references]
-    parts = prepare(datasets, encoder, cache=cache, progress=partial(progress, "embedding") if progress else None)
+    # Degraded copies teach attributors that learn; the published rules need none.
+    copies = SAMPLE if settings.methods is None or learning(settings.methods) else 0
+    report = partial(progress, "embedding") if progress else None
+    parts = prepare(datasets, encoder, cache=cache, copies=copies, progress=report)
     sets = Sets(*parts)
     require_models(sets.source)
     families = sets.families

@@ -51,6 +51,11 @@ def default_methods(prompt_known: bool) -> list[str]:
     return ["euclid", "cosine", *(["plda"] if prompt_known else []), "lda", "fused"]
 
 
+def learning(methods: Sequence[str]) -> list[str]:
+    """Those of the attributors that learn from a background of embeddings."""
+    return [name for name in methods if name not in IMAGE_REGISTRY and load_attributor(name).uses_background]
+
+
 def check_settings(settings: Settings) -> None:
     """Refuse what no dataset could answer.
 

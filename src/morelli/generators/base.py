@@ -17,6 +17,8 @@ Setting = str | int | float
 
 #: Levels between the darkest and the brightest sample of a channel below which an image counts as blank.
 BLANK_RANGE = 2
+#: Seeds of local models are below it: PyTorch's CPU generator reads no more than 32 bits.
+SEEDS = 2**32
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from morelli.errors import InputError, RefusedContentError
-from morelli.generators.base import Generated, Setting
+from morelli.generators.base import SEEDS, Generated, Setting
 from morelli.generators.diffusers_find import Place, file_digest, find, find_lora
 from morelli.generators.diffusers_library import quiet
 from morelli.generators.diffusers_load import choose_device, choose_dtype, load_pipeline
@@ -137,11 +137,13 @@ class DiffusersGenerator:
         UnknownModelError, HostError, WeightsError, MissingExtraError
             The pipeline cannot be loaded.
         InputError
-            An option does not fit it.
+            An option does not fit it, or a seed has more than 32 bits.
         RefusedContentError
             Its safety checker blanked an image.
         """
         text = clean(prompt)
+        if not 0 <= seed <= SEEDS - count:
+            raise InputError(f"must be at least 0 and below 2**32 - {count - 1}; got {seed}.", argument="seed")
         return [self._one(text, seed + number) for number in range(count)]
 
     def _one(self, prompt: str, seed: int) -> Generated:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from morelli._version import __version__
-from morelli.attribution.decision import UNKNOWN_LEVEL, decide, state
+from morelli.attribution.decision import conclude
 from morelli.errors import BadGenerationError, InputError, MorelliError, RefusedContentError
 from morelli.images.degrade import parse
 from morelli.images.load import Picture, from_array, load_image
@@ -16,7 +16,7 @@ from morelli.inversion.base import Inverted, Inverter
 from morelli.inversion.given import GivenInverter
 from morelli.regeneration.engine import Progress, Regenerated, Regeneration
 from morelli.regeneration.stopwatch import Stopwatch
-from morelli.types import Degradation, Evidence, Ranked, Verdict
+from morelli.types import Degradation, Evidence, Verdict
 
 if TYPE_CHECKING:
     from morelli.attribution.calibration import CalibrationPair
@@ -101,25 +101,14 @@ class Regenerator:
 
     def _verdict(self, picture: Picture, found: Inverted, made: Regenerated, watch: Stopwatch) -> Verdict:
         candidates, compared = made.candidates, made.compared
-        models, scores = candidates.models.tolist(), compared.scores
         calibration = compared.calibration if self._natural else None
-        stated = state(calibration, scores[:1], None if compared.degraded is None else compared.degraded[:1])
-        order = np.argsort(-scores[0], kind="stable").tolist()
-        ranking = [
-            Ranked(models[j], candidates.families[models[j]], stated.probabilities[j], float(scores[0, j]))
-            for j in order
-        ]
-        possible = [models[j] for j in order if stated.p_values and stated.p_values[j] > self.epsilon]
-        rejected = stated.known is not None and stated.known <= UNKNOWN_LEVEL
-        first = [models[best] for best in scores.argmax(axis=1)]
-        agreement = float(np.mean([other == first[0] for other in first[1:]])) if self._steps else None
-        decision, reason = decide(
-            [line.model for line in ranking],
-            possible,
-            calibrated=calibration is not None,
-            rejected=rejected,
-            agreement=agreement,
-            probability=ranking[0].probability,
+        said = conclude(
+            candidates.models.tolist(),
+            candidates.families,
+            compared.scores,
+            calibration,
+            degraded=compared.degraded is not None and bool(compared.degraded[0]),
+            epsilon=self.epsilon,
         )
         near = np.argsort(compared.distances, kind="stable")[:EVIDENCE].tolist()
         images = [candidates.images[i] for i in near]
@@ -127,21 +116,24 @@ class Regenerator:
             image=picture.name,
             sha256=picture.sha256,
             version=__version__,
-            decision=decision,
+            decision=said.decision,
             calibrated=calibration is not None,
-            ranking=ranking,
-            candidates=possible,
+            ranking=said.ranking,
+            candidates=said.candidates,
             epsilon=self.epsilon,
-            p_value=stated.known,
-            rejected=rejected,
-            agreement=agreement,
-            degradations=[Degradation(step.name, m) for step, m in zip(self._steps, first[1:], strict=True)],
+            p_value=said.p_value,
+            rejected=said.rejected,
+            agreement=said.agreement,
+            degradations=[Degradation(step.name, m) for step, m in zip(self._steps, said.firsts, strict=True)],
             method=self._method(found, watch),
             evidence=[
                 Evidence(str(image.path), image.model, float(compared.distances[i]))
                 for i, image in zip(near, images, strict=True)
             ],
-            notes=[*([f"{decision}: {reason}"] if reason else []), *self._notes(picture, made, calibration)],
+            notes=[
+                *([f"{said.decision}: {said.reason}"] if said.reason else []),
+                *self._notes(picture, made, calibration),
+            ],
         )
 
     @property

@@ -58,19 +58,19 @@ class Vq(Recipe):
 
     def loss(self, player: str, nets: Mapping[str, Any], step: Step) -> dict[str, Tensor]:
         model = nets["vq"]
-        pixels = self.context.pixels(step.rows)
+        pixels, objects = self.context.pixels(step.rows), self.context.objects(step.rows)
         found = model.encode(pixels).latents
         rows = found.detach().float().permute(0, 2, 3, 1).reshape(-1, DEPTH)
         places = torch.randint(len(rows), (CODES,), generator=step.noise, device=rows.device)
         self.vectors = rows[places].cpu()
         if step.number < SETTLED:
-            picture = picture_loss(model.decode(found, force_not_quantize=True).sample, pixels)
+            picture = picture_loss(model.decode(found, force_not_quantize=True).sample, pixels, objects)
             spread = 0.01 * found.float().square().mean()
             return {"loss": picture + spread, "picture": picture}
         codes, commitment, (_, _, chosen) = model.quantize(found.float())
         self.used += torch.bincount(chosen.flatten(), minlength=CODES).cpu()
         made = model.decode(codes.to(found.dtype), force_not_quantize=True).sample
-        picture = picture_loss(made, pixels)
+        picture = picture_loss(made, pixels, objects)
         alive = (self.used > 0).float().mean()
         return {"loss": picture + commitment, "picture": picture, "commitment": commitment, "alive": alive}
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from morelli.errors import InputError, UnknownNameError
-from morelli.generators.base import Generated, Setting, check_generated
+from morelli.generators.base import SEEDS, Generated, Setting, check_generated
 from morelli.generators.zoo.manifest import Manifest
 from morelli.generators.zoo.words import check_prompt
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 _RANGES: dict[str, tuple[float, float]] = {"steps": (1, 1000), "guidance": (1, 20), "temperature": (0.05, 5)}
 _FIXED = ("width", "height")
-_SEEDS = 2**32
 
 
 class ZooGenerator:
@@ -146,7 +145,7 @@ class ZooGenerator:
         """
         if count < 1:
             raise InputError(f"must be at least 1, came {count}.", argument="count")
-        if not 0 <= seed <= _SEEDS - count:
+        if not 0 <= seed <= SEEDS - count:
             raise InputError(f"must be at least 0 and below 2**32 - {count - 1}, came {seed}.", argument="seed")
         # One at a time: matrix products of another batch size may round otherwise in the last bit.
         return [self._one(prompt, seed + i) for i in range(count)]

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from morelli.errors import MissingExtraError, UnknownNameError
+from morelli.errors import MissingExtraError, UnknownNameError, WeightsError
 from morelli.generators.base import Setting
 from morelli.generators.zoo.manifest import Entry, Manifest
 
@@ -83,14 +83,26 @@ def _read_shared(part: str, folder: Path, digest: str) -> Any:
 
 
 def _read(part: str, folder: Path) -> Any:
-    module, name = _CLASSES[part]
-    cls = getattr(importlib.import_module(module), name)
-    if part == "tokenizer":
-        return cls.from_pretrained(folder, local_files_only=True)
+    """A component from its folder.
+
+    Raises
+    ------
+    WeightsError
+        The installed library does not read it, though its files are those that the manifest lists.
+    """
     import torch
 
-    with quiet():
-        net = cls.from_pretrained(folder, local_files_only=True, use_safetensors=True, torch_dtype=torch.float32)
+    module, name = _CLASSES[part]
+    cls = getattr(importlib.import_module(module), name)
+    try:
+        if part == "tokenizer":
+            return cls.from_pretrained(folder, local_files_only=True)
+        with quiet():
+            net = cls.from_pretrained(folder, local_files_only=True, use_safetensors=True, torch_dtype=torch.float32)
+    except (OSError, ValueError, RuntimeError, TypeError) as error:
+        said = " ".join(str(error).split())[:300]
+        fix = "Install a version of diffusers and transformers that pyproject.toml allows."
+        raise WeightsError(f"{name} does not read {folder} ({said}).", argument="zoo", fix=fix) from error
     return net.eval().requires_grad_(False)
 
 
