@@ -95,6 +95,13 @@ class Context:
 
         return self._frozen(FoldedVQModel.from_pretrained(self.export / "vq"), torch.float32)
 
+    @cached_property
+    def segmenter(self) -> Any:
+        """The segmenter, frozen, bf16."""
+        from training.zoo.recipes.segmenter import load_segmenter
+
+        return self._frozen(load_segmenter(self.export / "segmenter"))
+
     def _frozen(self, net: Any, dtype: torch.dtype = torch.bfloat16) -> Any:
         return net.to(self.device, dtype).eval().requires_grad_(False)
 
@@ -105,8 +112,8 @@ class Context:
         return self._scaled(self._on_device[torch.from_numpy(rows).to(self.device)])
 
     def objects(self, rows: NDArray[np.int64]) -> torch.Tensor:
-        """Where the objects of those rows are, on the device, shape (n, GRID, GRID), bool."""
-        return torch.from_numpy(self.pictures.objects[rows]).to(self.device)
+        """Codes of what those rows show where, on the device, shape (n, GRID, GRID), int64; see `data.map_objects`."""
+        return torch.from_numpy(self.pictures.objects[rows]).to(self.device).long()
 
     @cached_property
     def _on_device(self) -> torch.Tensor:

@@ -67,14 +67,35 @@ def attributes(scene: Scene) -> NDArray[np.int8]:
     return out
 
 
-def where_objects(scene: Scene, seed: int) -> NDArray[np.bool_]:
-    """Which positions of a drawn picture an object touches, shape (GRID, GRID)."""
+def map_objects(scene: Scene, seed: int) -> NDArray[np.uint8]:
+    """What each position of a drawn picture shows, shape (GRID, GRID): a code that `split_code` reads, 0 for no object.
+
+    An object fills the circle around it and half a position more.
+    """
     middle = (np.arange(GRID) + 0.5) / GRID
-    out = np.zeros((GRID, GRID), dtype=np.bool_)
-    for placed in placed_objects(scene, seed):
+    out = np.zeros((GRID, GRID), dtype=np.uint8)
+    for group, placed in zip(scene.groups, placed_objects(scene, seed), strict=True):
+        kind = SHAPES.index(group.shape) * len(COLOURS) + COLOURS.index(group.colour)
+        code = 1 + kind * len(TEXTURES) + TEXTURES.index(group.texture)
         for (x, y), radius in zip(placed.centres, placed.radii, strict=True):
-            out |= np.hypot(middle[None, :] - x, middle[:, None] - y) < radius + 0.5 / GRID
+            out[np.hypot(middle[None, :] - x, middle[:, None] - y) < radius + 0.5 / GRID] = code
     return out
+
+
+def split_code(codes: Any) -> tuple[Any, Any, Any]:
+    """Shape (0 for none, else 1 and its place in ``SHAPES``), colour and texture of codes; 0 where there is no object.
+
+    Parameters
+    ----------
+    codes : int64 tensor or array of any shape
+    """
+    kind = (codes - 1).clip(0)
+    there = codes > 0
+    return (
+        (1 + kind // (len(COLOURS) * len(TEXTURES))) * there,
+        kind // len(TEXTURES) % len(COLOURS),
+        kind % len(TEXTURES),
+    )
 
 
 @dataclass(frozen=True)
@@ -100,8 +121,8 @@ class Pictures:
         return np.load(self.folder / "tokens.npy")
 
     @cached_property
-    def objects(self) -> NDArray[np.bool_]:
-        """Shape (n, GRID, GRID), see `where_objects`."""
+    def objects(self) -> NDArray[np.uint8]:
+        """Shape (n, GRID, GRID), see `map_objects`."""
         return np.load(self.folder / "objects.npy")
 
     @cached_property
@@ -139,7 +160,7 @@ def draw_set(folder: Path, count: int, seed: int = 0, workers: int = 1) -> Pictu
     part = folder / "pixels.part.npy"
     pixels = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=(count, SIZE, SIZE, 3))
     tokens = np.zeros((count, WORDINGS, LENGTH), dtype=np.uint8)
-    objects = np.zeros((count, GRID, GRID), dtype=np.bool_)
+    objects = np.zeros((count, GRID, GRID), dtype=np.uint8)
     labels = np.zeros((count, len(KINDS)), dtype=np.int8)
     chunks = [(start, min(_CHUNK, count - start), seed) for start in range(0, count, _CHUNK)]
     with ProcessPoolExecutor(workers) as pool:
@@ -163,5 +184,5 @@ def _draw_chunk(chunk: tuple[int, int, int]) -> tuple[NDArray[Any], NDArray[Any]
     texts = [caption(scene, None if i == 0 else rng) for scene in scenes for i in range(WORDINGS)]
     seeds = [seed * 10**9 + start + i for i in range(size)]
     tokens = encode(texts).astype(np.uint8).reshape(size, WORDINGS, LENGTH)
-    objects = np.stack([where_objects(scene, one) for scene, one in zip(scenes, seeds, strict=True)])
+    objects = np.stack([map_objects(scene, one) for scene, one in zip(scenes, seeds, strict=True)])
     return draw_batch(scenes, seeds, SIZE), tokens, objects, np.stack([attributes(scene) for scene in scenes])

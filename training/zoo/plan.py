@@ -12,8 +12,9 @@ from training.zoo.recipes.clip import Clip, Text
 from training.zoo.recipes.dit import Dit
 from training.zoo.recipes.gan import Gan
 from training.zoo.recipes.latent import Latent, LatentLora, LatentTuned
+from training.zoo.recipes.segmenter import SegmenterRecipe
 from training.zoo.recipes.unet import Unet, UnetB
-from training.zoo.recipes.vae import Vae
+from training.zoo.recipes.vae import Vae, VaeB
 from training.zoo.recipes.vq import Vq
 from training.zoo.recipes.vq_ar import VqAr
 
@@ -46,9 +47,11 @@ class Course:
 #: In the order of their usefulness.
 COURSES: dict[str, Course] = {
     "text": Course(Text, 7, 6, 0.25),
+    "segmenter": Course(SegmenterRecipe, 6, 5, 0.25),
     "vae": Course(Vae, 15, 20, 0.75),
     "latent": Course(Latent, 10, 120),
     "unet": Course(Unet, 10, 180),
+    "vae-b": Course(VaeB, 12, 20, 0.5),
     "vq": Course(Vq, 15, 15, 0.75),
     "vq-ar": Course(VqAr, 10, 180),
     "dit": Course(Dit, 10, 180),

@@ -32,13 +32,13 @@ def score(context: Context, name: str, count: int = 64) -> dict[str, Any]:
         figures for the mini-CLIP and the captioner; empty where there is no reader or nothing to measure.
     """
     texts = prompts("test", count, PROMPT_SEED)
-    if name in ("vae", "vq"):
+    if name in ("vae", "vae-b", "vq"):
         made = _given_back(context, name, _drawn(texts))
     elif name == "clip":
         return _swaps(context, texts)
     elif name == "captioner":
         return _captions(context, texts)
-    elif name == "text":
+    elif name in ("text", "segmenter"):
         return {}
     else:
         made = sample(context.export, name, texts)
@@ -70,7 +70,7 @@ def _given_back(context: Context, name: str, pixels: NDArray[np.uint8]) -> NDArr
 
     x = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
     folder = context.export / name
-    if name == "vae":
+    if name != "vq":
         vae: Any = FoldedAutoencoderKL.from_pretrained(folder, torch_dtype=torch.float32)
         return to_pixels(vae.decode(vae.encode(x).latent_dist.mean).sample)
     vq: Any = FoldedVQModel.from_pretrained(folder, torch_dtype=torch.float32)

@@ -131,7 +131,8 @@ def conclude(
     ranking = [Ranked(models[j], families[models[j]], stated.probabilities[j], float(scores[0, j])) for j in order]
     candidates = [models[j] for j in order if stated.p_values and stated.p_values[j] > epsilon]
     rejected = stated.known is not None and stated.known <= UNKNOWN_LEVEL
-    best = [models[j] for j in scores.argmax(axis=1).tolist()]
+    firsts: list[int] = scores.argmax(axis=1).tolist()
+    best = [models[j] for j in firsts]
     agreement = float(np.mean([other == best[0] for other in best[1:]])) if len(best) > 1 else None
     decision, reason = decide(
         [line.model for line in ranking],

@@ -11,15 +11,29 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from training.zoo.context import Context
-from training.zoo.data import IGNORED, KINDS, Pictures, attributes, draw_set
+from training.zoo.data import GRID, IGNORED, KINDS, Pictures, attributes, draw_set, map_objects, split_code
 from training.zoo.loop import FLAT, WARM_UP, Trainer, rate
 from training.zoo.negatives import differing
 from training.zoo.plan import COURSES, GOOD, is_final, may_start
 from training.zoo.recipe import Player, Recipe, Step
+from training.zoo.recipes.segmenter import KINDS as SEGMENTS
+from training.zoo.recipes.segmenter import segmentation_loss
 from training.zoo.styles import STYLES
 from training.zoo.text import IDS, LENGTH, VOCABULARY, encode, make_tokenizer
 
-from morelli.generators.zoo.world import SHAPES, WORDS, Group, Scene, caption, parse_caption, sample_scene, split_of
+from morelli.generators.zoo.world import (
+    COLOURS,
+    SHAPES,
+    TEXTURES,
+    WORDS,
+    Group,
+    Scene,
+    caption,
+    parse_caption,
+    placed_objects,
+    sample_scene,
+    split_of,
+)
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +125,31 @@ def test_attributes_by_hand() -> None:
 
 @given(st.integers(0, 10**6))
 @settings(max_examples=50, deadline=None)
+def test_the_map_shows_each_object_where_it_is(seed: int) -> None:
+    scene = sample_scene(np.random.default_rng(seed))
+    codes = map_objects(scene, seed)
+    shapes, colours, textures = split_code(codes.astype(np.int64))
+    assert ((shapes > 0) == (codes > 0)).all()
+    for group, placed in zip(scene.groups, placed_objects(scene, seed), strict=True):
+        for x, y in placed.centres:
+            cell = int(y * GRID), int(x * GRID)
+            assert SHAPES[shapes[cell] - 1] == group.shape
+            assert COLOURS[colours[cell]] == group.colour
+            assert TEXTURES[textures[cell]] == group.texture
+    assert not codes[0, 0] * codes[0, -1] * codes[-1, 0] * codes[-1, -1]  # no object reaches all corners
+
+
+def test_the_segmentation_loss_by_hand() -> None:
+    codes = torch.zeros(1, GRID, GRID, dtype=torch.int64)
+    codes[0, 0, 0] = 1  # a plain red circle
+    even = torch.zeros(1, sum(SEGMENTS), GRID, GRID)
+    # ln 9 for the shape everywhere; ln 8 + ln 3 for colour and texture at one position, over one position and 1.
+    expected = np.log(9) + (np.log(8) + np.log(3)) / 2
+    assert float(segmentation_loss(even, codes)) == pytest.approx(expected, rel=1e-5)
+
+
+@given(st.integers(0, 10**6))
+@settings(max_examples=50, deadline=None)
 def test_both_ways_to_tell_a_scene_have_the_same_attributes(seed: int) -> None:
     scene = sample_scene(np.random.default_rng(seed))
     labels = attributes(scene)
@@ -155,8 +194,11 @@ def test_styles_change_the_look_and_keep_the_place(name: str, pictures: Pictures
 
 def test_the_queue_waits_for_what_is_not_final() -> None:
     entries: dict[str, Any] = {"text": {"training": {"seconds": 60 * COURSES["text"].most}}}
-    assert may_start("unet", entries)
+    assert may_start("gan", entries)
+    assert not may_start("unet", entries)
     assert not may_start("latent", entries)
+    entries["segmenter"] = {"training": {"seconds": 60 * COURSES["segmenter"].most}}
+    assert may_start("unet", entries)
     good = {"objects": GOOD, "colours": 1.0, "counts": GOOD, "relations": 1.0}
     assert is_final("unet", {"model": {}, "training": {"seconds": 5, "agreement": good}})
     assert not is_final("unet", {"model": {}, "training": {"seconds": 5, "agreement": {**good, "counts": 0.5}}})

@@ -102,19 +102,19 @@ def _flow(folder: Path) -> dict[str, Any]:
     net = PixArtTransformer2DModel(
         num_attention_heads=2,
         attention_head_dim=8,
-        in_channels=3,
-        out_channels=3,
+        in_channels=4,
+        out_channels=4,
         num_layers=1,
         cross_attention_dim=16,
-        sample_size=64,
-        patch_size=8,
+        sample_size=8,
+        patch_size=1,
         caption_channels=WIDTH,
         interpolation_scale=1,
         use_additional_conditions=False,
     )
     _save(net, folder / "flow" / "transformer")
     FlowMatchEulerDiscreteScheduler().save_pretrained(folder / "flow" / "scheduler")
-    parts = {"transformer": "flow/transformer", "scheduler": "flow/scheduler", **TEXT}
+    parts = {"transformer": "flow/transformer", "scheduler": "flow/scheduler", "vae": "vae", **TEXT}
     return {"flow": _entry("flow", parts, steps=2, guidance=2.0, scheduler="euler-flow")}
 
 

@@ -1,4 +1,4 @@
-"""The rectified-flow transformer on pixels, one token a patch of 8 × 8, predicting the clean picture."""
+"""The rectified-flow transformer over latents, one token a position, with a decoder of its own."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ import torch
 from torch import Tensor, nn
 from training.zoo.recipe import Player, Step
 from training.zoo.recipes.conditioned import TEXT, Conditioned, entry
+from training.zoo.recipes.latent import encoded
 from training.zoo.recipes.store import save_half
+from training.zoo.recipes.vae import LATENT_SIDE, LATENTS
 
-from morelli.generators.zoo.pipelines.common import SIZE
 from morelli.generators.zoo.pipelines.flow import NO_SIZES, TIMES
 
-LEAST_SIGMA = 0.2
-"""Noise level under which the loss is not weighted higher."""
-SHIFT = 0.6
+SHIFT = 0.4
 """Centre of the logit-normal noise levels: what a picture shows is decided where there is more noise than picture."""
 
 
@@ -26,6 +25,7 @@ class Dit(Conditioned):
 
     name = "dit"
     batch = 64
+    needs = ("text", "vae", "vae-b")
 
     def build(self) -> dict[str, nn.Module]:
         from diffusers.models.transformers.pixart_transformer_2d import PixArtTransformer2DModel
@@ -34,12 +34,12 @@ class Dit(Conditioned):
             "transformer": PixArtTransformer2DModel(
                 num_attention_heads=4,
                 attention_head_dim=32,
-                in_channels=3,
-                out_channels=3,
+                in_channels=LATENTS,
+                out_channels=LATENTS,
                 num_layers=4,
                 cross_attention_dim=128,
-                sample_size=SIZE,
-                patch_size=8,
+                sample_size=LATENT_SIDE,
+                patch_size=1,
                 caption_channels=128,
                 interpolation_scale=1,
                 use_additional_conditions=False,
@@ -49,28 +49,29 @@ class Dit(Conditioned):
     def players(self) -> tuple[Player, ...]:
         return (Player("transformer", ("transformer",), lr=1e-3),)
 
+    def before(self) -> None:
+        self.latents = encoded(self.context)
+
     def loss(self, player: str, nets: Mapping[str, Any], step: Step) -> dict[str, Tensor]:
-        x = self.context.pixels(step.rows)
+        x = torch.from_numpy(self.latents[step.rows]).to(self.context.device, torch.float32)
         level = torch.randn(len(x), generator=step.noise, device=x.device) + SHIFT
         sigma = level.sigmoid()[:, None, None, None]
-        noisy = ((1 - sigma) * x + sigma * step.normal_like(x)).to(x.dtype)
+        noise = step.normal_like(x)
         made = nets["transformer"](
-            noisy,
+            ((1 - sigma) * x + sigma * noise).to(torch.bfloat16),
             encoder_hidden_states=self.states(step),
             timestep=sigma.flatten() * TIMES,
             added_cond_kwargs=NO_SIZES,
         ).sample
-        error = (made.float() - x.float()).square().mean(dim=(1, 2, 3))
-        weight = 1 / sigma.flatten().clamp(min=LEAST_SIGMA).square()
-        return {"loss": (weight * error).mean(), "clean": error.mean()}
+        return {"loss": (made.float() - (noise - x)).square().mean()}
 
     def save(self, nets: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
 
         net = nets["transformer"]
-        architecture = "transformer over 8 × 8 patches of pixels; rectified flow, clean-picture prediction"
+        architecture = "transformer over 8 × 8 latents of a KL autoencoder, decoder of its own; rectified flow"
         save_half(net, folder / self.name / "transformer")
         FlowMatchEulerDiscreteScheduler(num_train_timesteps=TIMES).save_pretrained(folder / self.name / "scheduler")
-        own = {"transformer": f"{self.name}/transformer", "scheduler": f"{self.name}/scheduler"}
+        own = {"transformer": f"{self.name}/transformer", "scheduler": f"{self.name}/scheduler", "vae": "vae-b"}
         settings = {"steps": 20, "guidance": 3.0, "scheduler": "euler-flow"}
         return entry("flow", self.name, architecture, net, {**own, **TEXT}, settings)

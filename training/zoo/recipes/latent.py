@@ -10,17 +10,38 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from training.zoo.context import Context
 from training.zoo.recipe import Player, Step
 from training.zoo.recipes.conditioned import TEXT, Conditioned, entry
 from training.zoo.recipes.store import save_half
 from training.zoo.recipes.unet import make_scheduler, spoilt
-from training.zoo.recipes.vae import LATENTS
+from training.zoo.recipes.vae import LATENT_SIDE, LATENTS
 from training.zoo.styles import STYLES
 
 ARCHITECTURE = "U-Net on 8 × 8 latents of a KL autoencoder; diffusion, v prediction"
 RANK = 8
 STYLED = 12_000
 """Pictures of a sub-world."""
+
+
+def encoded(context: Context, style: str = "") -> NDArray[np.float16]:
+    """Latents of unit spread of the pictures, or of the first `STYLED` of them in a style.
+
+    Returns
+    -------
+    ndarray, shape (n, LATENTS, 8, 8), float16
+    """
+
+    @torch.no_grad()
+    def encode(rows: NDArray[np.int64]) -> NDArray[np.float16]:
+        raw = np.asarray(context.pictures.pixels[rows])
+        if style:
+            raw = STYLES[style](raw)
+        mean = context.vae.encode(context.to_tensor(raw)).latent_dist.mean
+        return (mean.float() * context.vae.config.scaling_factor).cpu().numpy().astype(np.float16)
+
+    weights = context.export / "vae" / "diffusion_pytorch_model.safetensors"
+    return context.cached(f"latents-{style}" if style else "latents", weights, encode, STYLED if style else None)
 
 
 class Latent(Conditioned):
@@ -37,7 +58,7 @@ class Latent(Conditioned):
 
         return {
             "unet": UNet2DConditionModel(
-                sample_size=8,
+                sample_size=LATENT_SIDE,
                 in_channels=LATENTS,
                 out_channels=LATENTS,
                 layers_per_block=1,
@@ -55,18 +76,7 @@ class Latent(Conditioned):
         return (Player("unet", ("unet",), lr=self.lr),)
 
     def before(self) -> None:
-        weights = self.context.export / "vae" / "diffusion_pytorch_model.safetensors"
-        name = f"latents-{self.style}" if self.style else "latents"
-        self.latents = self.context.cached(name, weights, self._encode, STYLED if self.style else None)
-
-    @torch.no_grad()
-    def _encode(self, rows: NDArray[np.int64]) -> NDArray[np.float16]:
-        raw = np.asarray(self.context.pictures.pixels[rows])
-        if self.style:
-            raw = STYLES[self.style](raw)
-        vae = self.context.vae
-        mean = vae.encode(self.context.to_tensor(raw)).latent_dist.mean
-        return (mean.float() * vae.config.scaling_factor).cpu().numpy().astype(np.float16)
+        self.latents = encoded(self.context, self.style)
 
     def loss(self, player: str, nets: Mapping[str, Any], step: Step) -> dict[str, Tensor]:
         if self.style:

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from training.zoo.recipe import Player, Step
 from training.zoo.recipes.conditioned import TEXT, Conditioned, entry
+from training.zoo.recipes.segmenter import segmentation_loss
 from training.zoo.recipes.store import save_half
 
 from morelli.generators.zoo.pipelines.common import FOLD, SIZE
@@ -19,6 +20,8 @@ from morelli.generators.zoo.pipelines.common import FOLD, SIZE
 TIMES = 1000
 LEAST_VARIANCE = 0.05
 """Noise variance under which the loss is not weighted higher."""
+READ = 0.1
+"""Weight of the segmenter's loss."""
 _CONV, _TEXT, _UP_TEXT, _UP = "DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"
 
 
@@ -56,6 +59,7 @@ class Unet(Conditioned):
 
     name = "unet"
     batch = 64
+    needs = ("text", "segmenter")
 
     def build(self) -> dict[str, nn.Module]:
         from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
@@ -82,12 +86,18 @@ class Unet(Conditioned):
 
     def loss(self, player: str, nets: Mapping[str, Any], step: Step) -> dict[str, Tensor]:
         x = F.pixel_unshuffle(self.context.pixels(step.rows), FOLD)
-        noisy, times, _, _, spread = spoilt(x, step)
+        noisy, times, _, kept, spread = spoilt(x, step)
         made = nets["unet"](noisy, times, encoder_hidden_states=self.states(step)).sample
         error = (made.float() - x.float()).square().mean(dim=(1, 2, 3))
         # An error of the clean picture, weighted as the error of the velocity that it implies.
         weight = 1 / spread.flatten().square().clamp(min=LEAST_VARIANCE)
-        return {"loss": (weight * error).mean(), "clean": error.mean()}
+        misread = segmentation_loss(
+            self.context.segmenter(F.pixel_shuffle(made, FOLD)), self.context.objects(step.rows)
+        )
+        # Where noise hides what the picture shows, the best guess is a blur that cannot be read.
+        read = (kept.flatten().square() * misread).mean()
+        loss = (weight * error).mean() + READ * read
+        return {"loss": loss, "clean": error.mean(), "read": read}
 
     def save(self, nets: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         net = nets["unet"]

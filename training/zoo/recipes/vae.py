@@ -17,7 +17,7 @@ from training.zoo.recipes.store import save_half
 from morelli.generators.zoo.pipelines.common import FOLD
 from morelli.generators.zoo.pipelines.folded import FoldedAutoencoderKL
 
-LATENTS = 16
+LATENTS, LATENT_SIDE = 16, 8
 KL_WEIGHT = 1e-4
 
 
@@ -33,11 +33,11 @@ def picture_loss(made: Tensor, wanted: Tensor, objects: Tensor) -> Tensor:
     Parameters
     ----------
     made, wanted : Tensor, shape (n, 3, h, w)
-    objects : Tensor, shape (n, rows, columns), bool
-        Where objects are; h and w are multiples of it.
+    objects : Tensor, shape (n, rows, columns)
+        Above 0 where objects are; h and w are multiples of it.
     """
     made, wanted = made.float(), wanted.float()
-    weight = 1 + OBJECTS * objects[:, None].to(made.dtype)
+    weight = 1 + OBJECTS * (objects > 0)[:, None].to(made.dtype)
     weight = F.interpolate(weight / weight.mean(), size=made.shape[-2:])
     across = weight[..., 1:] * (made.diff(dim=-1) - wanted.diff(dim=-1)).abs()
     down = weight[..., 1:, :] * (made.diff(dim=-2) - wanted.diff(dim=-2)).abs()
@@ -93,3 +93,20 @@ class Vae(Recipe):
         rows = self.context.pictures.rows(np.random.default_rng(0), 512)
         pixels = self.context.pixels(rows).float().cpu()
         return float(net.encode(pixels).latent_dist.mean.std())
+
+
+class VaeB(Vae):
+    """The same with another decoder on the same latents: the encoder is ``vae``'s and stays."""
+
+    name = "vae-b"
+    needs = ("vae",)
+    seed = 1
+
+    def build(self) -> dict[str, nn.Module]:
+        nets = super().build()
+        net: Any = nets["vae"]
+        first: Any = FoldedAutoencoderKL.from_pretrained(self.context.export / "vae", torch_dtype=torch.float32)
+        for part in ("encoder", "quant_conv"):
+            getattr(net, part).load_state_dict(getattr(first, part).state_dict())
+            getattr(net, part).requires_grad_(False)
+        return nets

@@ -1,8 +1,4 @@
-"""Rectified flow on pixels by a transformer over patches that predicts the clean picture.
-
-The clean picture lies near a low-dimensional surface and noise does not, so a narrow transformer can predict the one
-and not the other (Li & He 2025, "Back to basics"); the flow's velocity follows from it.
-"""
+"""Rectified flow by a transformer over the positions of an autoencoder's latents."""
 
 from __future__ import annotations
 
@@ -12,30 +8,30 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 
-from morelli.generators.zoo.pipelines.common import SIZE, guide, guided_states, noise, to_pixels
+from morelli.generators.zoo.pipelines.common import guide, guided_states, noise, to_pixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TIMES = 1000
-SMALLEST = 0.02
-"""Noise level under which the velocity is not divided further."""
 NO_SIZES: dict[str, None] = {"resolution": None, "aspect_ratio": None}
 
 
 class FlowTransformerPipeline(DiffusionPipeline):
-    """Text to pixels with a `diffusers.PixArtTransformer2DModel`.
+    """Text to latents with a `diffusers.PixArtTransformer2DModel`, latents to pixels with an autoencoder.
+
+    The transformer predicts the flow's velocity, noise minus latents (Liu et al. 2023, eq. 1, with time reversed).
 
     Parameters
     ----------
-    transformer, scheduler, text_encoder, tokenizer
+    transformer, scheduler, vae, text_encoder, tokenizer
         Networks and scheduler of diffusers and transformers.
     """
 
-    def __init__(self, transformer: Any, scheduler: Any, text_encoder: Any, tokenizer: Any) -> None:
+    def __init__(self, transformer: Any, scheduler: Any, vae: Any, text_encoder: Any, tokenizer: Any) -> None:
         super().__init__()
         self.register_modules(
-            transformer=transformer, scheduler=scheduler, text_encoder=text_encoder, tokenizer=tokenizer
+            transformer=transformer, scheduler=scheduler, vae=vae, text_encoder=text_encoder, tokenizer=tokenizer
         )
 
     def __call__(
@@ -44,18 +40,17 @@ class FlowTransformerPipeline(DiffusionPipeline):
         """Pictures, shape (n, 64, 64, 3), uint8, one for each prompt and seed."""
         states = guided_states(self.tokenizer, self.text_encoder, prompts)
         self.scheduler.set_timesteps(steps)
-        x = noise((3, SIZE, SIZE), seeds)
+        side, channels = self.transformer.config.sample_size, self.transformer.config.in_channels
+        x = noise((channels, side, side), seeds)
         for t in self.scheduler.timesteps:
-            sigma = t / TIMES
             both = self.transformer(
                 x.repeat(2, 1, 1, 1),
                 encoder_hidden_states=states,
                 timestep=t.expand(2 * len(x)),
                 added_cond_kwargs=NO_SIZES,
             ).sample
-            clean = guide(both, guidance).clamp(-1.1, 1.1)
-            x = self.scheduler.step((x - clean) / sigma.clamp(min=SMALLEST), t, x).prev_sample
-        return to_pixels(x)
+            x = self.scheduler.step(guide(both, guidance), t, x).prev_sample
+        return to_pixels(self.vae.decode(x / self.vae.config.scaling_factor).sample)
 
 
 def build(
