@@ -97,10 +97,18 @@ class Context:
 
     @cached_property
     def segmenter(self) -> Any:
-        """The segmenter, frozen, bf16."""
+        """The segmenter of pixels, frozen, bf16."""
+        return self._segmenter("segmenter")
+
+    @cached_property
+    def latent_segmenter(self) -> Any:
+        """The segmenter of latents, frozen, bf16."""
+        return self._segmenter("latent-segmenter")
+
+    def _segmenter(self, name: str) -> Any:
         from training.zoo.recipes.segmenter import load_segmenter
 
-        return self._frozen(load_segmenter(self.export / "segmenter"))
+        return self._frozen(load_segmenter(self.export / name))
 
     def _frozen(self, net: Any, dtype: torch.dtype = torch.bfloat16) -> Any:
         return net.to(self.device, dtype).eval().requires_grad_(False)

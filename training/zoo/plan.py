@@ -12,7 +12,7 @@ from training.zoo.recipes.clip import Clip, Text
 from training.zoo.recipes.dit import Dit
 from training.zoo.recipes.gan import Gan
 from training.zoo.recipes.latent import Latent, LatentLora, LatentTuned
-from training.zoo.recipes.segmenter import SegmenterRecipe
+from training.zoo.recipes.segmenter import LatentSegmenter, PixelSegmenter
 from training.zoo.recipes.unet import Unet, UnetB
 from training.zoo.recipes.vae import Vae, VaeB
 from training.zoo.recipes.vq import Vq
@@ -47,8 +47,9 @@ class Course:
 #: In the order of their usefulness.
 COURSES: dict[str, Course] = {
     "text": Course(Text, 7, 6, 0.25),
-    "segmenter": Course(SegmenterRecipe, 6, 5, 0.25),
+    "segmenter": Course(PixelSegmenter, 6, 5, 0.25),
     "vae": Course(Vae, 15, 20, 0.75),
+    "latent-segmenter": Course(LatentSegmenter, 4, 3, 0.15),
     "latent": Course(Latent, 10, 120),
     "unet": Course(Unet, 10, 180),
     "vae-b": Course(VaeB, 12, 20, 0.5),

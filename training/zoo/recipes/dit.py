@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from training.zoo.recipe import Player, Step
 from training.zoo.recipes.conditioned import TEXT, Conditioned, entry
-from training.zoo.recipes.latent import encoded
+from training.zoo.recipes.encoded import encoded
+from training.zoo.recipes.segmenter import segmentation_loss
 from training.zoo.recipes.store import save_half
 from training.zoo.recipes.vae import LATENT_SIDE, LATENTS
 
@@ -18,6 +19,8 @@ from morelli.generators.zoo.pipelines.flow import NO_SIZES, TIMES
 
 SHIFT = 0.4
 """Centre of the logit-normal noise levels: what a picture shows is decided where there is more noise than picture."""
+READ = 0.1
+"""Weight of the segmenter's loss."""
 
 
 class Dit(Conditioned):
@@ -25,7 +28,7 @@ class Dit(Conditioned):
 
     name = "dit"
     batch = 64
-    needs = ("text", "vae", "vae-b")
+    needs = ("text", "vae", "vae-b", "latent-segmenter")
 
     def build(self) -> dict[str, nn.Module]:
         from diffusers.models.transformers.pixart_transformer_2d import PixArtTransformer2DModel
@@ -57,13 +60,19 @@ class Dit(Conditioned):
         level = torch.randn(len(x), generator=step.noise, device=x.device) + SHIFT
         sigma = level.sigmoid()[:, None, None, None]
         noise = step.normal_like(x)
+        noisy = (1 - sigma) * x + sigma * noise
         made = nets["transformer"](
-            ((1 - sigma) * x + sigma * noise).to(torch.bfloat16),
+            noisy.to(torch.bfloat16),
             encoder_hidden_states=self.states(step),
             timestep=sigma.flatten() * TIMES,
             added_cond_kwargs=NO_SIZES,
         ).sample
-        return {"loss": (made.float() - (noise - x)).square().mean()}
+        error = (made.float() - (noise - x)).square().mean()
+        clean = (noisy - sigma * made.float()).to(torch.bfloat16)
+        misread = segmentation_loss(self.context.latent_segmenter(clean), self.context.objects(step.rows))
+        # Where noise hides what the picture shows, the best guess is a blur that cannot be read.
+        read = ((1 - sigma.flatten()).square() * misread).mean()
+        return {"loss": error + READ * read, "velocity": error, "read": read}
 
     def save(self, nets: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler

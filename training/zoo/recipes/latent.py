@@ -8,40 +8,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
-from training.zoo.context import Context
 from training.zoo.recipe import Player, Step
 from training.zoo.recipes.conditioned import TEXT, Conditioned, entry
+from training.zoo.recipes.encoded import STYLED, encoded
+from training.zoo.recipes.segmenter import segmentation_loss
 from training.zoo.recipes.store import save_half
 from training.zoo.recipes.unet import make_scheduler, spoilt
 from training.zoo.recipes.vae import LATENT_SIDE, LATENTS
-from training.zoo.styles import STYLES
 
 ARCHITECTURE = "U-Net on 8 × 8 latents of a KL autoencoder; diffusion, v prediction"
 RANK = 8
-STYLED = 12_000
-"""Pictures of a sub-world."""
-
-
-def encoded(context: Context, style: str = "") -> NDArray[np.float16]:
-    """Latents of unit spread of the pictures, or of the first `STYLED` of them in a style.
-
-    Returns
-    -------
-    ndarray, shape (n, LATENTS, 8, 8), float16
-    """
-
-    @torch.no_grad()
-    def encode(rows: NDArray[np.int64]) -> NDArray[np.float16]:
-        raw = np.asarray(context.pictures.pixels[rows])
-        if style:
-            raw = STYLES[style](raw)
-        mean = context.vae.encode(context.to_tensor(raw)).latent_dist.mean
-        return (mean.float() * context.vae.config.scaling_factor).cpu().numpy().astype(np.float16)
-
-    weights = context.export / "vae" / "diffusion_pytorch_model.safetensors"
-    return context.cached(f"latents-{style}" if style else "latents", weights, encode, STYLED if style else None)
 
 
 class Latent(Conditioned):
@@ -49,9 +26,11 @@ class Latent(Conditioned):
 
     name = "latent"
     batch = 64
-    needs = ("text", "vae")
+    needs = ("text", "vae", "latent-segmenter")
     style: ClassVar[str] = ""
     lr: ClassVar[float] = 1e-3
+    read: ClassVar[float] = 0.1
+    """Weight of the segmenter's loss; it knows the drawn world's look alone."""
 
     def build(self) -> dict[str, nn.Module]:
         from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
@@ -85,7 +64,12 @@ class Latent(Conditioned):
         noisy, times, noise, kept, spread = spoilt(x, step)
         made = nets["unet"](noisy, times, encoder_hidden_states=self.states(step)).sample
         velocity = kept * noise.float() - spread * x.float()
-        return {"loss": (made.float() - velocity).square().mean()}
+        error = (made.float() - velocity).square().mean()
+        clean = (kept * noisy.float() - spread * made.float()).to(noisy.dtype)
+        misread = segmentation_loss(self.context.latent_segmenter(clean), self.context.objects(step.rows))
+        # Where noise hides what the picture shows, the best guess is a blur that cannot be read.
+        read = (kept.flatten().square() * misread).mean()
+        return {"loss": error + self.read * read, "velocity": error, "read": read}
 
     def save(self, nets: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         net = nets["unet"]
@@ -103,8 +87,9 @@ class LatentTuned(Latent):
     """All weights of ``latent`` trained on in a faded sub-world."""
 
     name = "latent-tuned"
-    needs = ("text", "vae", "latent")
+    needs = ("text", "vae", "latent-segmenter", "latent")
     style = "faded"
+    read = 0.0
     seed = 2
     lr = 3e-4
 

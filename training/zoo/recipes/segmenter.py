@@ -1,9 +1,10 @@
 """The segmenter: which shape, colour and texture each position of a picture shows.
 
-The pixel models are asked that their pictures be read rightly, position by position, beside being close in pixels: a
-star and a circle differ little in squared error, and a network that sees pictures by the hundred thousand, not by the
-hundred million, learns the difference late from it. The segmenter sees drawn pictures only and is thrown away
-afterwards. It has nothing to do with the reader that measures agreement, which no model is trained on.
+The diffusion models are asked that their pictures be read rightly, position by position, beside being close to the
+drawn ones: a star and a circle differ little in squared error, and a network that sees pictures by the hundred
+thousand, not by the hundred million, learns the difference late from it. Segmenters see drawn pictures or their latents
+alone, and are thrown away afterwards. They have nothing to do with the reader that measures agreement, which no model
+is trained on.
 """
 
 from __future__ import annotations
@@ -15,18 +16,20 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from training.zoo.data import split_code
+from training.zoo.data import GRID, split_code
 from training.zoo.recipe import Player, Recipe, Step
+from training.zoo.recipes.encoded import encoded
+from training.zoo.recipes.vae import LATENT_SIDE, LATENTS
 
 from morelli.generators.zoo.pipelines.common import FOLD
 from morelli.generators.zoo.world import COLOURS, SHAPES, TEXTURES
 
 KINDS = (len(SHAPES) + 1, len(COLOURS), len(TEXTURES))
-WIDTH, BLOCKS = 48, 3
+BLOCKS = 3
 THERE = 3.0
 """Weight of a position with an object, beside 1 of an empty one."""
 NOISE, BLUR = 0.25, 0.5
-"""Most noise, in units of -1 to 1, and the part of the pictures that are blurred: what it reads later is unfinished."""
+"""Most noise, in units of the input, and the part of the pictures that are blurred: what it is to read is a draft."""
 FILE = "model.safetensors"
 
 
@@ -47,16 +50,35 @@ class Block(nn.Module):
 
 
 class Segmenter(nn.Module):
-    """Pictures (n, 3, 64, 64), -1 to 1, to class scores (n, sum(KINDS), 16, 16)."""
+    """Pictures or latents to class scores.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    channels : int
+        Of the input.
+    fold : int
+        Input pixels a side that make one position of the feature maps.
+    spread : int
+        Positions a side of the answer that one position of the feature maps gives.
+    width : int
+    """
+
+    def __init__(self, channels: int, fold: int, spread: int, width: int) -> None:
         super().__init__()
-        self.enter = nn.Conv2d(3 * FOLD**2, WIDTH, 3, padding=1)
-        self.blocks = nn.Sequential(*(Block(WIDTH) for _ in range(BLOCKS)))
-        self.leave = nn.Conv2d(WIDTH, sum(KINDS), 1)
+        self.fold, self.spread = fold, spread
+        self.enter = nn.Conv2d(channels * fold**2, width, 3, padding=1)
+        self.blocks = nn.Sequential(*(Block(width) for _ in range(BLOCKS)))
+        self.leave = nn.Conv2d(width, sum(KINDS) * spread**2, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.leave(F.silu(self.blocks(self.enter(F.pixel_unshuffle(x, FOLD)))))
+        """Inputs (n, channels, h, w) to scores (n, sum(KINDS), h / fold * spread, w / fold * spread)."""
+        y = self.blocks(self.enter(F.pixel_unshuffle(x, self.fold)))
+        return F.pixel_shuffle(self.leave(F.silu(y)), self.spread)
+
+
+def make_segmenter(name: str) -> Segmenter:
+    """The untrained network of a part: "segmenter" reads pixels, "latent-segmenter" latents of unit spread."""
+    return Segmenter(3, FOLD, 1, 48) if name == "segmenter" else Segmenter(LATENTS, 1, GRID // LATENT_SIDE, 64)
 
 
 def segmentation_loss(scores: Tensor, codes: Tensor) -> Tensor:
@@ -80,37 +102,45 @@ def segmentation_loss(scores: Tensor, codes: Tensor) -> Tensor:
 
 
 def load_segmenter(folder: Path) -> Segmenter:
-    """The trained network, fp32."""
+    """The trained network in a folder that is called as the part is, fp32."""
     from safetensors.torch import load_file
 
-    net = Segmenter()
+    net = make_segmenter(folder.name)
     net.load_state_dict(load_file(folder / FILE))
     return net
 
 
-class SegmenterRecipe(Recipe):
-    """`Segmenter` on drawn pictures, noisy and blurred ones among them."""
+class PixelSegmenter(Recipe):
+    """Learns from drawn pictures, noisy and blurred ones among them."""
 
     name = "segmenter"
     batch = 64
 
     def build(self) -> dict[str, nn.Module]:
-        return {"segmenter": Segmenter()}
+        return {"segmenter": make_segmenter(self.name)}
 
     def players(self) -> tuple[Player, ...]:
         return (Player("segmenter", ("segmenter",), lr=2e-3),)
 
-    def loss(self, player: str, nets: Mapping[str, Any], step: Step) -> dict[str, Tensor]:
-        x, codes = self.context.pixels(step.rows), self.context.objects(step.rows)
+    def seen(self, step: Step) -> Tensor:
+        """What is to be read."""
+        x = self.context.pixels(step.rows)
         blurred = F.interpolate(F.avg_pool2d(x, 2), scale_factor=2, mode="bilinear")
         chosen = step.uniform(len(x), x.device)[:, None, None, None] < BLUR
+        return self.noisy(torch.where(chosen, blurred, x), step)
+
+    @staticmethod
+    def noisy(x: Tensor, step: Step) -> Tensor:
+        """With noise of a level of its own for each row."""
         level = NOISE * step.uniform(len(x), x.device)[:, None, None, None] ** 2
-        seen = torch.where(chosen, blurred, x) + level.to(x.dtype) * step.normal_like(x)
-        scores = nets["segmenter"](seen)
-        loss = segmentation_loss(scores, codes).mean()
+        return x + level.to(x.dtype) * step.normal_like(x)
+
+    def loss(self, player: str, nets: Mapping[str, Any], step: Step) -> dict[str, Tensor]:
+        codes = self.context.objects(step.rows)
+        scores = nets["segmenter"](self.seen(step))
         shapes, wanted = scores[:, : KINDS[0]].argmax(1), split_code(codes)[0]
         right = (shapes == wanted)[codes > 0].float().mean()
-        return {"loss": loss, "shapes": right}
+        return {"loss": segmentation_loss(scores, codes).mean(), "shapes": right}
 
     def save(self, nets: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         from safetensors.torch import save_file
@@ -118,3 +148,16 @@ class SegmenterRecipe(Recipe):
         (folder / self.name).mkdir(parents=True, exist_ok=True)
         save_file(nets["segmenter"].state_dict(), folder / self.name / FILE)
         return {}
+
+
+class LatentSegmenter(PixelSegmenter):
+    """Learns from the latents of drawn pictures, noisy ones among them."""
+
+    name = "latent-segmenter"
+    needs = ("vae",)
+
+    def before(self) -> None:
+        self.latents = encoded(self.context)
+
+    def seen(self, step: Step) -> Tensor:
+        return self.noisy(torch.from_numpy(self.latents[step.rows]).to(self.context.device, torch.bfloat16), step)
