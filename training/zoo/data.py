@@ -1,7 +1,7 @@
 """The training set: pictures of train scenes with captions, drawn once to disk.
 
-A folder of plain arrays, mapped into memory: drawing costs as much as a training step of a small model, and each
-picture is seen many times.
+A folder of plain arrays: drawing costs as much as a training step of a small model, and each picture is seen many
+times.
 """
 
 from __future__ import annotations
@@ -112,8 +112,8 @@ class Pictures:
 
     @cached_property
     def pixels(self) -> NDArray[np.uint8]:
-        """Shape (n, 64, 64, 3)."""
-        return np.load(self.folder / "pixels.npy", mmap_mode="r")
+        """Shape (n, 64, 64, 3); read whole, for rows are drawn at random and a mapped file would be read from disk."""
+        return np.load(self.folder / "pixels.npy")
 
     @cached_property
     def tokens(self) -> NDArray[np.uint8]:
@@ -134,7 +134,7 @@ class Pictures:
         return len(self.tokens)
 
     def rows(self, rng: np.random.Generator, count: int) -> NDArray[np.int64]:
-        """Places of ``count`` pictures drawn with replacement, sorted for the sake of the mapped file."""
+        """Places of ``count`` pictures drawn with replacement, in ascending order."""
         return np.sort(rng.integers(len(self), size=count))
 
     def wording(self, rng: np.random.Generator, rows: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -47,7 +47,7 @@ class Course:
 #: In the order of their usefulness.
 COURSES: dict[str, Course] = {
     "text": Course(Text, 7, 6, 0.25),
-    "segmenter": Course(PixelSegmenter, 6, 5, 0.25),
+    "segmenter": Course(PixelSegmenter, 7, 6, 0.25),
     "vae": Course(Vae, 15, 20, 0.75),
     "latent-segmenter": Course(LatentSegmenter, 4, 3, 0.15),
     "latent": Course(Latent, 10, 120),

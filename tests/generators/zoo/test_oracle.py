@@ -73,10 +73,11 @@ def test_the_pixel_unet(context: Context, tiny_zoo: Path, monkeypatch: pytest.Mo
     assert np.abs(made.astype(int) - context.pictures.pixels[0]).max() <= 1
 
 
-def test_the_flow_transformer(context: Context) -> None:
+def test_the_flow_transformer(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     from diffusers import FlowMatchEulerDiscreteScheduler
 
     recipe = Dit(context)
+    monkeypatch.setitem(context.__dict__, "latent_segmenter", reads_what_is_drawn(context.objects(np.arange(8))))
     recipe.latents = np.random.default_rng(1).normal(size=(8, 16, 8, 8)).astype(np.float16)
     clean = torch.from_numpy(recipe.latents).float()
 
@@ -94,8 +95,9 @@ def test_the_flow_transformer(context: Context) -> None:
     assert torch.allclose(x, clean[:1], atol=1e-4)
 
 
-def test_latent_diffusion(context: Context) -> None:
+def test_latent_diffusion(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = Latent(context)
+    monkeypatch.setitem(context.__dict__, "latent_segmenter", reads_what_is_drawn(context.objects(np.arange(8))))
     recipe.latents = np.random.default_rng(1).normal(size=(8, 16, 8, 8)).astype(np.float16)
     clean = torch.from_numpy(recipe.latents).float()
     scheduler = make_scheduler("v_prediction")

@@ -11,7 +11,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from morelli.generators.zoo.pipelines.common import guide, guided_states, noise, text_states, to_pixels, token_ids
+from morelli.generators.zoo.pipelines.common import (
+    chances,
+    guide,
+    guided_states,
+    noise,
+    text_states,
+    to_pixels,
+    token_ids,
+)
 from morelli.generators.zoo.pipelines.flow import NO_SIZES, FlowTransformerPipeline
 from morelli.generators.zoo.pipelines.folded import FoldedAutoencoderKL
 from morelli.generators.zoo.pipelines.tokens import TokenPipeline
@@ -29,10 +37,14 @@ def text(tiny_zoo: Path) -> dict[str, torch.nn.Module]:
 
 @given(st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=4, unique=True))
 def test_a_row_of_noise_depends_on_its_seed(seeds: list[int]) -> None:
-    together = noise((2, 3), seeds)
-    for row, seed in zip(together, seeds, strict=True):
-        assert torch.equal(row, noise((2, 3), [seed])[0])
-    assert len({tuple(row.flatten().tolist()) for row in together}) == len(seeds)
+    chance = chances(seeds)
+    together, later = noise((2, 3), chance), noise((2, 3), chance)
+    for row, then, seed in zip(together, later, seeds, strict=True):
+        alone = chances([seed])
+        assert torch.equal(row, noise((2, 3), alone)[0])
+        assert torch.equal(then, noise((2, 3), alone)[0])
+    rows = torch.cat([together, later])
+    assert len({tuple(row.flatten().tolist()) for row in rows}) == 2 * len(seeds)
 
 
 def test_guidance_by_hand() -> None:
@@ -70,7 +82,7 @@ def test_the_flow_is_followed_by_eulers_rule(tiny_zoo: Path, text: dict[str, tor
     made = FlowTransformerPipeline(net, scheduler, vae, **text)(PROMPTS, [3, 4], steps=4, guidance=2.0)
 
     states = guided_states(text["tokenizer"], text["text_encoder"], PROMPTS)
-    x = noise((4, 8, 8), [3, 4])
+    x = noise((4, 8, 8), chances([3, 4]))
     levels = [*np.linspace(1000, 1, 4) / 1000, 0.0]  # the scheduler's own spacing without shift
     for now, then in pairwise(levels):
         time = torch.full((4,), now * 1000)

@@ -143,8 +143,8 @@ def test_the_segmentation_loss_by_hand() -> None:
     codes = torch.zeros(1, GRID, GRID, dtype=torch.int64)
     codes[0, 0, 0] = 1  # a plain red circle
     even = torch.zeros(1, sum(SEGMENTS), GRID, GRID)
-    # ln 9 for the shape everywhere; ln 8 + ln 3 for colour and texture at one position, over one position and 1.
-    expected = np.log(9) + (np.log(8) + np.log(3)) / 2
+    # ln 9 for the shape everywhere; ln 8 + ln 3 for colour and texture at one position of all.
+    expected = np.log(9) + (np.log(8) + np.log(3)) / GRID**2
     assert float(segmentation_loss(even, codes)) == pytest.approx(expected, rel=1e-5)
 
 

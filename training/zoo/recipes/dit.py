@@ -19,7 +19,7 @@ from morelli.generators.zoo.pipelines.flow import NO_SIZES, TIMES
 
 SHIFT = 0.4
 """Centre of the logit-normal noise levels: what a picture shows is decided where there is more noise than picture."""
-READ = 0.1
+READ = 0.2
 """Weight of the segmenter's loss."""
 
 

@@ -29,7 +29,7 @@ class Latent(Conditioned):
     needs = ("text", "vae", "latent-segmenter")
     style: ClassVar[str] = ""
     lr: ClassVar[float] = 1e-3
-    read: ClassVar[float] = 0.1
+    read: ClassVar[float] = 0.2
     """Weight of the segmenter's loss; it knows the drawn world's look alone."""
 
     def build(self) -> dict[str, nn.Module]:
@@ -79,7 +79,7 @@ class Latent(Conditioned):
 
     def _entry(self, net: nn.Module | int, own: Mapping[str, str], architecture: str) -> dict[str, Any]:
         scheduler = {"scheduler": "latent/scheduler", "vae": "vae"}
-        settings = {"steps": 20, "guidance": 3.0, "scheduler": "ddim"}
+        settings = {"steps": 20, "guidance": 3.0, "scheduler": "ddpm"}
         return entry("latent", self.name, architecture, net, {**own, **scheduler, **TEXT}, settings, base="latent")
 
 

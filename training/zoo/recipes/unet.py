@@ -20,7 +20,7 @@ from morelli.generators.zoo.pipelines.common import FOLD, SIZE
 TIMES = 1000
 LEAST_VARIANCE = 0.05
 """Noise variance under which the loss is not weighted higher."""
-READ = 0.1
+READ = 0.2
 """Weight of the segmenter's loss."""
 _CONV, _TEXT, _UP_TEXT, _UP = "DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"
 
@@ -105,7 +105,7 @@ class Unet(Conditioned):
         save_half(net, folder / self.name / "unet")
         make_scheduler("sample").save_pretrained(folder / self.name / "scheduler")
         own = {"unet": f"{self.name}/unet", "scheduler": f"{self.name}/scheduler"}
-        settings = {"steps": 20, "guidance": 3.0, "scheduler": "ddim"}
+        settings = {"steps": 20, "guidance": 3.0, "scheduler": "ddpm"}
         return entry("pixel", self.name, architecture, net, {**own, **TEXT}, settings)
 
 

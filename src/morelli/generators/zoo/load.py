@@ -32,6 +32,7 @@ _CLASSES: dict[str, tuple[str, str]] = {
 }
 _DIFFUSION = {
     "ddim": "DDIMScheduler",
+    "ddpm": "DDPMScheduler",
     "dpm": "DPMSolverMultistepScheduler",
     "unipc": "UniPCMultistepScheduler",
 }

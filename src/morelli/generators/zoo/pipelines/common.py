@@ -33,10 +33,14 @@ def guided_states(tokenizer: Any, text_encoder: Any, prompts: Sequence[str]) -> 
     return text_states(tokenizer, text_encoder, [""] * len(prompts) + list(prompts))
 
 
-def noise(shape: Sequence[int], seeds: Sequence[int]) -> Tensor:
-    """Standard normal numbers, shape (n, *shape): row i depends on seed i alone."""
-    rows = [torch.randn(tuple(shape), generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-    return torch.stack(rows)
+def chances(seeds: Sequence[int]) -> list[torch.Generator]:
+    """A generator of random numbers for each seed: what it gives depends on that seed alone."""
+    return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+
+def noise(shape: Sequence[int], chance: Sequence[torch.Generator]) -> Tensor:
+    """Standard normal numbers, shape (n, *shape), the next ones of each of n generators."""
+    return torch.stack([torch.randn(tuple(shape), generator=each) for each in chance])
 
 
 def guide(both: Tensor, scale: float) -> Tensor:

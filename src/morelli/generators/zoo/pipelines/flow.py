@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 
-from morelli.generators.zoo.pipelines.common import guide, guided_states, noise, to_pixels
+from morelli.generators.zoo.pipelines.common import chances, guide, guided_states, noise, to_pixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,7 +41,7 @@ class FlowTransformerPipeline(DiffusionPipeline):
         states = guided_states(self.tokenizer, self.text_encoder, prompts)
         self.scheduler.set_timesteps(steps)
         side, channels = self.transformer.config.sample_size, self.transformer.config.in_channels
-        x = noise((channels, side, side), seeds)
+        x = noise((channels, side, side), chances(seeds))
         for t in self.scheduler.timesteps:
             both = self.transformer(
                 x.repeat(2, 1, 1, 1),

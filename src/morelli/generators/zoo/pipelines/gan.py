@@ -14,7 +14,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from torch import Tensor, nn
 
-from morelli.generators.zoo.pipelines.common import noise, text_states, to_pixels
+from morelli.generators.zoo.pipelines.common import chances, noise, text_states, to_pixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -133,7 +133,7 @@ class GanPipeline(DiffusionPipeline):
     def __call__(self, prompts: Sequence[str], seeds: Sequence[int]) -> NDArray[np.uint8]:
         """Pictures, shape (n, 64, 64, 3), uint8, one for each prompt and seed."""
         states = text_states(self.tokenizer, self.text_encoder, prompts)
-        z = noise((self.network.config.noise_channels, START_SIDE, START_SIDE), seeds)
+        z = noise((self.network.config.noise_channels, START_SIDE, START_SIDE), chances(seeds))
         return to_pixels(self.network(z, states))
 
 

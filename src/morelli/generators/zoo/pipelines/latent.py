@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
 
-from morelli.generators.zoo.pipelines.common import SIZE, noise
+from morelli.generators.zoo.pipelines.common import SIZE, chances, noise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,13 +36,15 @@ def build(
     steps, guidance = int(settings["steps"]), float(settings["guidance"])
 
     def run(prompts: Sequence[str], seeds: Sequence[int]) -> NDArray[np.uint8]:
+        chance = chances(seeds)
         made: Any = pipeline(
             prompt=list(prompts),
             height=SIZE,
             width=SIZE,
             num_inference_steps=steps,
             guidance_scale=guidance,
-            latents=noise(shape, seeds),
+            latents=noise(shape, chance),
+            generator=chance,  # ancestral samplers add noise at every step
             output_type="np",
         )
         return (made.images * 255).round().astype(np.uint8)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch.nn.functional as F
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 
-from morelli.generators.zoo.pipelines.common import FOLD, SIZE, guide, guided_states, noise, to_pixels
+from morelli.generators.zoo.pipelines.common import FOLD, SIZE, chances, guide, guided_states, noise, to_pixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,11 +35,14 @@ class PixelDiffusionPipeline(DiffusionPipeline):
         """Pictures, shape (n, 64, 64, 3), uint8, one for each prompt and seed."""
         states = guided_states(self.tokenizer, self.text_encoder, prompts)
         self.scheduler.set_timesteps(steps)
-        x = noise((3 * FOLD**2, SIZE // FOLD, SIZE // FOLD), seeds) * self.scheduler.init_noise_sigma
+        chance = chances(seeds)
+        x = noise((3 * FOLD**2, SIZE // FOLD, SIZE // FOLD), chance) * self.scheduler.init_noise_sigma
+        # Ancestral samplers add noise at every step; others do not ask for any.
+        more = {"generator": chance} if "generator" in signature(self.scheduler.step).parameters else {}
         for t in self.scheduler.timesteps:
             both = self.scheduler.scale_model_input(x, t).repeat(2, 1, 1, 1)
             clean = guide(self.unet(both, t, encoder_hidden_states=states).sample, guidance)
-            x = self.scheduler.step(clean.clamp(-1.1, 1.1), t, x).prev_sample
+            x = self.scheduler.step(clean.clamp(-1.1, 1.1), t, x, **more).prev_sample
         return to_pixels(F.pixel_shuffle(x, FOLD))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 
-from morelli.generators.zoo.pipelines.common import guide, to_pixels, token_ids
+from morelli.generators.zoo.pipelines.common import chances, guide, to_pixels, token_ids
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,7 +46,7 @@ class TokenPipeline(DiffusionPipeline):
         first = self.language_model.config.vocab_size - self.vqvae.config.num_vq_embeddings
         length = self.tokenizer.model_max_length
         positions = self.language_model.config.n_positions - length
-        chance = [torch.Generator().manual_seed(seed) for seed in seeds]
+        chance = chances(seeds)
         entered, past, codes = token_ids(self.tokenizer, [""] * len(prompts) + list(prompts)), None, []
         for _ in range(positions):
             out = self.language_model(entered, past_key_values=past, use_cache=True)

@@ -1,0 +1,1 @@
+"""How the residual denoisers of `morelli.fingerprint` were trained."""
