@@ -34,14 +34,16 @@ def main() -> None:
     parser.add_argument("--patch", type=int, default=96, help="side in pixels")
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--bfloat16", action="store_true", help="twice as quick where the processor computes in it")
-    parser.add_argument("--begin", default="", help="weights of a smaller denoiser to grow from; wants a --rate of 5e-4")
+    parser.add_argument("--begin", default="", help="weights of a smaller denoiser to grow from; try --rate 5e-4")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=1)
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     depth, width = (int(part) for part in asked.form.split("x"))
-    settings = Settings(Form(depth, width), asked.batch, asked.patch, asked.rate, asked.seed, asked.bfloat16, asked.begin)
+    settings = Settings(
+        Form(depth, width), asked.batch, asked.patch, asked.rate, asked.seed, asked.bfloat16, asked.begin
+    )
     photographs = read_photographs(asked.photos, max(asked.patch, 2 * depth + 1))
     trainer = Trainer(settings, photographs, asked.out.with_suffix(".pt"), asked.device)
     trainer.plan(asked.minutes * 60)

@@ -105,6 +105,13 @@ class Context:
         """The segmenter of latents, frozen, bf16."""
         return self._segmenter("latent-segmenter")
 
+    @cached_property
+    def teacher(self) -> Any:
+        """The GAN's teacher, frozen, bf16."""
+        from training.zoo.recipes.teacher import load_teacher
+
+        return self._frozen(load_teacher(self.export / "teacher"))
+
     def _segmenter(self, name: str) -> Any:
         from training.zoo.recipes.segmenter import load_segmenter
 

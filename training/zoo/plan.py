@@ -13,6 +13,7 @@ from training.zoo.recipes.dit import Dit
 from training.zoo.recipes.gan import Gan
 from training.zoo.recipes.latent import Latent, LatentLora, LatentTuned
 from training.zoo.recipes.segmenter import LatentSegmenter, PixelSegmenter
+from training.zoo.recipes.teacher import TeacherRecipe
 from training.zoo.recipes.unet import Unet, UnetB
 from training.zoo.recipes.vae import Vae, VaeB
 from training.zoo.recipes.vq import Vq
@@ -48,6 +49,7 @@ class Course:
 COURSES: dict[str, Course] = {
     "text": Course(Text, 7, 6, 0.25),
     "segmenter": Course(PixelSegmenter, 7, 6, 0.25),
+    "teacher": Course(TeacherRecipe, 4, 3, 0.15),
     "vae": Course(Vae, 15, 20, 0.75),
     "latent-segmenter": Course(LatentSegmenter, 4, 3, 0.15),
     "latent": Course(Latent, 10, 120),

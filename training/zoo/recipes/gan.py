@@ -1,8 +1,9 @@
-"""The conditional GAN: a projection critic that also reads the scene's attributes.
+"""The conditional GAN: a projection critic that sees through a frozen segmenter too, and a frozen teacher.
 
 The critic scores whole pictures against their captions (projection, Miyato & Koyama 2018) and patches for themselves;
-captions of other pictures count as false. Its attribute layer learns from drawn pictures what they show, and the
-generator is asked to be read rightly (AC-GAN). The gradient penalty on drawn pictures is taken by finite differences.
+captions of other pictures count as false. Features that were learnt beforehand let it tell what matters from the first
+step on (projected GANs, Sauer et al. 2021). The generator is asked to be read rightly by the teacher (AC-GAN). The
+gradient penalty on drawn pictures is taken by finite differences.
 """
 
 from __future__ import annotations
@@ -16,16 +17,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from training.zoo.recipe import Player, Step
-from training.zoo.recipes.clip import AttributeReader, attribute_loss
+from training.zoo.recipes.clip import attribute_loss
 from training.zoo.recipes.conditioned import TEXT, Conditioned, entry
 from training.zoo.recipes.store import save_half
+from training.zoo.recipes.teacher import SIGHT, sight
 
 from morelli.generators.zoo.pipelines.gan import START_SIDE, GanGenerator
 
 WIDTHS = (40, 64, 96)
 FEATURES = 192
 PENALTY, NUDGE, PENALTY_EVERY = 100.0, 0.02, 4
-ATTRIBUTES = 1.0
+ATTRIBUTES = 3.0
 
 
 class Down(nn.Module):
@@ -44,24 +46,26 @@ class Down(nn.Module):
 
 
 class Critic(nn.Module):
-    """Scores of pictures given their text, of patches, and of attributes."""
+    """Scores of pictures given their text, and of patches."""
 
     def __init__(self, text_width: int = 128) -> None:
         super().__init__()
         self.enter = nn.Conv2d(12, WIDTHS[0], 3, padding=1)  # pixels folded 2 × 2
         self.down = nn.ModuleList([Down(a, b) for a, b in pairwise(WIDTHS)])
+        self.look = nn.Conv2d(SIGHT, WIDTHS[1], 1)
         self.patch = nn.Conv2d(WIDTHS[-1], 1, 1)
         self.last = nn.Conv2d(WIDTHS[-1], WIDTHS[-1], 3, padding=1, stride=2)
         self.whole = nn.Linear(WIDTHS[-1] * 16, FEATURES)
         self.real = nn.Linear(FEATURES, 1)
         self.project = nn.Linear(text_width, FEATURES)
-        self.attributes = AttributeReader(FEATURES)
 
-    def features(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Patch scores (n, 1, 8, 8) and features of the whole (n, FEATURES)."""
+    def features(self, x: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """Patch scores (n, 1, 8, 8) and features of the whole (n, FEATURES) of pictures and the segmenter's `sight`."""
         x = self.enter(F.pixel_unshuffle(x, 2))
-        for down in self.down:
+        for number, down in enumerate(self.down):
             x = down(x)
+            if number == 0:
+                x = x + self.look(seen)
         x = F.leaky_relu(x, 0.2)
         whole = F.leaky_relu(self.last(x), 0.2).flatten(1)
         return self.patch(x), F.leaky_relu(self.whole(whole), 0.2)
@@ -76,6 +80,7 @@ class Gan(Conditioned):
 
     name = "gan"
     batch = 32
+    needs = ("text", "segmenter", "teacher")
 
     def build(self) -> dict[str, nn.Module]:
         return {"network": GanGenerator(), "critic": Critic()}
@@ -89,21 +94,17 @@ class Gan(Conditioned):
         z = torch.randn(shape, generator=step.noise, device=states.device).to(states.dtype)
         return nets["network"](z, states)
 
-    def _prompted(self, step: Step) -> tuple[Tensor, Tensor]:
-        """Text states of the step's captions, none dropped, and their attributes."""
-        labels = torch.from_numpy(self.context.pictures.attributes[step.rows]).long().to(self.context.device)
-        return self.context.states(self.captions(step)[0]), labels
-
     def loss(self, player: str, nets: Mapping[str, Any], step: Step) -> dict[str, Tensor]:
-        states, labels = self._prompted(step)
-        return self._judge(nets, step, states, labels) if player == "critic" else self._make(nets, step, states, labels)
+        states = self.context.states(self.captions(step)[0])  # none dropped
+        return self._judge(nets, step, states) if player == "critic" else self._make(nets, step, states)
 
-    def _judge(self, nets: Mapping[str, Any], step: Step, states: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def _judge(self, nets: Mapping[str, Any], step: Step, states: Tensor) -> dict[str, Tensor]:
         critic, summary = nets["critic"], states[:, -1]
         drawn = self.context.pixels(step.rows)
         with torch.no_grad():
-            made = self._made(nets, step, states)
-        patches, features = critic.features(torch.cat([drawn, made]))
+            both = torch.cat([drawn, self._made(nets, step, states)])
+            seen = sight(self.context.segmenter, both)
+        patches, features = critic.features(both, seen)
         drawn_patch, made_patch = (each.float() for each in patches.chunk(2))
         drawn_features, made_features = features.chunk(2)
         right = critic.whole_score(drawn_features, summary).float()
@@ -113,19 +114,22 @@ class Gan(Conditioned):
         patch = F.softplus(-drawn_patch).mean() + F.softplus(made_patch).mean()
         smooth = right.new_zeros(())
         if step.number % PENALTY_EVERY == 0:
-            nudged_patch, nudged_features = critic.features(drawn + NUDGE * step.normal_like(drawn))
+            nudged = drawn + NUDGE * step.normal_like(drawn)
+            nudged_patch, nudged_features = critic.features(nudged, seen[: len(drawn)])
             near = critic.whole_score(nudged_features, summary).float()
             smooth = (right - near).square().mean() + (drawn_patch - nudged_patch.float()).square().mean()
-        read = attribute_loss(critic.attributes(drawn_features), labels)
-        loss = whole + patch + PENALTY_EVERY * PENALTY * smooth + 3 * read
-        return {"loss": loss, "whole": whole, "patch": patch, "smooth": smooth, "read": read}
+        loss = whole + patch + PENALTY_EVERY * PENALTY * smooth
+        return {"loss": loss, "whole": whole, "patch": patch, "smooth": smooth}
 
-    def _make(self, nets: Mapping[str, Any], step: Step, states: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def _make(self, nets: Mapping[str, Any], step: Step, states: Tensor) -> dict[str, Tensor]:
         critic = nets["critic"]
-        patches, features = critic.features(self._made(nets, step, states))
+        made = self._made(nets, step, states)
+        seen = sight(self.context.segmenter, made)
+        patches, features = critic.features(made, seen)
         whole = F.softplus(-critic.whole_score(features, states[:, -1]).float()).mean()
         patch = F.softplus(-patches.float()).mean()
-        read = attribute_loss(critic.attributes(features), labels)
+        labels = torch.from_numpy(self.context.pictures.attributes[step.rows]).long().to(self.context.device)
+        read = attribute_loss(self.context.teacher(seen), labels)
         return {"loss": whole + patch + ATTRIBUTES * read, "whole": whole, "patch": patch, "read": read}
 
     def save(self, nets: Mapping[str, Any], folder: Path) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from morelli.generators.zoo.pipelines.common import FOLD
 from morelli.generators.zoo.world import COLOURS, SHAPES, TEXTURES
 
 KINDS = (len(SHAPES) + 1, len(COLOURS), len(TEXTURES))
-BLOCKS = 3
+BLOCKS, PIXEL_WIDTH = 3, 48
 NOISE, BLUR = 0.25, 0.5
 """Most noise, in units of the input, and the part of the pictures that are blurred: what it is to read is a draft."""
 FILE = "model.safetensors"
@@ -68,15 +68,21 @@ class Segmenter(nn.Module):
         self.blocks = nn.Sequential(*(Block(width) for _ in range(BLOCKS)))
         self.leave = nn.Conv2d(width, sum(KINDS) * spread**2, 1)
 
+    def features(self, x: Tensor) -> Tensor:
+        """Inputs (n, channels, h, w) to feature maps (n, width, h / fold, w / fold)."""
+        return F.silu(self.blocks(self.enter(F.pixel_unshuffle(x, self.fold))))
+
+    def scores(self, features: Tensor) -> Tensor:
+        """Feature maps to scores (n, sum(KINDS), h / fold * spread, w / fold * spread)."""
+        return F.pixel_shuffle(self.leave(features), self.spread)
+
     def forward(self, x: Tensor) -> Tensor:
-        """Inputs (n, channels, h, w) to scores (n, sum(KINDS), h / fold * spread, w / fold * spread)."""
-        y = self.blocks(self.enter(F.pixel_unshuffle(x, self.fold)))
-        return F.pixel_shuffle(self.leave(F.silu(y)), self.spread)
+        return self.scores(self.features(x))
 
 
 def make_segmenter(name: str) -> Segmenter:
     """The untrained network of a part: "segmenter" reads pixels, "latent-segmenter" latents of unit spread."""
-    return Segmenter(3, FOLD, 1, 48) if name == "segmenter" else Segmenter(LATENTS, 1, GRID // LATENT_SIDE, 64)
+    return Segmenter(3, FOLD, 1, PIXEL_WIDTH) if name == "segmenter" else Segmenter(LATENTS, 1, GRID // LATENT_SIDE, 64)
 
 
 def segmentation_loss(scores: Tensor, codes: Tensor) -> Tensor:

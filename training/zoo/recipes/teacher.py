@@ -1,0 +1,84 @@
+"""The teacher: from a segmenter's reading of a picture to the scene's attributes, counts and relation among them.
+
+The generator of the GAN is taught by it what captions ask for (AC-GAN with a fixed classifier). It learns from drawn
+pictures alone, is frozen then, and has nothing to do with the reader that measures agreement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from training.zoo.recipe import Player, Step
+from training.zoo.recipes.clip import AttributeReader, attribute_loss
+from training.zoo.recipes.segmenter import FILE, KINDS, PIXEL_WIDTH, PixelSegmenter
+
+WIDTH, FEATURES = 64, 192
+SIGHT = sum(KINDS) + PIXEL_WIDTH
+"""Channels of what a segmenter sees: its scores and its features."""
+
+
+def sight(segmenter: Any, x: Tensor) -> Tensor:
+    """A segmenter's class scores and features, shape (n, SIGHT, 16, 16)."""
+    features = segmenter.features(x)
+    return torch.cat([segmenter.scores(features), features], dim=1)
+
+
+class Teacher(nn.Module):
+    """What a segmenter sees (n, SIGHT, 16, 16) to class scores of attributes (n, len(attributes), classes)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(
+            [
+                nn.Conv2d(SIGHT, WIDTH, 3, padding=1),
+                *(nn.Conv2d(WIDTH, WIDTH, 3, padding=1, stride=2) for _ in range(2)),
+            ]
+        )
+        self.norms = nn.ModuleList([nn.GroupNorm(8, WIDTH) for _ in range(3)])
+        self.think = nn.Linear(WIDTH * 16, FEATURES)
+        self.read = AttributeReader(FEATURES)
+
+    def forward(self, seen: Tensor) -> Tensor:
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            seen = F.silu(norm(conv(seen)))
+        return self.read(F.silu(self.think(seen.flatten(1))))
+
+
+def load_teacher(folder: Path) -> Teacher:
+    """The trained network, fp32."""
+    from safetensors.torch import load_file
+
+    net = Teacher()
+    net.load_state_dict(load_file(folder / FILE))
+    return net
+
+
+class TeacherRecipe(PixelSegmenter):
+    """Learns from drawn pictures, noisy and blurred ones among them, through the frozen segmenter."""
+
+    name = "teacher"
+    needs = ("segmenter",)
+
+    def build(self) -> dict[str, nn.Module]:
+        return {"teacher": Teacher()}
+
+    def players(self) -> tuple[Player, ...]:
+        return (Player("teacher", ("teacher",), lr=2e-3),)
+
+    def loss(self, player: str, nets: Mapping[str, Any], step: Step) -> dict[str, Tensor]:
+        labels = torch.from_numpy(self.context.pictures.attributes[step.rows]).long().to(self.context.device)
+        with torch.no_grad():
+            seen = sight(self.context.segmenter, self.seen(step))
+        return {"loss": attribute_loss(nets["teacher"](seen), labels)}
+
+    def save(self, nets: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+        from safetensors.torch import save_file
+
+        (folder / self.name).mkdir(parents=True, exist_ok=True)
+        save_file(nets["teacher"].state_dict(), folder / self.name / FILE)
+        return {}
