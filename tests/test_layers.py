@@ -25,7 +25,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("inversion", "synthesis", "fingerprint"),
     ("regeneration", "baselines", "exposure", "defence", "evaluation"),
     ("_identify",),
-    ("engine", "enrol", "identify"),
+    ("engine", "enrol", "identify", "verify"),
     ("report", "testing"),
     ("cli", "web"),
     ("__main__",),

@@ -23,6 +23,7 @@ _PUBLIC = {
     "Gallery": "morelli.gallery.store",
     "load_attributor": "morelli.attribution.catalogue",
     "Identifier": "morelli.identify",
+    "Verifier": "morelli.verify",
 }
 
 __all__ = ["__version__", *sorted(_PUBLIC)]

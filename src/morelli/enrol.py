@@ -134,7 +134,7 @@ def enrol(
     for item, info in pictures:
         if info.content not in left_out:
             first.setdefault(info.content, item)
-    missing = gallery.missing(first, stamp.encoder)
+    missing = gallery.missing(first, stamp.encoder) | _baseless(gallery, first)
     new = [item for content, item in first.items() if content in missing]
     sample = _sample(gallery, stamp.encoder, first, copies)
     new += [first[content] for content in sorted(sample - missing)]
@@ -236,6 +236,11 @@ def _sample(gallery: Gallery, encoder: str, items: Mapping[str, Item], copies: i
     return chosen
 
 
+def _baseless(gallery: Gallery, items: Mapping[str, Item]) -> set[str]:
+    """Pictures that the gallery knows without the base that is now given for them."""
+    return {r.content for r in gallery.references() if not r.base and r.content in items and items[r.content].base}
+
+
 def _reference(item: Item, info: PictureInfo) -> Reference:
     known = Reference(
         content=info.content,
@@ -250,8 +255,9 @@ def _reference(item: Item, info: PictureInfo) -> Reference:
         licence=item.licence,
         width=info.width,
         height=info.height,
+        base=item.base,
     )
-    text = ("name", "model", "family", "prompt_id", "prompt", "source", "licence")
+    text = ("name", "model", "family", "prompt_id", "prompt", "source", "licence", "base")
     # A file name need not be valid Unicode, and what is stored must be.
     return replace(known, **{f: getattr(known, f).encode("utf-8", "backslashreplace").decode() for f in text})
 

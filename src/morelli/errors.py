@@ -9,8 +9,10 @@
     │   │   ├── UnreadableImageError        not an image, zero bytes, a format we do not read
     │   │   ├── TruncatedImageError         the file ends before its picture does
     │   │   ├── ImageTooLargeError          more pixels or bytes than the limit (decompression bomb)
-    │   │   └── ImageTooSmallError          fewer pixels than an encoder can say anything about
+    │   │   ├── ImageTooSmallError          fewer pixels than an encoder can say anything about
+    │   │   └── FlatImageError              one colour all over: nothing in it tells a model
     │   ├── DatasetError                    a folder that is no dataset, or metadata that do not fit it
+    │   │   └── NotEnoughPhotosError            fewer photographs than synthetic models can learn from
     │   ├── ArrayError                      embeddings or pixels of the wrong shape, or with NaN
     │   └── NotEnoughReferencesError        one model only, no reference of this prompt, k larger than what there is
     ├── GalleryError                        a gallery that cannot be used as asked
@@ -104,8 +106,16 @@ class ImageTooSmallError(ImageError):
     """Too few pixels to say anything about."""
 
 
+class FlatImageError(ImageError):
+    """One colour all over: there is nothing in it that could tell a model."""
+
+
 class DatasetError(InputError):
     """A folder that is no dataset, or metadata that do not fit it."""
+
+
+class NotEnoughPhotosError(DatasetError):
+    """Fewer photographs than synthetic models can learn from."""
 
 
 class ArrayError(InputError):

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 __all__ = ["STABILITY", "Failure", "Identifier", "Progress"]
 
+#: What can be attributed.
+LEVELS = ("model", "base")
+
 T = TypeVar("T")
 
 #: What a verdict's stability is told from: mild forms of what pictures go through, all of which keep their size.
@@ -57,6 +60,8 @@ class Identifier:
         Folder for embeddings and for what is learnt from the gallery; by default `default_folder`.
     fall_back : bool
         Compare without the prompt where the gallery lacks references of it, instead of refusing.
+    level : {"model", "base"}
+        Attribute to models, or to the bases that they derive from, as the gallery names them.
 
     Examples
     --------
@@ -74,6 +79,7 @@ class Identifier:
         stability: bool = True,
         cache: str | Path | None = None,
         fall_back: bool = False,
+        level: str = "model",
     ) -> None:
         self.gallery = gallery
         self.method = method
@@ -82,6 +88,7 @@ class Identifier:
         self.stability = stability
         self.cache = cache
         self.fall_back = fall_back
+        self.level = level
 
     def identify(
         self, sources: Sequence[Source], *, prompt: str | None = None, progress: Progress | None = None
@@ -179,7 +186,9 @@ class Identifier:
 
     @cached_property
     def _held(self) -> Held:
-        return hold(self.gallery, self.encoder)
+        if self.level not in LEVELS:
+            raise UnknownNameError("level", self.level, LEVELS)
+        return hold(self.gallery, self.encoder, self.level)
 
     @cached_property
     def _network(self) -> Encoder:

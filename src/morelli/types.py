@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 VERDICT_SCHEMA = "morelli.verdict/1"
 EVALUATION_SCHEMA = "morelli.evaluation/1"
 CHECK_SCHEMA = "morelli.check/1"
+VERIFICATION_SCHEMA = "morelli.verification/1"
 ERROR_SCHEMA = "morelli.error/1"
 
 
@@ -37,6 +38,10 @@ class Item:
         Random seed of the generation.
     source, licence : str
         Where the picture came from and under what terms.
+    base : str
+        The model that ``model`` was derived from, or its own name; empty where not known.
+    decoder : str
+        What turns the model's latents into pixels (often shared by models); empty where not known.
     """
 
     path: Path
@@ -48,6 +53,8 @@ class Item:
     seed: int | None = None
     source: str = ""
     licence: str = ""
+    base: str = ""
+    decoder: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +67,7 @@ class Reference:
         SHA-256 of the decoded pixels (64 hexadecimal digits): the reference's identity.
     sha256 : str
         SHA-256 of the file's bytes.
-    name, model, family, prompt_id, prompt, seed, source, licence
+    name, model, family, prompt_id, prompt, seed, source, licence, base
         As in `Item`.
     width, height : int
         Pixels, after orientation.
@@ -78,6 +85,7 @@ class Reference:
     licence: str = ""
     width: int = 0
     height: int = 0
+    base: str = ""
 
 
 @dataclass(frozen=True)
@@ -319,6 +327,67 @@ class CheckVerdict:
             "alpha": self.alpha,
             "case_1": None if self.case_1 is None else dict(self.case_1),
             "case_2": None if self.case_2 is None else dict(self.case_2),
+            "method": dict(self.method),
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedImage:
+    """One of the two images of a verification: its path, and the SHA-256 of the file's bytes."""
+
+    image: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class VerificationVerdict:
+    """The answer to "did one model make both". JSON schema ``morelli.verification/1``.
+
+    Attributes
+    ----------
+    images : sequence of VerifiedImage
+        Two.
+    decision : str
+        "same", "different" or "unsure".
+    probability : float or None
+        That one model made both, 0–1, where a share ``prior`` of such pairs is of one model; None where nothing was
+        calibrated.
+    calibrated : bool
+        Whether there is such a probability.
+    prior : float
+        0–1.
+    score : float or None
+        Log-likelihood ratio, nats; None where no gallery taught one.
+    similarity : float or None
+        Cosine of the two embeddings, −1 to 1; None where nothing was compared.
+    method, notes
+        As in `Verdict`.
+    """
+
+    images: Sequence[VerifiedImage]
+    version: str
+    decision: str
+    probability: float | None
+    calibrated: bool
+    prior: float
+    score: float | None
+    similarity: float | None
+    method: Mapping[str, Any]
+    notes: Sequence[str] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The object of schema ``morelli.verification/1``."""
+        return {
+            "images": [{"image": each.image, "sha256": each.sha256} for each in self.images],
+            "schema": VERIFICATION_SCHEMA,
+            "version": self.version,
+            "decision": self.decision,
+            "probability": self.probability,
+            "calibrated": self.calibrated,
+            "prior": self.prior,
+            "score": self.score,
+            "similarity": self.similarity,
             "method": dict(self.method),
             "notes": list(self.notes),
         }

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from morelli.errors import ArrayError
-from morelli.evaluation.bootstrap import _expanded_tail, paired_lift, prompt_bootstrap
+from morelli.evaluation.bootstrap import expanded_tail, paired_lift, prompt_bootstrap
 
 
 def clustered(rng: np.random.Generator, n_prompts: int, each: int = 10):
@@ -75,8 +75,8 @@ def test_the_widened_tail_equals_scipys_distributions(level, n):
     from scipy.stats import norm, t
 
     wanted = norm.cdf(math.sqrt(n / (n - 1)) * t.ppf((1 - level) / 2, n - 1))
-    assert _expanded_tail(level, n) == pytest.approx(wanted)
-    assert _expanded_tail(level, n) < (1 - level) / 2
+    assert expanded_tail(level, n) == pytest.approx(wanted)
+    assert expanded_tail(level, n) < (1 - level) / 2
 
 
 def test_one_prompt_has_no_interval():

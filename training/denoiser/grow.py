@@ -33,14 +33,15 @@ def grown(small: Denoiser, form: Form) -> Denoiser:
     out = Denoiser(form, norm=False)
     given, made = small.convolutions, out.convolutions
     for number, layer in enumerate(made[:-1]):
-        if layer.bias is None:
+        before = given[min(number, depth - 1)].bias
+        if layer.bias is None or before is None:
             raise InputError("must have biases.", argument="form")
         torch.nn.init.kaiming_normal_(layer.weight, mode="fan_in")
         layer.weight[:width] = 0.0
         layer.bias.zero_()
         if number < depth - 1:
             layer.weight[:width, : given[number].in_channels] = given[number].weight
-            layer.bias[:width] = given[number].bias
+            layer.bias[:width] = before
         else:
             layer.weight[range(width), range(width), 1, 1] = 1.0
     out.centre_first()

@@ -100,7 +100,18 @@ def publish(out: Path, target: Path, names: Iterable[str]) -> int:
     """
     entries = read_entries(out)
     kept = {name: entries[name] for name in names}
-    for each in ("text", "clip", "captioner", "segmenter", "latent-segmenter", "teacher", "vae", "vae-b", "vq"):
+    for each in (
+        "text",
+        "clip",
+        "captioner",
+        "segmenter",
+        "latent-segmenter",
+        "teacher",
+        "vae",
+        "vae-b",
+        "vae-c",
+        "vq",
+    ):
         if each in entries:
             kept[each] = entries[each]
     parts = {part for name in names for part in entries[name]["model"]["components"].values()}

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from morelli.encoders.catalogue import DEFAULT_ENCODER, load_encoder
+from morelli.errors import InputError
 from morelli.gallery.view import GalleryView
 from morelli.types import EncoderStamp, LabelledEmbeddings, Reference
 
@@ -63,7 +66,7 @@ class Held:
         }
 
 
-def hold(gallery: GalleryView | str | Path, encoder: Encoder | str | None) -> Held:
+def hold(gallery: GalleryView | str | Path, encoder: Encoder | str | None, level: str = "model") -> Held:
     """The references of a gallery that an encoder has embedded.
 
     Parameters
@@ -71,6 +74,8 @@ def hold(gallery: GalleryView | str | Path, encoder: Encoder | str | None) -> He
     gallery : GalleryView, str or Path
     encoder : Encoder or str, optional
         By default the gallery's; of several ``efficientnet-lite0`` or else the first.
+    level : {"model", "base"}
+        With "base", the base that a reference's model derives from stands in the model's place.
 
     Raises
     ------
@@ -78,6 +83,8 @@ def hold(gallery: GalleryView | str | Path, encoder: Encoder | str | None) -> He
         There is no gallery, nothing is in it, or nothing of that encoder.
     UnknownNameError
         No encoder is called that.
+    InputError
+        The gallery does not say what its models derive from, and bases are asked for.
     """
     view = gallery if isinstance(gallery, GalleryView) else GalleryView.open(gallery)
     known = [stamp.encoder for stamp in view.stamps()]
@@ -89,7 +96,27 @@ def hold(gallery: GalleryView | str | Path, encoder: Encoder | str | None) -> He
     else:
         chosen = encoder.stamp.encoder
     references, data = view.embeddings(chosen)
+    if level == "base":
+        references, data = _at_base(view, references, data)
     return Held(view, view.stamp(chosen), references, data)
+
+
+def _at_base(
+    view: GalleryView, references: tuple[Reference, ...], data: LabelledEmbeddings
+) -> tuple[tuple[Reference, ...], LabelledEmbeddings]:
+    """References and embeddings with bases in the place of models; a base's family is its own or its lineage's."""
+    if not any(reference.base for reference in references):
+        raise InputError(
+            f"{view.path} does not say what its models derive from.",
+            argument="level",
+            fix="Add its datasets again with a column base in their metadata.",
+        )
+    families = {r.base or r.model: r.family for r in sorted(references, key=lambda r: r.model == (r.base or r.model))}
+    lifted = tuple(
+        replace(r, model=r.base or r.model, family=families[r.base or r.model]) for r in references
+    )  # fmt: skip
+    models, kin = (np.array([getattr(r, name) for r in lifted]) for name in ("model", "family"))
+    return lifted, replace(data, models=models, families=kin)
 
 
 def load_network(held: Held, encoder: Encoder | str | None) -> Encoder:

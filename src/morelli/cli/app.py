@@ -26,8 +26,10 @@ COMMANDS: dict[str, str] = {
     "gallery": "morelli.cli.gallery",
     "identify": "morelli.cli.identify",
     "check": "morelli.cli.check",
+    "verify": "morelli.cli.verify",
     "generate": "morelli.cli.generate",
     "evaluate": "morelli.cli.evaluate",
+    "synthesize": "morelli.cli.synthesize",
     "doctor": "morelli.cli.doctor",
 }
 

@@ -18,6 +18,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class _Pictures:
+    """Where pictures of the result are written; None: not asked for."""
+
+    confusion: Path | None = None
+    figure: Path | None = None
+    map: Path | None = None
+
+
+@dataclass(frozen=True)
 class _Request:
     """What the command line asks for: settings of the evaluation, what it is of, and what is shown."""
 
@@ -25,7 +34,7 @@ class _Request:
     dataset: Path
     references: Path | None
     encoder: str
-    confusion: Path | None
+    pictures: _Pictures
     as_json: bool
 
 
@@ -34,8 +43,8 @@ def evaluate(
     protocol: Annotated[
         str | None,
         typer.Option(
-            help="same-prompt, any-prompt, one-vs-many, open-set or robustness; by default same-prompt where the data "
-            "allow it, else any-prompt."
+            help="same-prompt, any-prompt, one-vs-many, open-set, robustness, identification or verification; by "
+            "default same-prompt where the data allow it, else any-prompt."
         ),
     ] = None,
     method: Annotated[
@@ -53,10 +62,24 @@ def evaluate(
     ablation: Annotated[bool, typer.Option(help="Also score without the candidates' images in the background.")] = True,
     degrade: Annotated[
         str | None,
-        typer.Option(help='What robustness does to queries: "jpeg:80,resize:0.5+jpeg:75"; by default a fixed set.'),
+        typer.Option(
+            help='What robustness does to queries: "jpeg:80,resize:0.5+jpeg:75", or sweeps: "jpeg:50-100:10"; by '
+            "default a fixed set."
+        ),
     ] = None,
+    pairs: Annotated[int, typer.Option(min=1, help="Pairs of each kind that verification draws.")] = 5000,
+    level: Annotated[
+        str, typer.Option(help="What is attributed: model, or base (the models that they derive from).")
+    ] = "model",
     confusion: Annotated[
         Path | None, typer.Option(help="Write the last method's confusion matrix as a picture (.png, .svg, .pdf).")
+    ] = None,
+    figure: Annotated[
+        Path | None,
+        typer.Option(help="Draw the curves of robustness, or example pairs of verification (.png, .svg, .pdf)."),
+    ] = None,
+    map_: Annotated[
+        Path | None, typer.Option("--map", help="Draw a map (t-SNE) of the queries' embeddings (.png, .svg, .pdf).")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
@@ -67,25 +90,41 @@ def evaluate(
     if methods is not None and not methods:
         raise typer.BadParameter("names no attributor.", param_hint="--method")
     steps = None if degrade is None else tuple(step.strip() for step in degrade.split(",") if step.strip())
-    settings = Settings(protocol, methods, k, epsilon, seed, ablation, steps)
-    _answer(_Request(settings, dataset, references, encoder, confusion, as_json))
+    settings = Settings(protocol, methods, k, epsilon, seed, ablation, steps, pairs, level)
+    _answer(_Request(settings, dataset, references, encoder, _Pictures(confusion, figure, map_), as_json))
 
 
 def _answer(asked: _Request) -> None:
-    from morelli.report.confusion import figure_format
-
-    if asked.confusion is not None:
-        figure_format(asked.confusion)  # a wrong ending is said before the work, not after it
-        if asked.settings.protocol == "robustness":
-            raise InputError("robustness has no one confusion matrix.", argument="--confusion")
+    _check_pictures(asked)
     found = _measure(asked)
     # The figures first: they are not lost if the picture cannot be written.
     if asked.as_json:
         emit_json(found.result)
     else:
         _print(found.result)
-    if asked.confusion is not None:
-        _draw(found, asked.confusion)
+    _draw(found, asked.pictures)
+
+
+def _check_pictures(asked: _Request) -> None:
+    """What is wrong with the pictures is said before the work, not after it."""
+    from morelli.report.confusion import figure_format
+
+    wanted, protocol = asked.pictures, asked.settings.protocol
+    for path in (wanted.confusion, wanted.figure, wanted.map):
+        if path is not None:
+            figure_format(path)
+    if wanted.confusion is not None and protocol in ("robustness", "verification"):
+        raise InputError(f"{protocol} has no one confusion matrix.", argument="--confusion")
+    if wanted.figure is not None and protocol not in ("robustness", "verification"):
+        raise InputError(
+            "only robustness and verification have one.",
+            argument="--figure",
+            fix="Ask for --confusion or --map.",
+        )
+    if wanted.map is not None:
+        from morelli.report.embedding_map import require_tsne
+
+        require_tsne()
 
 
 def _measure(asked: _Request) -> Evaluation:
@@ -101,13 +140,50 @@ def _measure(asked: _Request) -> Evaluation:
         return run(first, encoder, asked.settings, references=second, cache=EmbeddingCache(), progress=report)
 
 
-def _draw(found: Evaluation, path: Path) -> None:
+def _draw(found: Evaluation, wanted: _Pictures) -> None:
+    if wanted.confusion is not None:
+        say(f"wrote {_draw_confusion(found, wanted.confusion)}")
+    if wanted.figure is not None:
+        say(f"wrote {_draw_figure(found, wanted.figure)}")
+    if wanted.map is not None and found.queries is not None:
+        from morelli.report.embedding_map import embedding_map
+
+        data = found.queries.embeddings
+        say(f"wrote {embedding_map(data, wanted.map, seen=found.seen, title=found.result['encoder']['id'])}")
+
+
+def _draw_confusion(found: Evaluation, path: Path) -> Path:
     from morelli.report.confusion import confusion_figure
 
     method = list(found.confusion)[-1]
     labels, matrix = found.confusion[method]
     families = [found.families[label] for label in labels]
-    say(f"wrote {confusion_figure(matrix, labels, path, families=families, title=method)}")
+    return confusion_figure(matrix, labels, path, families=families, title=method)
+
+
+def _draw_figure(found: Evaluation, path: Path) -> Path:
+    if found.result["protocol"] == "robustness":
+        from morelli.report.curves import robustness_figure
+
+        return robustness_figure(found.result["rows"], path, title=found.result["encoder"]["id"])
+    import numpy as np
+
+    from morelli.report.cases import Example, cases_figure
+
+    queries = found.queries
+    if queries is None or not found.cases:
+        raise InputError("no pair was judged by a threshold of other models.", argument="--figure")
+    examples = [
+        Example(
+            tuple(queries.pictures(np.array([case.first, case.second]))),
+            tuple(str(queries.embeddings.models[row]) for row in (case.first, case.second)),
+            case.same,
+            case.score,
+            case.threshold,
+        )
+        for case in found.cases
+    ]
+    return cases_figure(examples, path, title=found.result["rows"][-1]["method"])
 
 
 def _print(result: dict[str, Any]) -> None:

@@ -30,6 +30,9 @@ def identify(
     gallery: asking.GalleryOption = None,
     prompt: asking.PromptOption = None,
     prompt_free: asking.PromptFreeOption = False,
+    level: Annotated[
+        str, typer.Option(help="Attribute to each model, or to each base that the gallery's models derive from.")
+    ] = "model",
     method: asking.MethodOption = None,
     encoder: asking.EncoderOption = None,
     epsilon: Annotated[
@@ -56,6 +59,8 @@ def identify(
     if identify_regeneration.is_asked(method, options):
         if prompt_free:
             raise InputError("regeneration always has a prompt.", argument="--prompt-free", fix="Leave it out.")
+        if level != "model":
+            raise InputError("regeneration names generators, not bases.", argument="--level", fix="Leave it out.")
         # A gallery only adds statistics here: one that the environment names for other commands is not meant.
         named = context.get_parameter_source("gallery")
         background = gallery if named is not None and named.name == "COMMANDLINE" else None
@@ -73,7 +78,9 @@ def identify(
         from morelli.identify import Identifier
 
         chosen = asking.method_options(method, encoder)
-        identifier = Identifier(where, epsilon=epsilon, stability=stability, fall_back=prompt_free, **chosen)
+        identifier = Identifier(
+            where, epsilon=epsilon, stability=stability, fall_back=prompt_free, level=level, **chosen
+        )
         return identifier.identify(files, prompt=prompt, progress=stages)
 
     asking.answer(ask, images, lambda verdict: show(verdict, top), as_json)

@@ -2,7 +2,8 @@
 
 A *spec* is what the command line's ``--encoder`` takes and what a gallery writes down:
 
-- a name of the registry: ``efficientnet-lite0``, or what an installed package adds;
+- a name of the registry: ``efficientnet-lite0``, or what an installed package adds; where what is registered takes an
+  argument, ``NAME@ARGUMENT``: ``fingerprint@weights.safetensors``;
 - ``hf:ORG/NAME``, a vision tower by hub id;
 - the path of a folder that holds ``config.json`` and safetensors weights.
 
@@ -11,11 +12,13 @@ The last two may end in ``@layer,layer``: ``hf:facebook/dinov2-small@block4/mean
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from morelli.encoders.base import Encoder
 from morelli.errors import InputError, MorelliError, UnknownNameError, WeightsError
@@ -63,6 +66,13 @@ CATALOGUE: tuple[EncoderInfo, ...] = (
         "A second embedded network, wider and deeper, independent of the first.",
         "Apache-2.0",
         25,
+        offline=True,
+    ),
+    EncoderInfo(
+        "residual-spectrum",
+        "A fingerprint without training: the mean spectrum of what a median filter takes away.",
+        "Apache-2.0",
+        1,
         offline=True,
     ),
     EncoderInfo(
@@ -119,8 +129,9 @@ def load_encoder(spec: str) -> Encoder:
     MissingExtraError
         A transformers encoder, and transformers is not installed.
     """
-    if spec in REGISTRY:
-        encoder = REGISTRY.get(spec)()
+    name, _, argument = spec.partition("@")
+    if name in REGISTRY:
+        encoder = _make(name, argument)
         if not isinstance(encoder, Encoder):
             raise MorelliError(
                 "what is registered under this name does not make an encoder (stamp, prepare, encode).", argument=spec
@@ -139,6 +150,16 @@ def load_encoder(spec: str) -> Encoder:
     from morelli.encoders.transformers_vision import TransformersEncoder
 
     return TransformersEncoder(source, layers)
+
+
+def _make(name: str, argument: str) -> object:
+    """What a registered name makes, with the text after ``@`` where it takes one."""
+    maker = cast("Callable[..., object]", REGISTRY.get(name))
+    if not argument:
+        return maker()
+    if not inspect.signature(maker).parameters:
+        raise InputError(f"takes nothing after @, and {argument!r} came.", argument=name)
+    return maker(argument)
 
 
 def _split(spec: str) -> tuple[str, list[str] | None]:

@@ -100,7 +100,7 @@ def prompt_bootstrap(
         if n_prompts == 1 or np.isnan(point):
             return Interval(point, float("nan"), float("nan"))
         figures = np.asarray(statistic(_resampled_means(table, draws, np.random.default_rng(seed))))
-    tail = _expanded_tail(level, n_prompts)
+    tail = expanded_tail(level, n_prompts)
     low, high = np.nanquantile(figures, [tail, 1 - tail])
     return Interval(point, float(low), float(high))
 
@@ -141,7 +141,8 @@ def _resampled_means(table: NDArray[np.float64], draws: int, rng: np.random.Gene
     return sums[:, :-1] / sums[:, -1:]
 
 
-def _expanded_tail(level: float, n: int) -> float:
+def expanded_tail(level: float, n: int) -> float:
+    """The quantile at which an interval over n clusters ends, widened as in `prompt_bootstrap`."""
     from scipy.special import ndtr, stdtrit
 
     return float(ndtr(np.sqrt(n / (n - 1)) * stdtrit(n - 1, (1 - level) / 2)))

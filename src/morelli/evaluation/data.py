@@ -48,6 +48,9 @@ class EvaluationSet:
         The form that pictures were brought to; None: untouched.
     degradation : Degradation or None
         What was done to the pictures after that.
+    bases, decoders : ndarray of str, shape (n,), or None
+        The model that each image's model was derived from, and what decodes its latents; "" where not known. None:
+        the dataset does not say.
     """
 
     embeddings: LabelledEmbeddings
@@ -57,6 +60,8 @@ class EvaluationSet:
     paths: NDArray[np.object_]
     form: Uniform | None = None
     degradation: Degradation | None = None
+    bases: NDArray[np.str_] | None = None
+    decoders: NDArray[np.str_] | None = None
 
     def __len__(self) -> int:
         return len(self.contents)
@@ -64,7 +69,12 @@ class EvaluationSet:
     def take(self, rows: NDArray[Any]) -> EvaluationSet:
         """The chosen rows."""
         return replace(
-            self, embeddings=self.embeddings.take(rows), contents=self.contents[rows], paths=self.paths[rows]
+            self,
+            embeddings=self.embeddings.take(rows),
+            contents=self.contents[rows],
+            paths=self.paths[rows],
+            bases=None if self.bases is None else self.bases[rows],
+            decoders=None if self.decoders is None else self.decoders[rows],
         )
 
     def pictures(self, rows: NDArray[np.intp]) -> list[NDArray[np.uint8]]:
@@ -200,7 +210,14 @@ def _prepare_one(
         probed = [info for i in keep if (info := kept_infos[i]) is not None]
         leaks = leak_test(probed, embeddings.models, embeddings.prompts).to_json()
     leaks["form"] = "untouched" if form is None else str(form)
-    return EvaluationSet(embeddings, contents[keep], leaks, tuple(notes), paths[keep], form)
+    bases, decoders = (_column([getattr(items[i], name) for i in keep]) for name in ("base", "decoder"))
+    return EvaluationSet(
+        embeddings, contents[keep], leaks, tuple(notes), paths[keep], form, bases=bases, decoders=decoders
+    )
+
+
+def _column(values: list[str]) -> NDArray[np.str_] | None:
+    return np.array(values) if any(values) else None
 
 
 def require_models(data: EvaluationSet, least: int = 2) -> None:

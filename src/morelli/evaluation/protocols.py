@@ -70,9 +70,11 @@ def run_tasks(
     *,
     source: LabelledEmbeddings | None = None,
     progress: Callable[[int, int], None] | None = None,
+    calibrate: bool = True,
 ) -> Scored:
     """Fit, calibrate and score one method over all tasks; see `run_versions`."""
-    return run_versions(make, [data], tasks, source=data if source is None else source, progress=progress)[0]
+    chosen = data if source is None else source
+    return run_versions(make, [data], tasks, source=chosen, progress=progress, calibrate=calibrate)[0]
 
 
 def run_versions(
@@ -82,6 +84,7 @@ def run_versions(
     *,
     source: LabelledEmbeddings,
     progress: Callable[[int, int], None] | None = None,
+    calibrate: bool = True,
 ) -> list[Scored]:
     """Fit and calibrate one method once, and score all tasks with each version of the queries.
 
@@ -96,6 +99,9 @@ def run_versions(
     tasks : sequence of Task
     source : LabelledEmbeddings
         Where background and references come from.
+    progress : callable, optional
+    calibrate : bool
+        Without calibrations, which take most of the time, there are scores and ranks alone.
     """
     collectors = [Collector(np.unique(source.models)) for _ in versions]
     fitted: tuple[object, ...] | None = None
@@ -110,7 +116,8 @@ def run_versions(
         # Known and new candidates are told apart by the attributor; a mixed set is calibrated as its larger part.
         kind = (task.k, bool(attributor.is_new(candidates).mean() > 0.5))
         if kind not in calibrations:
-            calibrations[kind] = None if background is None else calibrate_attributor(attributor, background, *kind)
+            wanted = calibrate and background is not None
+            calibrations[kind] = calibrate_attributor(attributor, background, *kind) if wanted else None
         for data, collector in zip(versions, collectors, strict=True):
             queries = data.take(task.queries)
             scores = attributor.scores(queries.vectors, references, task.prompt)

@@ -48,14 +48,15 @@ class RowMaker:
     families: Mapping[str, str]
     progress: Progress | None = None
 
-    def score(self, name: str, tasks: Sequence[Task]) -> Scored:
-        """All queries of the tasks, scored by the method of that name."""
+    def score(self, name: str, tasks: Sequence[Task], *, calibrate: bool = True) -> Scored:
+        """All queries of the tasks, scored by the method of that name; without calibrations if they are not wanted."""
         sets = self.sets
         if name in IMAGE_REGISTRY:
             return run_on_pictures(IMAGE_REGISTRY.get(name), sets.queries, tasks, sets.source)
         report = partial(self.progress, name) if self.progress else None
         make, source = partial(load_attributor, name), sets.source.embeddings
-        return run_tasks(make, sets.queries.embeddings, tasks, source=source, progress=report)
+        data = sets.queries.embeddings
+        return run_tasks(make, data, tasks, source=source, progress=report, calibrate=calibrate)
 
     def score_versions(self, name: str, tasks: Sequence[Task], versions: Sequence[EvaluationSet]) -> list[Scored]:
         """The same with each version of the queries: as they are, and degraded."""

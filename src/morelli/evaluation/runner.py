@@ -10,18 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from morelli.attribution.catalogue import DEFAULT_METHOD
 from morelli.encoders.copies import SAMPLE
-from morelli.evaluation.ablation import ablated_rows
-from morelli.evaluation.case_two import case_two_rows
 from morelli.evaluation.data import prepare, require_models
+from morelli.evaluation.identification import REFERENCES
 from morelli.evaluation.metrics import confusion_matrix
-from morelli.evaluation.one_vs_many import case_one
-from morelli.evaluation.robustness import DEGRADATIONS, UNTOUCHED, degraded_versions, robustness_rows
 from morelli.evaluation.rows import Progress, RowMaker
 from morelli.evaluation.sets import Sets
-from morelli.evaluation.settings import BASELINE, Settings, check_settings, default_methods, learning
-from morelli.evaluation.tasks import plan_tasks
+from morelli.evaluation.settings import Settings, check_settings, default_methods, learning
+from morelli.evaluation.tables import measure
 from morelli.types import EVALUATION_SCHEMA
 
 if TYPE_CHECKING:
@@ -29,8 +25,9 @@ if TYPE_CHECKING:
 
     from morelli.encoders.base import Encoder
     from morelli.encoders.cache import EmbeddingCache
-    from morelli.evaluation.protocols import Task
+    from morelli.evaluation.data import EvaluationSet
     from morelli.evaluation.scored import Scored
+    from morelli.evaluation.verification import Case
     from morelli.images.dataset import Dataset
 
 __all__ = ["Evaluation", "Settings", "default_methods", "evaluate"]
@@ -48,20 +45,20 @@ class Evaluation:
         By method: names and counts, rows true, columns named; methods of the "all" background only.
     families : mapping of str to str
         Family of each model.
+    queries : EvaluationSet or None
+        What was evaluated.
+    seen : frozenset of str
+        Models that the references have.
+    cases : sequence of Case
+        Example pairs of the protocol verification.
     """
 
     result: dict[str, Any]
     confusion: dict[str, tuple[list[str], NDArray[np.int64]]] = field(default_factory=dict)
-    families: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, eq=False)
-class _Table:
-    """Rows, what each method scored, and notes."""
-
-    rows: list[dict[str, Any]]
-    scored: Mapping[str, Scored]
-    notes: Sequence[str]
+    families: Mapping[str, str] = field(default_factory=dict)
+    queries: EvaluationSet | None = None
+    seen: frozenset[str] = frozenset()
+    cases: Sequence[Case] = ()
 
 
 def evaluate(
@@ -83,32 +80,29 @@ def evaluate(
         Where the data do not allow what is asked.
     """
     started = time.monotonic()
-    check_settings(settings)
+    check_settings(settings, second=references is not None)
     datasets = [dataset] if references is None else [dataset, references]
     # Degraded copies teach attributors that learn; the published rules need none.
-    copies = SAMPLE if settings.methods is None or learning(settings.methods) else 0
+    copies = SAMPLE if _learns(settings) else 0
     report = partial(progress, "embedding") if progress else None
     parts = prepare(datasets, encoder, cache=cache, copies=copies, progress=report)
     sets = Sets(*parts)
     require_models(sets.source)
     families = sets.families
     sets, shared = sets.without_shared()
-    protocol, plan = plan_tasks(sets, settings)
-    sets.require_known(plan.items)
     make = RowMaker(sets, settings, encoder.stamp.encoder, families, progress)
-    table = (
-        _table(make, protocol, plan.items) if protocol != "robustness" else _robust(make, plan.items, encoder, cache)
-    )
+    table = measure(make, encoder, cache)
     data = sets.queries.embeddings
     result = {
         "schema": EVALUATION_SCHEMA,
-        "protocol": protocol,
+        "protocol": table.protocol,
+        "level": settings.level,
         "dataset": str(dataset.root),
         "references": None if references is None else str(references.root),
         "n_queries": max((row.get("n_queries") or 0 for row in table.rows), default=0),
         "n_models": len(np.unique(data.models)),
         "n_prompts": len(np.unique(data.prompts[data.prompts != ""])),
-        "k": settings.k,
+        "k": REFERENCES if settings.k is None and table.protocol == "identification" else settings.k,
         "seed": settings.seed,
         "epsilon": settings.epsilon,
         "encoder": {"id": encoder.stamp.encoder, "revision": encoder.stamp.revision,
@@ -116,38 +110,22 @@ def evaluate(
         "rows": table.rows,
         "leaks": parts[0].leaks if references is None else parts[0].leaks | {"references": parts[1].leaks},
         "notes": list(dict.fromkeys(
-            [*(note for part in parts for note in part.notes), *shared, *plan.notes, *table.notes]
+            [*(note for part in parts for note in part.notes), *shared, *table.notes]
         )),
         "seconds": time.monotonic() - started,
     }  # fmt: skip
-    return Evaluation(result, {name: _confusion(found) for name, found in table.scored.items()}, families)
+    if table.derived is not None:
+        result["derived"] = table.derived
+    confusion = {name: _confusion(found) for name, found in table.scored.items()}
+    seen = frozenset(sets.source.embeddings.models.tolist())
+    return Evaluation(result, confusion, table.families or families, sets.queries, seen, table.cases)
 
 
-def _table(make: RowMaker, protocol: str, tasks: Sequence[Task]) -> _Table:
-    settings = make.settings
-    prompt_known = all(task.prompt is not None for task in tasks)
-    methods = list(dict.fromkeys(default_methods(prompt_known) if settings.methods is None else settings.methods))
-    baseline = make.score(BASELINE, tasks)
-    scored = {name: baseline if name == BASELINE else make.score(name, tasks) for name in methods}
-    rows = [make.row(name, found, baseline, tasks, "all") for name, found in scored.items()]
-    more, notes = [], []
-    if protocol == "one-vs-many":
-        for row, found in zip(rows, scored.values(), strict=True):
-            row |= case_one(found)
-        more, notes = case_two_rows(make.sets, settings, make.encoder)
-    elif settings.ablate and protocol in ("same-prompt", "any-prompt") and make.sets.second is None:
-        more, notes = ablated_rows(make, methods, tasks)
-    return _Table(rows + more, scored, notes)
-
-
-def _robust(make: RowMaker, tasks: Sequence[Task], encoder: Encoder, cache: EmbeddingCache | None) -> _Table:
-    settings = make.settings
-    steps = list(dict.fromkeys(settings.degrade or DEGRADATIONS))
-    queries = make.sets.queries
-    versions = [queries, *degraded_versions(queries, tasks, steps, encoder, cache, make.progress)]
-    methods = list(dict.fromkeys(settings.methods or [BASELINE, DEFAULT_METHOD]))
-    rows = robustness_rows(make, methods, tasks, BASELINE, versions, [UNTOUCHED, *steps])
-    return _Table(rows, {}, [])
+def _learns(settings: Settings) -> bool:
+    """Whether a method that is asked for learns from degraded copies."""
+    if settings.protocol == "verification" or settings.level == "base":
+        return False
+    return settings.methods is None or bool(learning(settings.methods))
 
 
 def _confusion(scored: Scored) -> tuple[list[str], NDArray[np.int64]]:

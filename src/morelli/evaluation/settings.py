@@ -8,11 +8,18 @@ from dataclasses import dataclass
 from morelli.attribution.catalogue import load_attributor
 from morelli.attribution.image import IMAGE_REGISTRY
 from morelli.errors import InputError, UnknownNameError
-from morelli.images.degrade import parse
+from morelli.evaluation.pair_scores import METHODS as PAIR_METHODS
+from morelli.evaluation.sweep import expand
 
-PROTOCOLS = ("same-prompt", "any-prompt", "one-vs-many", "open-set", "robustness")
+PROTOCOLS = ("same-prompt", "any-prompt", "one-vs-many", "open-set", "robustness", "identification", "verification")
+#: Protocols whose references are of all prompts: methods that see pictures can be run there.
+ALL_PROMPTS = ("any-prompt", "open-set", "robustness", "identification")
+#: Protocols that draw both sides of a comparison from one dataset.
+ONE_DATASET = ("verification", "identification")
+LEVELS = ("model", "base")
 BASELINE = "euclid"
 DEFAULT_EPSILON = 0.1
+PAIRS = 5000
 
 
 @dataclass(frozen=True)
@@ -21,12 +28,12 @@ class Settings:
 
     Attributes
     ----------
-    protocol : {"same-prompt", "any-prompt", "one-vs-many", "open-set", "robustness"} or None
+    protocol : one of `PROTOCOLS`, or None
         None: same-prompt where the data allow it, else any-prompt.
     methods : sequence of str or None
         Names of attributors; None: `default_methods`.
     k : int or None
-        References a model, of the same prompt or of others; None: all there are.
+        References a model, of the same prompt or of others; None: all there are, and 10 for identification.
     epsilon : float
         Of the candidate sets: they aim to hold the right model with probability 1 − ε.
     seed : int
@@ -34,7 +41,11 @@ class Settings:
     ablate : bool
         Whether to add, for each method that learns from a background, the row without the candidates in it.
     degrade : sequence of str or None
-        What ``robustness`` does to queries; None: a fixed set.
+        What ``robustness`` does to queries, sweeps ("jpeg:50-100:10") included; None: a fixed set.
+    pairs : int
+        Pairs of each kind that ``verification`` draws.
+    level : {"model", "base"}
+        What is attributed: models, or the bases that they derive from.
     """
 
     protocol: str | None = None
@@ -44,6 +55,8 @@ class Settings:
     seed: int = 0
     ablate: bool = True
     degrade: Sequence[str] | None = None
+    pairs: int = PAIRS
+    level: str = "model"
 
 
 def default_methods(prompt_known: bool) -> list[str]:
@@ -56,8 +69,8 @@ def learning(methods: Sequence[str]) -> list[str]:
     return [name for name in methods if name not in IMAGE_REGISTRY and load_attributor(name).uses_background]
 
 
-def check_settings(settings: Settings) -> None:
-    """Refuse what no dataset could answer.
+def check_settings(settings: Settings, *, second: bool = False) -> None:
+    """Refuse what no dataset could answer; ``second`` says whether there is a second one.
 
     Raises
     ------
@@ -78,15 +91,42 @@ def check_settings(settings: Settings) -> None:
         )
     if settings.degrade is not None and not settings.degrade:
         raise InputError("names no degradation.", argument="--degrade", fix="Leave it out for the usual ones.")
-    for step in settings.degrade or ():
-        parse(step)
+    expand(settings.degrade or ())
+    if second and (settings.level == "base" or settings.protocol in ONE_DATASET):
+        what = "--level base" if settings.level == "base" else settings.protocol
+        raise InputError(f"{what} takes one dataset.", argument="--references", fix="Leave it out.")
+    _check_level(settings)
+    if settings.pairs < 1:
+        raise InputError(f"must be 1 or more; got {settings.pairs}.", argument="--pairs")
+    if settings.protocol == "verification":
+        _check_pair_methods(settings)
+        return
     for name in settings.methods or ():
         if name not in IMAGE_REGISTRY:
             load_attributor(name)
-        elif settings.protocol not in ("any-prompt", "open-set", "robustness"):
+        elif settings.protocol not in ALL_PROMPTS:
             raise InputError(
                 f"{name} sees pictures and learns models over all prompts; "
                 f"{settings.protocol or PROTOCOLS[0]} compares inside one.",
                 argument="--method",
                 fix="Use --protocol any-prompt.",
             )
+
+
+def _check_level(settings: Settings) -> None:
+    if settings.level not in LEVELS:
+        raise UnknownNameError("level", settings.level, LEVELS)
+    if settings.level == "base" and settings.protocol not in (None, "any-prompt"):
+        raise InputError(
+            f"bases are attributed under any-prompt; got {settings.protocol}.",
+            argument="--level base",
+            fix="Use --protocol any-prompt.",
+        )
+
+
+def _check_pair_methods(settings: Settings) -> None:
+    for name in settings.methods or ():
+        if name not in PAIR_METHODS:
+            raise UnknownNameError("method of the protocol verification", name, PAIR_METHODS)
+    if settings.k is not None:
+        raise InputError("verification compares pairs, and has no references.", argument="--k", fix="Leave it out.")

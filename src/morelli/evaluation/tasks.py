@@ -10,6 +10,7 @@ import numpy as np
 from morelli.attribution.image import IMAGE_REGISTRY
 from morelli.errors import NotEnoughReferencesError
 from morelli.evaluation import protocols
+from morelli.evaluation.identification import identification
 from morelli.evaluation.plan import Plan
 from morelli.evaluation.second_dataset import second_dataset
 from morelli.evaluation.sets import Sets
@@ -73,6 +74,8 @@ def _tasks(sets: Sets, settings: Settings, protocol: str) -> Plan[protocols.Task
         return _with_note(plan, f"With a second dataset {protocol} compares without the prompt.")
     if protocol == "any-prompt":
         return protocols.any_prompt(data, k, seed)
+    if protocol == "identification":
+        return identification(data, k, seed)
     if protocol == "open-set":
         return protocols.open_set(data, same_prompt_k(data, k, optional=True), seed, k)
     return protocols.same_prompt(data, same_prompt_k(data, k), seed)

@@ -47,7 +47,8 @@ def _write(dataset: lance.LanceDataset, path: Path, thumbnails: bool) -> int:
     import pyarrow.parquet as pq
 
     vectors = [*layout.vector_columns(dataset.schema), *layout.copies_columns(dataset.schema)]
-    base = [field for field in layout.base_fields() if thumbnails or field.name != layout.THUMBNAIL]
+    held = set(dataset.schema.names) - (set() if thumbnails else {layout.THUMBNAIL})
+    base = [field for field in layout.base_fields() if field.name in held]
     manifest = {
         "schema": SCHEMA,
         "morelli": __version__,
@@ -98,8 +99,9 @@ def read(path: str | os.PathLike[str]) -> pa.Table:
             if stamp.encoder not in held or not fits(stamp, held[stamp.encoder]):
                 raise ValueError(f"its degraded copies are not of the {stamp.encoder} that its embeddings are of")
             fields.append(layout.copies_field(stamp))
-        if layout.THUMBNAIL not in found.column_names:
-            found = found.append_column(layout.THUMBNAIL, pa.nulls(len(found), pa.binary()))
+        for name, kind in ((layout.THUMBNAIL, pa.binary()), (layout.BASE, pa.string())):
+            if name not in found.column_names:
+                found = found.append_column(name, pa.nulls(len(found), kind))
         if len(found) != manifest["references"]:
             raise ValueError(f"{len(found)} references where the manifest says {manifest['references']}")
         incoming = found.select([field.name for field in fields]).cast(pa.schema(fields))

@@ -17,7 +17,7 @@ from morelli.errors import InputError
 from morelli.gallery import schema as layout
 from morelli.gallery import table
 from morelli.gallery.records import Conflict
-from morelli.gallery.rows import COLUMNS, to_references
+from morelli.gallery.rows import columns, to_references
 from morelli.types import Reference
 
 if TYPE_CHECKING:
@@ -87,7 +87,8 @@ def plan(path: str, dataset: lance.LanceDataset, incoming: pa.Table) -> Plan:
             layout.check_same(held[name], stamp, path)
     incoming = _comparable_copies(dataset.schema, incoming)
     given = to_references(incoming)
-    known = {reference.content: reference for reference in to_references(table.scan(path, dataset, COLUMNS))}
+    held_rows = to_references(table.scan(path, dataset, columns(dataset.schema)))
+    known = {reference.content: reference for reference in held_rows}
     refuse_conflicts(find_conflicts(given, known))
 
     first = {reference.content: i for i, reference in reversed(list(enumerate(given)))}
@@ -115,12 +116,12 @@ def _comparable_copies(held: pa.Schema, incoming: pa.Table) -> pa.Table:
 
 def fillable(schema: pa.Schema) -> list[str]:
     """Columns that an add may fill where a row has nothing yet."""
-    return [layout.THUMBNAIL, *layout.vector_columns(schema), *layout.copies_columns(schema)]
+    return [layout.THUMBNAIL, layout.BASE, *layout.vector_columns(schema), *layout.copies_columns(schema)]
 
 
 def joined_schema(held: pa.Schema, given: pa.Schema) -> pa.Schema:
-    """The held schema, and behind it the given columns of vectors and copies that it lacks."""
-    for name in (*layout.vector_columns(given), *layout.copies_columns(given)):
+    """The held schema, and behind it the given columns of vectors, copies and bases that it lacks."""
+    for name in (layout.BASE, *layout.vector_columns(given), *layout.copies_columns(given)):
         if name not in held.names:
             held = held.append(given.field(name))
     return held

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 TEXT = ("content", "sha256", "name", "model", "family", "prompt_id", "prompt", "source", "licence")
 KNOWN = ("content", "sha256", "name", "model", "family", "prompt_id", "prompt", "seed", "source", "licence")
+#: What every gallery has; `columns` adds what galleries of earlier versions lack.
 COLUMNS = (*KNOWN, "width", "height")
 HASH = re.compile(r"[0-9a-f]{64}")
 
@@ -96,16 +97,24 @@ def to_table(
     for name in ("width", "height"):
         columns[name] = pa.array([getattr(r, name) for r in references], pa.int32())
     columns[layout.THUMBNAIL] = pa.array([t or None for t in thumbnails], pa.binary())
+    columns[layout.BASE] = pa.array([r.base or None for r in references], pa.string())
     columns[fields[-1].name] = pa.FixedSizeListArray.from_arrays(pa.array(block.reshape(-1)), block.shape[1])
     return pa.table([columns[field.name] for field in fields], schema=pa.schema(fields))
+
+
+def columns(schema: pa.Schema) -> tuple[str, ...]:
+    """Those columns of a gallery that `to_references` reads."""
+    return (*COLUMNS, layout.BASE) if layout.BASE in schema.names else COLUMNS
 
 
 def to_references(table: pa.Table) -> tuple[Reference, ...]:
     """The references of a table that has at least the columns `COLUMNS`."""
     columns = [table[name].to_pylist() for name in COLUMNS]
+    held = layout.BASE in table.column_names
+    columns.append([value or "" for value in table[layout.BASE].to_pylist()] if held else [""] * len(table))
     seed = COLUMNS.index("seed")
     columns[seed] = [None if value is None else int(value) for value in columns[seed]]
-    # Positional: COLUMNS has the order of Reference's fields.
+    # Positional: COLUMNS has the order of Reference's fields, the base after them.
     return tuple(Reference(*row) for row in zip(*columns, strict=True))
 
 

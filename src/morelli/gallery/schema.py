@@ -23,6 +23,7 @@ STAMP_KEY = b"morelli.encoder-stamp"
 VECTORS = "vectors_"
 COPIES = "copies_"
 THUMBNAIL = "thumbnail"
+BASE = "base"
 
 
 def base_fields() -> list[pa.Field]:
@@ -38,6 +39,7 @@ def base_fields() -> list[pa.Field]:
         pa.field("width", pa.int32(), nullable=False),
         pa.field("height", pa.int32(), nullable=False),
         pa.field(THUMBNAIL, pa.binary()),
+        pa.field(BASE, pa.string()),  # galleries of earlier versions have none
     ]
 
 

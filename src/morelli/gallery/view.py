@@ -135,7 +135,8 @@ class GalleryView:
         column = layout.column_name(encoder_id)
         copies = layout.copies_name(encoder_id)
         held = [copies] if copies in self._dataset.schema.names else []
-        found = table.scan(self.path, self._dataset, [*rows.COLUMNS, column, *held], table.embedded(column))
+        wanted = [*rows.columns(self._dataset.schema), column, *held]
+        found = table.scan(self.path, self._dataset, wanted, table.embedded(column))
         if not len(found):
             raise EmptyGalleryError(f"no reference has embeddings of {encoder_id}.", argument=self.path, fix=hint)
         order = np.argsort(np.array(found["content"].to_pylist()))
@@ -218,5 +219,5 @@ def match(references: tuple[Reference, ...], prefix: str) -> Reference:
 
 def read(path: str, dataset: lance.LanceDataset) -> tuple[Reference, ...]:
     """Every reference of a version, sorted by content hash."""
-    found = rows.to_references(table.scan(path, dataset, rows.COLUMNS))
+    found = rows.to_references(table.scan(path, dataset, rows.columns(dataset.schema)))
     return tuple(sorted(found, key=lambda reference: reference.content))

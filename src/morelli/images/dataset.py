@@ -37,8 +37,8 @@ def read_dataset(folder: str | Path) -> Dataset:
     """Read a dataset folder; no picture is opened.
 
     With a ``metadata.csv``, ``.jsonl`` or ``.parquet``, its rows are the dataset (columns file_name and model, and
-    where known family, prompt_id, prompt, seed, source, licence). Without one, every first-level sub-folder is named
-    after the model that made the pictures in it and below it.
+    where known family, prompt_id, prompt, seed, source, licence, base, decoder). Without one, every first-level
+    sub-folder is named after the model that made the pictures in it and below it.
 
     Raises
     ------
@@ -157,12 +157,13 @@ def _from_metadata(root: Path, metadata: str, images: list[Path]) -> Dataset:
     extra = len({path.relative_to(root).as_posix() for path in images} - set(counts))
     if extra:
         notes.append(f"{extra} images in the folder are not in {metadata} and were left out.")
-    families: dict[str, set[str]] = {}
-    for item in items:
-        families.setdefault(item.model, set()).add(item.family)
-    torn = [model for model, names in families.items() if len(names) > 1]
-    if torn:
-        notes.append(f"More than one family is given for {_some(torn)}.")
+    for column in ("family", "base", "decoder"):
+        given: dict[str, set[str]] = {}
+        for item in items:
+            given.setdefault(item.model, set()).add(getattr(item, column))
+        torn = [model for model, names in given.items() if len(names) > 1]
+        if torn:
+            notes.append(f"More than one {column} is given for {_some(torn)}.")
     return Dataset(root, items, tuple(notes))
 
 
@@ -177,6 +178,8 @@ def _item(root: Path, row: Row) -> Item:
         seed=row.seed,
         source=row.text["source"],
         licence=row.text["licence"],
+        base=row.text["base"],
+        decoder=row.text["decoder"],
     )
 
 

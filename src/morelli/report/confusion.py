@@ -13,6 +13,7 @@ from morelli.errors import ArrayError, InputError, StorageError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from numpy.typing import ArrayLike, NDArray
 
 _FORMATS = ("png", "svg", "pdf")
@@ -59,11 +60,10 @@ def confusion_figure(
     StorageError
         Where the file cannot be written.
     """
-    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     target = Path(path)
-    kind = figure_format(target)
+    figure_format(target)
     counts, names, kin = _ordered(matrix, labels, families)
     m = len(names)
     cell = 0.62 if m <= 12 else 0.3
@@ -74,8 +74,24 @@ def confusion_figure(
     _draw(axes, counts, names, kin)
     if title:
         axes.set_title(title, parse_math=False)
-    buffer = io.BytesIO()
-    # Text stays text in an SVG, so it can be searched; no date, so the same matrix gives the same file.
+    return save_figure(figure, target)
+
+
+def save_figure(figure: Figure, path: str | Path) -> Path:
+    """Write a figure in the format of the name's ending; the folder is made where it does not exist.
+
+    Raises
+    ------
+    InputError
+        For another ending than .png, .svg or .pdf.
+    StorageError
+        Where the file cannot be written.
+    """
+    from matplotlib import rc_context
+
+    target, buffer = Path(path), io.BytesIO()
+    kind = figure_format(target)
+    # Text stays text in an SVG, so it can be searched; no date, so the same figures give the same file.
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "morelli"}):
         figure.savefig(buffer, format=kind, dpi=150, metadata=None if kind == "png" else _NO_DATE[kind])
     try:

@@ -31,10 +31,32 @@ _ONE_VS_MANY = (
 )
 
 
+_VERIFICATION = (
+    Column("method"),
+    Column("pairs"),
+    Column("n_same", "same", "count"),
+    Column("n_different", "different", "count"),
+    Column("auroc", "AUC %", "percent", "auroc_low", "auroc_high"),
+    Column("accuracy", "accuracy %, threshold of other models", "percent", "accuracy_low", "accuracy_high"),
+    Column("best_accuracy", "best threshold % (optimistic)", "percent"),
+)
+_IDENTIFICATION = (
+    Column("method"),
+    Column("n_candidates", "models", "text"),
+    Column("top1", "accuracy %", "percent", "top1_low", "top1_high"),
+    Column("f1", "macro-F1 %", "percent", "f1_low", "f1_high"),
+    Column("top5", "top-5 %", "percent"),
+    Column("family_top1", "family %", "percent"),
+    Column("lift", "lift over euclid", "lift", "lift_low", "lift_high"),
+)
+
+
 def evaluation_columns(result: dict[str, Any]) -> tuple[Column, ...]:
     """The columns that an evaluation of that protocol fills."""
     if result["protocol"] == "one-vs-many":
         return _ONE_VS_MANY
+    if result["protocol"] in ("verification", "identification"):
+        return _VERIFICATION if result["protocol"] == "verification" else _IDENTIFICATION
     if result["protocol"] == "robustness":
         return (Column("degradation"), *_COMMON)
     unknown = any(row.get("auroc") is not None for row in result["rows"])
@@ -56,8 +78,13 @@ def _shown(result: dict[str, Any]) -> list[dict[str, Any]]:
 def evaluation_title(result: dict[str, Any]) -> str:
     """What was measured, in one line."""
     k = "all" if result["k"] is None else str(result["k"])
+    asked = f"k = {k}, {result['n_queries']} queries, "
+    if result["protocol"] == "verification":
+        asked = ""
+    elif result.get("level", "model") != "model":
+        asked = f"level {result['level']}, {asked}"
     return (
-        f"{result['dataset']}: {result['protocol']}, k = {k}, {result['n_queries']} queries, "
+        f"{result['dataset']}: {result['protocol']}, {asked}"
         f"{result['n_models']} models, {result['n_prompts']} prompts, encoder {result['encoder']['id']}"
     )
 

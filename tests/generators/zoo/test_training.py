@@ -194,7 +194,6 @@ def test_styles_change_the_look_and_keep_the_place(name: str, pictures: Pictures
 
 def test_the_queue_waits_for_what_is_not_final() -> None:
     entries: dict[str, Any] = {"text": {"training": {"seconds": 60 * COURSES["text"].most}}}
-    assert may_start("gan", entries)
     assert not may_start("unet", entries)
     assert not may_start("latent", entries)
     entries["segmenter"] = {"training": {"seconds": 60 * COURSES["segmenter"].most}}

@@ -186,5 +186,6 @@ def _tokens(folder: Path) -> dict[str, Any]:
 def _gan(folder: Path) -> dict[str, Any]:
     from morelli.generators.zoo.pipelines.gan import GanGenerator
 
-    _save(GanGenerator(noise_channels=4, widths=(8, 8, 8), text_width=WIDTH, style_width=8), folder / "gan")
-    return {"gan": _entry("gan", {"network": "gan", **TEXT})}
+    net = GanGenerator(noise_channels=4, width=16, depth=1, text_width=WIDTH, style_width=8, latent_channels=4)
+    _save(net, folder / "gan")
+    return {"gan": _entry("gan", {"network": "gan", "vae": "vae", **TEXT})}

@@ -25,7 +25,7 @@ from morelli.generators.zoo.pipelines.common import FOLD
 from morelli.generators.zoo.world import COLOURS, SHAPES, TEXTURES
 
 KINDS = (len(SHAPES) + 1, len(COLOURS), len(TEXTURES))
-BLOCKS, PIXEL_WIDTH = 3, 48
+BLOCKS, PIXEL_WIDTH, LATENT_WIDTH = 3, 48, 64
 NOISE, BLUR = 0.25, 0.5
 """Most noise, in units of the input, and the part of the pictures that are blurred: what it is to read is a draft."""
 FILE = "model.safetensors"
@@ -82,7 +82,11 @@ class Segmenter(nn.Module):
 
 def make_segmenter(name: str) -> Segmenter:
     """The untrained network of a part: "segmenter" reads pixels, "latent-segmenter" latents of unit spread."""
-    return Segmenter(3, FOLD, 1, PIXEL_WIDTH) if name == "segmenter" else Segmenter(LATENTS, 1, GRID // LATENT_SIDE, 64)
+    return (
+        Segmenter(3, FOLD, 1, PIXEL_WIDTH)
+        if name == "segmenter"
+        else Segmenter(LATENTS, 1, GRID // LATENT_SIDE, LATENT_WIDTH)
+    )
 
 
 def segmentation_loss(scores: Tensor, codes: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
-"""The teacher: from a segmenter's reading of a picture to the scene's attributes, counts and relation among them.
+"""The teacher: from what the segmenter sees in latents to the scene's attributes, counts and relation among them.
 
-The generator of the GAN is taught by it what captions ask for (AC-GAN with a fixed classifier). It learns from drawn
-pictures alone, is frozen then, and has nothing to do with the reader that measures agreement.
+The generator of the GAN is taught by it what captions ask for (AC-GAN with a fixed classifier). It learns from the
+latents of drawn pictures alone, is frozen then, and has nothing to do with the reader that measures agreement.
 """
 
 from __future__ import annotations
@@ -13,23 +13,25 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from training.zoo.data import GRID
 from training.zoo.recipe import Player, Step
 from training.zoo.recipes.clip import AttributeReader, attribute_loss
-from training.zoo.recipes.segmenter import FILE, KINDS, PIXEL_WIDTH, PixelSegmenter
+from training.zoo.recipes.segmenter import FILE, KINDS, LATENT_WIDTH, LatentSegmenter
+from training.zoo.recipes.vae import LATENT_SIDE
 
 WIDTH, FEATURES = 64, 192
-SIGHT = sum(KINDS) + PIXEL_WIDTH
-"""Channels of what a segmenter sees: its scores and its features."""
+SIGHT = sum(KINDS) * (GRID // LATENT_SIDE) ** 2 + LATENT_WIDTH
+"""Channels of what the segmenter of latents sees: its scores, folded to the latents' positions, and its features."""
 
 
-def sight(segmenter: Any, x: Tensor) -> Tensor:
-    """A segmenter's class scores and features, shape (n, SIGHT, 16, 16)."""
-    features = segmenter.features(x)
-    return torch.cat([segmenter.scores(features), features], dim=1)
+def sight(segmenter: Any, latents: Tensor) -> Tensor:
+    """The segmenter's class scores and features, shape (n, SIGHT, 8, 8)."""
+    features = segmenter.features(latents)
+    return torch.cat([segmenter.leave(features), features], dim=1)
 
 
 class Teacher(nn.Module):
-    """What a segmenter sees (n, SIGHT, 16, 16) to class scores of attributes (n, len(attributes), classes)."""
+    """What a segmenter sees (n, SIGHT, 8, 8) to class scores of attributes (n, len(attributes), classes)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,13 +42,13 @@ class Teacher(nn.Module):
             ]
         )
         self.norms = nn.ModuleList([nn.GroupNorm(8, WIDTH) for _ in range(3)])
-        self.think = nn.Linear(WIDTH * 16, FEATURES)
+        self.think = nn.Linear(WIDTH * LATENT_SIDE**2 // 4, FEATURES)
         self.read = AttributeReader(FEATURES)
 
     def forward(self, seen: Tensor) -> Tensor:
         for conv, norm in zip(self.convs, self.norms, strict=True):
             seen = F.silu(norm(conv(seen)))
-        return self.read(F.silu(self.think(seen.flatten(1))))
+        return self.read(F.silu(self.think(F.max_pool2d(seen, 2).flatten(1))))
 
 
 def load_teacher(folder: Path) -> Teacher:
@@ -58,11 +60,11 @@ def load_teacher(folder: Path) -> Teacher:
     return net
 
 
-class TeacherRecipe(PixelSegmenter):
-    """Learns from drawn pictures, noisy and blurred ones among them, through the frozen segmenter."""
+class TeacherRecipe(LatentSegmenter):
+    """Learns from the latents of drawn pictures, noisy ones among them, through the frozen segmenter."""
 
     name = "teacher"
-    needs = ("segmenter",)
+    needs = ("vae", "latent-segmenter")
 
     def build(self) -> dict[str, nn.Module]:
         return {"teacher": Teacher()}
@@ -73,7 +75,7 @@ class TeacherRecipe(PixelSegmenter):
     def loss(self, player: str, nets: Mapping[str, Any], step: Step) -> dict[str, Tensor]:
         labels = torch.from_numpy(self.context.pictures.attributes[step.rows]).long().to(self.context.device)
         with torch.no_grad():
-            seen = sight(self.context.segmenter, self.seen(step))
+            seen = sight(self.context.latent_segmenter, self.seen(step))
         return {"loss": attribute_loss(nets["teacher"](seen), labels)}
 
     def save(self, nets: Mapping[str, Any], folder: Path) -> dict[str, Any]:

@@ -110,3 +110,46 @@ class VaeB(Vae):
             getattr(net, part).load_state_dict(getattr(first, part).state_dict())
             getattr(net, part).requires_grad_(False)
         return nets
+
+
+class PatchCritic(nn.Module):
+    """Scores of a picture's patches: pixels folded 4 × 4, and two convolutions around them."""
+
+    def __init__(self, width: int = 48) -> None:
+        super().__init__()
+        self.enter = nn.Conv2d(3 * FOLD**2, width, 3, padding=1)
+        self.again = nn.Conv2d(width, width, 3, padding=1)
+        self.leave = nn.Conv2d(width, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pictures (n, 3, h, w) to scores (n, 1, h / 4, w / 4)."""
+        y = F.leaky_relu(self.enter(F.pixel_unshuffle(x, FOLD)), 0.2)
+        return self.leave(F.leaky_relu(y + self.again(y), 0.2))
+
+
+class VaeC(VaeB):
+    """The GAN's decoder: a third one on the same latents, which a critic of patches keeps sharp."""
+
+    name = "vae-c"
+    seed = 2
+    adversarial: float = 0.05
+
+    def build(self) -> dict[str, nn.Module]:
+        return {**super().build(), "critic": PatchCritic()}
+
+    def players(self) -> tuple[Player, ...]:
+        kept = {"betas": (0.5, 0.99), "weight_decay": 0.0}
+        return (*super().players(), Player("critic", ("critic",), lr=5e-4, **kept))
+
+    def loss(self, player: str, nets: Mapping[str, Any], step: Step) -> dict[str, Tensor]:
+        pixels, model, critic = self.context.pixels(step.rows), nets["vae"], nets["critic"]
+        if player == "critic":
+            with torch.no_grad():
+                made = model.decode(model.encode(pixels).latent_dist.mean).sample
+            # Hinge loss: patches that are told apart well enough teach nothing more.
+            loss = F.relu(1 - critic(pixels).float()).mean() + F.relu(1 + critic(made).float()).mean()
+            return {"loss": loss}
+        made = model.decode(model.encode(pixels).latent_dist.mean).sample
+        picture = picture_loss(made, pixels, self.context.objects(step.rows))
+        fooled = -critic(made).float().mean()
+        return {"loss": picture + self.adversarial * fooled, "picture": picture, "fooled": fooled}

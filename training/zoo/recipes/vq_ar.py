@@ -11,13 +11,17 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from training.zoo.data import GRID
 from training.zoo.recipe import Player, Step
 from training.zoo.recipes.conditioned import Conditioned, entry
+from training.zoo.recipes.segmenter import KINDS, segmentation_loss
 from training.zoo.recipes.store import save_half
 from training.zoo.recipes.vq import CODES
 from training.zoo.text import END, IDS, LENGTH, START, VOCABULARY, encode
 
-POSITIONS = 256
+POSITIONS = GRID**2
+READ = 1.0
+"""Weight of the loss of what comes next."""
 
 
 class VqAr(Conditioned):
@@ -43,10 +47,10 @@ class VqAr(Conditioned):
             bos_token_id=IDS[START],
             eos_token_id=IDS[END],
         )
-        return {"language_model": GPT2LMHeadModel(config)}
+        return {"language_model": GPT2LMHeadModel(config), "foretell": nn.Linear(config.n_embd, sum(KINDS))}
 
     def players(self) -> tuple[Player, ...]:
-        return (Player("language_model", ("language_model",), lr=1.5e-3, betas=(0.9, 0.95)),)
+        return (Player("language_model", ("language_model", "foretell"), lr=1.5e-3, betas=(0.9, 0.95)),)
 
     def before(self) -> None:
         weights = self.context.export / "vq" / "diffusion_pytorch_model.safetensors"
@@ -67,7 +71,11 @@ class VqAr(Conditioned):
         hidden = body(torch.from_numpy(text).to(self.context.device)).last_hidden_state[:, LENGTH - 1 :]
         scores = hidden @ body.wte.weight[len(VOCABULARY) :].T
         wanted = torch.from_numpy(codes).to(self.context.device)
-        return {"loss": F.cross_entropy(scores.float().flatten(0, 1), wanted.flatten())}
+        code = F.cross_entropy(scores.float().flatten(0, 1), wanted.flatten())
+        # Codes tell of textures for the most part; what object comes next is asked for by itself.
+        shown = nets["foretell"](hidden).transpose(1, 2).unflatten(2, (GRID, GRID))
+        read = segmentation_loss(shown, self.context.objects(step.rows)).mean()
+        return {"loss": code + READ * read, "code": code, "read": read}
 
     def save(self, nets: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         net = nets["language_model"]

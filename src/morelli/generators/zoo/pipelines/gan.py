@@ -1,9 +1,8 @@
-"""A conditional GAN's generator: one pass from noise and text to pixels, convolutional to its last block."""
+"""A conditional GAN: one pass from noise and text to an autoencoder's latents, whose decoder makes the pixels."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,35 +18,23 @@ from morelli.generators.zoo.pipelines.common import chances, noise, text_states,
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-START_SIDE = 8
-LAST_FOLD = 2
-"""The last convolution makes 2 × 2 pixels at each position."""
-
 
 class StyledBlock(nn.Module):
-    """Two convolutions whose normalised inputs are scaled and shifted by the style; doubles the side if asked."""
+    """Residual block of two convolutions whose normalised inputs are scaled and shifted by the style."""
 
-    def __init__(self, inputs: int, outputs: int, style: int, *, double: bool) -> None:
+    def __init__(self, width: int, style: int) -> None:
         super().__init__()
-        self.doubles = double
-        self.norms = nn.ModuleList([nn.GroupNorm(8, inputs, affine=False), nn.GroupNorm(8, outputs, affine=False)])
-        self.styles = nn.ModuleList([nn.Linear(style, 2 * inputs), nn.Linear(style, 2 * outputs)])
-        self.convs = nn.ModuleList(
-            [nn.Conv2d(inputs, outputs, 3, padding=1), nn.Conv2d(outputs, outputs, 3, padding=1)]
-        )
-        self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
-
-    def _half(self, number: int, x: Tensor, style: Tensor) -> Tensor:
-        scale, shift = self.styles[number](style)[:, :, None, None].chunk(2, dim=1)
-        return F.silu(self.norms[number](x) * (1 + scale) + shift)
+        self.norms = nn.ModuleList([nn.GroupNorm(8, width, affine=False) for _ in range(2)])
+        self.styles = nn.ModuleList([nn.Linear(style, 2 * width) for _ in range(2)])
+        self.convs = nn.ModuleList([nn.Conv2d(width, width, 3, padding=1) for _ in range(2)])
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        """Feature maps (n, inputs, h, w) and styles (n, style) to (n, outputs, h or 2 h, w or 2 w)."""
-        y = self._half(0, x, style)
-        if self.doubles:
-            x, y = (F.interpolate(each, scale_factor=2.0, mode="nearest") for each in (x, y))
-        y = self.convs[0](y)
-        return self.skip(x) + self.convs[1](self._half(1, y, style))
+        """Feature maps (n, width, h, w) and styles (n, style) to feature maps."""
+        y = x
+        for norm, change, conv in zip(self.norms, self.styles, self.convs, strict=True):
+            scale, shift = change(style)[:, :, None, None].chunk(2, dim=1)
+            y = conv(F.silu(norm(y) * (1 + scale) + shift))
+        return x + y
 
 
 class Reading(nn.Module):
@@ -71,70 +58,75 @@ class Reading(nn.Module):
 
 
 class GanGenerator(ModelMixin, ConfigMixin):
-    """Noise and text states to pictures.
+    """Noise and text states to latents.
 
     Parameters
     ----------
     noise_channels : int
-        Of the noise map at 8 × 8.
-    widths : sequence of int
-        Of the feature maps at 8, 16 and 32 positions a side.
+        Of the noise map, as many positions as the latents'.
+    width : int
+        Of the feature maps.
+    depth : int
+        Pairs of a layer that reads and a block of convolutions.
     text_width, style_width : int
         Of the text states and of the style vector.
+    latent_channels, side : int
+        Of the latents.
     """
 
     @register_to_config
     def __init__(
         self,
         noise_channels: int = 16,
-        widths: Sequence[int] = (80, 64, 48),
+        width: int = 96,
+        depth: int = 3,
         text_width: int = 128,
         style_width: int = 64,
+        latent_channels: int = 16,
+        side: int = 8,
     ) -> None:
         super().__init__()
-        first = widths[0]
-        self.places = nn.Parameter(torch.randn(1, first, START_SIDE, START_SIDE))
-        self.enter = nn.Conv2d(noise_channels, first, 3, padding=1)
+        self.places = nn.Parameter(torch.randn(1, width, side, side))
+        self.enter = nn.Conv2d(noise_channels, width, 3, padding=1)
         self.style = nn.Sequential(
-            nn.Linear(noise_channels * START_SIDE + text_width, style_width),
+            nn.Linear(noise_channels * side + text_width, style_width),
             nn.SiLU(),
             nn.Linear(style_width, style_width),
         )
-        self.plan = nn.ModuleList([Reading(first, text_width) for _ in range(2)])
-        self.firm = nn.ModuleList([StyledBlock(first, first, style_width, double=False) for _ in range(2)])
-        self.grow = nn.ModuleList([StyledBlock(a, b, style_width, double=True) for a, b in pairwise(widths)])
-        self.leave = nn.Conv2d(widths[-1], 3 * LAST_FOLD**2, 3, padding=1)
+        self.plan = nn.ModuleList([Reading(width, text_width) for _ in range(depth)])
+        self.firm = nn.ModuleList([StyledBlock(width, style_width) for _ in range(depth)])
+        self.leave = nn.Conv2d(width, latent_channels, 3, padding=1)
 
     def forward(self, z: Tensor, states: Tensor) -> Tensor:
-        """Noise (n, noise_channels, 8, 8) and text states (n, words, text_width) to (n, 3, 64, 64), -1 to 1."""
+        """Noise (n, noise_channels, 8, 8), states (n, words, text_width) to latents (n, channels, 8, 8), unit spread."""
         # The last token has read the whole prompt; one row of the noise sets what is global.
         style = self.style(torch.cat([z[:, :, 0].flatten(1), states[:, -1]], dim=1))
         x = self.enter(z) + self.places
         for plan, firm in zip(self.plan, self.firm, strict=True):
             x = firm(plan(x, states), style)
-        for block in self.grow:
-            x = block(x, style)
-        return torch.tanh(F.pixel_shuffle(self.leave(F.silu(x)), LAST_FOLD))
+        return self.leave(F.silu(x))
 
 
 class GanPipeline(DiffusionPipeline):
-    """Text to pixels in one pass.
+    """Text to latents in one pass, latents to pixels with an autoencoder's decoder.
 
     Parameters
     ----------
-    network, text_encoder, tokenizer
-        A `GanGenerator` and the parts of transformers.
+    network, vae, text_encoder, tokenizer
+        A `GanGenerator`, an autoencoder and the parts of transformers.
     """
 
-    def __init__(self, network: Any, text_encoder: Any, tokenizer: Any) -> None:
+    def __init__(self, network: Any, vae: Any, text_encoder: Any, tokenizer: Any) -> None:
         super().__init__()
-        self.register_modules(network=network, text_encoder=text_encoder, tokenizer=tokenizer)
+        self.register_modules(network=network, vae=vae, text_encoder=text_encoder, tokenizer=tokenizer)
 
     def __call__(self, prompts: Sequence[str], seeds: Sequence[int]) -> NDArray[np.uint8]:
         """Pictures, shape (n, 64, 64, 3), uint8, one for each prompt and seed."""
         states = text_states(self.tokenizer, self.text_encoder, prompts)
-        z = noise((self.network.config.noise_channels, START_SIDE, START_SIDE), chances(seeds))
-        return to_pixels(self.network(z, states))
+        side = self.network.config.side
+        z = noise((self.network.config.noise_channels, side, side), chances(seeds))
+        latents = self.network(z, states) / self.vae.config.scaling_factor
+        return to_pixels(self.vae.decode(latents).sample)
 
 
 def build(

@@ -1,0 +1,180 @@
+"""Paper 002's pictures of §III-A and figure 2, on our models: what makes a spectrum, and which block it comes from.
+
+::
+
+    python -m benchmarks.spectra_analysis STORE --photos DIR --out DIR [--dataset FOLDER ...] [--images 40]
+        [--residual median]
+
+Writes ``options.png`` (figures 3 to 5: mean reduced spectra by up-sampling, activation, normalisation), ``kernels.png``
+(figure 6: spectra of the last convolution's kernels beside those of the output), ``mean_spectra.png`` (figure 2) and
+``exchange.json`` (figure 7: two models of one architecture exchange their last blocks). Datasets, one folder of images
+a model, join the mean spectra.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from morelli.fingerprint.residual import load_residual
+from morelli.images.dataset import read_dataset
+from morelli.synthesis.architectures import OPTIONS, ModelKey, from_id
+from morelli.synthesis.crops import Crops
+from morelli.synthesis.model_spectra import as_file, dataset_images, store_images, store_spectra
+from morelli.synthesis.network import SyntheticModel
+from morelli.synthesis.photos import Photos, read_photos
+from morelli.synthesis.report import pick
+from morelli.synthesis.spectra import Residual, SpectrumSettings, mean_power, power, radial
+from morelli.synthesis.store import Store
+
+SIDE = 128
+SHOWN = ("up", "act", "norm")
+
+
+def draw_options(store: Store, photos: Photos, residual: Residual, images: int, file: Path) -> None:
+    """Mean reduced spectra of all models that share a value of an option, with the spread between models."""
+    settings = SpectrumSettings(bins=SIDE // 2 + 1)
+    found = store_spectra(store, photos, residual, settings, side=SIDE, images=images)
+    figure = Figure(figsize=(13, 4), layout="constrained")
+    frequencies = np.linspace(0, 0.5, settings.bins)
+    for place, option in enumerate(SHOWN, 1):
+        axes = figure.add_subplot(1, len(SHOWN), place)
+        for value in OPTIONS[option]:
+            rows = [getattr(from_id(key.architecture_id), option) == value for key in found.keys or ()]
+            if not any(rows):
+                continue
+            values = found.values[rows]
+            (line,) = axes.plot(frequencies, values.mean(0), label=f"{value} ({len(values)} models)")
+            spread = values.std(0)
+            shade = {"color": line.get_color(), "alpha": 0.15, "linewidth": 0}
+            axes.fill_between(frequencies, values.mean(0) - spread, values.mean(0) + spread, **shade)
+        axes.set(title=option, xlabel="frequency, cycles a pixel", ylabel="log10 power of the residual")
+        axes.legend()
+    figure.savefig(file, dpi=120)
+
+
+def last_convolution(model: SyntheticModel) -> nn.Conv2d:
+    """The convolution that makes the picture."""
+    return [module for module in model.modules() if isinstance(module, nn.Conv2d)][-1]
+
+
+def draw_kernels(store: Store, cut: Tensor, file: Path, models: int = 6) -> None:
+    """Figure 6: the summed spectrum of the last kernels of one output channel, and that channel's own spectrum."""
+    keys = [key for key in store.keys if from_id(key.architecture_id).order == "pre"] or store.keys
+    shown = pick(keys, models)
+    figure = Figure(figsize=(2.4 * len(shown), 5), layout="constrained")
+    for place, key in enumerate(shown, 1):
+        model = store.load(key)
+        kernels = last_convolution(model).weight.detach()[1]
+        summed = torch.fft.fft2(kernels, s=(64, 64)).abs().sum(0)
+        with torch.no_grad():
+            channel = power(model(cut)[:, 1:2]).mean(0)
+        for row, (image, title) in enumerate(((summed, "kernels"), (channel, "output"))):
+            axes = figure.add_subplot(2, len(shown), place + row * len(shown))
+            axes.imshow(torch.fft.fftshift(image).clamp(min=1e-9).log().numpy(), cmap="viridis")
+            axes.set_title(f"{key.architecture_id}/{key.seed} {title}", fontsize=8)
+            axes.set_axis_off()
+    figure.savefig(file, dpi=120)
+
+
+def draw_means(store: Store, cut: Tensor, residual: Residual, datasets: list[Path], images: int, file: Path) -> None:
+    """Figure 2: the mean two-dimensional spectrum of each model's residuals."""
+    shown = {
+        f"{key.architecture_id}/{key.seed}": mean_power(store_images(store, key, cut), residual)
+        for key in pick(store.keys)
+    }
+    for folder in datasets:
+        by_model: dict[str, list[Path]] = {}
+        for item in read_dataset(folder).items:
+            by_model.setdefault(item.model, []).append(item.path)
+        for model in sorted(by_model):
+            shown[model] = mean_power(dataset_images(by_model[model][:images], SIDE), residual)
+    across = min(8, len(shown))
+    down = -(-len(shown) // across)
+    figure = Figure(figsize=(1.9 * across, 2.1 * down), layout="constrained")
+    for place, (name, mean) in enumerate(shown.items(), 1):
+        axes = figure.add_subplot(down, across, place)
+        axes.imshow(mean.clamp(min=1e-9).log().numpy(), cmap="viridis")
+        axes.set_title(name[:24], fontsize=7)
+        axes.set_axis_off()
+    figure.savefig(file, dpi=120)
+
+
+def vectors(images: Tensor, residual: Residual) -> np.ndarray:
+    """Log reduced spectrum of each image, for a nearest-mean rule."""
+    settings = SpectrumSettings(bins=33)
+    return radial(power(residual(images)), settings).clamp(min=1e-12).log10().numpy()
+
+
+def exchanged(one: SyntheticModel, other: SyntheticModel, start: int) -> nn.Sequential:
+    """The first with its blocks from ``start`` on taken from the second."""
+    return nn.Sequential(*list(one)[:start], *list(other)[start:]).eval()
+
+
+def exchange(store: Store, cut: Tensor, residual: Residual, pairs: int = 20) -> list[dict[str, object]]:
+    """Figure 7: how often the nearest mean spectrum says the first model, before and after an exchange of blocks.
+
+    Means come from the first half of the crops; what is counted from the second.
+    """
+    by_architecture: dict[str, list[ModelKey]] = {}
+    for key in store.keys:
+        by_architecture.setdefault(key.architecture_id, []).append(key)
+    chosen = [keys[:2] for keys in by_architecture.values() if len(keys) > 1]
+    half, rows = len(cut) // 2, []
+    for first, second in (chosen[round(at)] for at in np.linspace(0, len(chosen) - 1, min(pairs, len(chosen)))):
+        models = store.load(first), store.load(second)
+        with torch.no_grad():
+            means = [vectors(as_file(model(cut[:half])), residual).mean(0) for model in models]
+
+            def accuracy(pair: tuple[nn.Module, nn.Module], means: list[np.ndarray] = means) -> float:
+                right = []
+                for number, model in enumerate(pair):
+                    found = vectors(as_file(model(cut[half:])), residual)
+                    nearest = np.argmin([np.square(found - mean).sum(1) for mean in means], axis=0)
+                    right.append((nearest == number).mean())
+                return float(np.mean(right))
+
+            row: dict[str, object] = {"architecture": first.architecture_id, "as trained": accuracy(models)}
+            for start in range(len(models[0]) - 1, 0, -1):
+                swapped = exchanged(models[0], models[1], start), exchanged(models[1], models[0], start)
+                row[f"blocks from {start + 1} of {len(models[0])} exchanged"] = accuracy(swapped)
+        rows.append(row)
+    return rows
+
+
+def main() -> None:
+    """Draw everything."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("store", type=Path)
+    parser.add_argument("--photos", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--dataset", type=Path, action="append", default=[])
+    parser.add_argument("--images", type=int, default=40)
+    parser.add_argument("--residual", default="median", help="see morelli.fingerprint.residual")
+    asked = parser.parse_args()
+    matplotlib.use("Agg")
+    asked.out.mkdir(parents=True, exist_ok=True)
+    store, photos = Store(asked.store), read_photos(asked.photos, SIDE)
+    residual = load_residual(asked.residual)
+    crops = Crops(photos.pixels, SIDE)
+    cut = crops.cut(crops.draw(torch.Generator().manual_seed(0), asked.images))
+    draw_options(store, photos, residual, asked.images, asked.out / "options.png")
+    draw_kernels(store, cut, asked.out / "kernels.png")
+    draw_means(store, cut, residual, asked.dataset, asked.images, asked.out / "mean_spectra.png")
+    rows = exchange(store, cut, residual)
+    (asked.out / "exchange.json").write_text(json.dumps(rows, indent=1) + "\n")
+    for row in rows:
+        print(
+            "  ".join(f"{name} {value:.2f}" if isinstance(value, float) else str(value) for name, value in row.items())
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""Evaluation at the level of bases: is a model that nobody has references of attributed to the base it derives from?"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from morelli.attribution.lineage import Lineage
+from morelli.errors import InputError, NotEnoughReferencesError
+from morelli.evaluation.plan import Plan
+from morelli.evaluation.protocols import Task
+from morelli.evaluation.splits import prompt_folds
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from morelli.evaluation.data import EvaluationSet
+    from morelli.types import LabelledEmbeddings
+
+    Names = NDArray[np.str_]
+
+#: Groups of models that are left out together, and folds of prompts: an attributor is fitted for each of the pairs.
+GROUPS = 6
+FOLDS = 3
+
+
+def require_bases(data: EvaluationSet) -> Names:
+    """Base of each image's model, its own name where none is given: shape (n,).
+
+    Raises
+    ------
+    InputError
+        The dataset has no bases at all.
+    """
+    if data.bases is None:
+        raise InputError(
+            "the dataset does not say what its models derive from.",
+            argument="--level base",
+            fix="Add a column base to its metadata: for each image the model that its model was derived from.",
+        )
+    return np.where(data.bases == "", data.embeddings.models, data.bases)
+
+
+def at_base(data: EvaluationSet) -> EvaluationSet:
+    """The set with bases in the place of models; a base's family is its own, or else one of its lineage."""
+    bases, held = require_bases(data), data.embeddings
+    own = held.models == bases
+    # Later entries have the last word: the base's own family, where it has images here.
+    order = np.argsort(own, kind="stable")
+    family = dict(zip(bases[order].tolist(), held.families[order].tolist(), strict=True))
+    families = np.array([family[base] for base in bases.tolist()])
+    return replace(data, embeddings=replace(held, models=bases, families=families))
+
+
+def left_out_tasks(models: Names, bases: Names, prompts: Names, seed: int) -> Plan[Task]:
+    """Queries of models without a single reference of their own; candidates are the bases of all other models.
+
+    The models are dealt to groups, lineage by lineage; a group's images of a fold of prompts are compared with all
+    other groups' images of the other folds' prompts. A query of a base that no other group has is left out.
+
+    Raises
+    ------
+    NotEnoughReferencesError
+        Where that leaves no query.
+    """
+    names, first, codes = np.unique(models, return_index=True, return_inverse=True)
+    chance = np.random.default_rng(seed).random(len(names))
+    group = np.empty(len(names), dtype=np.intp)
+    # Lineage by lineage, so that no group takes more than its share of one.
+    group[np.lexsort((chance, bases[first]))] = np.arange(len(names)) % GROUPS
+    fold = prompt_folds(prompts, FOLDS, seed, models)
+    tasks = []
+    dropped = 0
+    for g in range(GROUPS):
+        for f in range(FOLDS):
+            background = np.flatnonzero((group[codes] != g) & (fold != f))
+            queries = np.flatnonzero((group[codes] == g) & (fold == f))
+            known = np.isin(bases[queries], bases[background])
+            dropped += int((~known).sum())
+            if known.any() and len(np.unique(bases[background])) > 1:
+                tasks.append(Task((g, f), background, None, queries[known], None, 0))
+    if not tasks:
+        raise NotEnoughReferencesError(
+            "no model derives from a base that another model derives from, or is, so that nothing can be attributed to "
+            "a base without the model's own references.",
+            argument="base",
+            fix="Add images of the base, or of another model that derives from it.",
+        )
+    note = f"{dropped} images are no queries without their own model: no other one of their base has references."
+    return Plan(tuple(tasks), (note,) if dropped else ())
+
+
+def derived_tests(data: LabelledEmbeddings, bases: Names) -> list[dict[str, Any]]:
+    """The test "derived from" of every model against every base from which another one derives; see `Lineage`."""
+    lineage = Lineage(data, bases)
+    return [
+        asdict(test) | {"smallest_p_value": test.smallest, "labelled": lineage.base[test.model] == test.base}
+        for test in lineage.tests()
+    ]
+
+
+def derived_summary(tests: Sequence[dict[str, Any]], alpha: float = 0.05) -> str:
+    """How often the test says "derived" of models that are labelled so, and of others: one sentence."""
+    parts = []
+    for labelled, words in ((True, "that derive from the base"), (False, "that do not")):
+        p = [test["p_value"] for test in tests if test["labelled"] is labelled]
+        if p:
+            parts.append(f"{sum(value <= alpha for value in p)} of {len(p)} {words}")
+    return f"derived-from test at p ≤ {alpha:g}: says so of {'; '.join(parts)}" if parts else ""

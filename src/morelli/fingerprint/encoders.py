@@ -1,0 +1,207 @@
+"""Fingerprints as encoders: any gallery holds them, any attributor compares them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from morelli.encoders.weights import short_hash
+from morelli.errors import FlatImageError, WeightsError
+from morelli.fingerprint.chain import DEFAULT
+from morelli.fingerprint.denoiser import WEIGHTS
+from morelli.fingerprint.extractor import Extractor, load_extractor
+from morelli.fingerprint.log_spectrum import CHANNELS, FLOOR, log_spectrum, vector_size
+from morelli.fingerprint.residual import is_flat, load_residual
+from morelli.fingerprint.windows import SIDE, Pixels, Small, nine_windows
+from morelli.types import EncoderStamp
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+#: Side of the tiles of ``residual-spectrum`` (docs/fingerprint.md has others).
+TILE = 32
+# Windows that one run of a network takes; bounds memory, not accuracy.
+_RUN = 36
+#: SHA-256 of the extractors that are shipped.
+SHIPPED: dict[str, str] = {}
+_TRAIN = "Train it: morelli train fingerprint, then name its file: --encoder fingerprint@FILE."
+
+
+class _Windowed:
+    """Common ground: nine windows, their residual, and an image without one refused by name."""
+
+    #: ``encode`` may run in several threads at once.
+    side_by_side = True
+
+    def __init__(self, residual: str, small: Small = "resize") -> None:
+        self.residual = load_residual(residual)
+        self.small: Small = small
+
+    def _words(self) -> dict[str, Any]:
+        """What decides the residuals, for the preprocessing's hash."""
+        return {
+            "windows": [SIDE, "3x3", self.small],
+            "residual": [self.residual.name, self.residual.revision],
+            "scaling": "v / 255",
+        }
+
+    def prepare(self, pixels: Pixels) -> Pixels:
+        """Windows of one image: (m, 128, 128, 3), uint8, m ≤ 9.
+
+        Raises
+        ------
+        ImageTooSmallError
+            A side is below 16 pixels.
+        """
+        return nine_windows(pixels, small=self.small)
+
+    def _residuals(self, windows: Pixels) -> Tensor:
+        """Residuals of one image's windows that have one: (k, 3, h, w), k ≥ 1."""
+        images = torch.from_numpy(np.ascontiguousarray(windows)).permute(0, 3, 1, 2).contiguous().float() / 255
+        residuals = self.residual(images)
+        flat = is_flat(residuals)
+        if bool(flat.all()):
+            raise FlatImageError(
+                "the image is flat: it has no residual, and its model cannot be told.",
+                argument="pixels",
+                fix="Leave it out, or use an encoder that looks at the picture.",
+            )
+        return residuals[~flat]
+
+
+class ResidualSpectrum(_Windowed):
+    """The training-free fingerprint: what a median filter takes away, as a mean logarithmic spectrum.
+
+    Keeps the contract of `morelli.encoders.base.Encoder`; one vector, ``residual/spectrum``.
+
+    Parameters
+    ----------
+    residual : str
+        One of `morelli.fingerprint.residual.RESIDUALS`.
+    tile : int
+        As in `morelli.fingerprint.log_spectrum.log_spectrum`.
+    """
+
+    def __init__(self, residual: str = DEFAULT.residual, tile: int = TILE) -> None:
+        super().__init__(residual)
+        self.tile = tile
+        words = {
+            **self._words(),
+            "tile": tile,
+            "floor": FLOOR,
+            "channels": CHANNELS,
+            "level": "removed",
+            "flat": "left out",
+        }
+        self._stamp = EncoderStamp(
+            "residual-spectrum",
+            short_hash(words["residual"]),
+            short_hash(words),
+            {"residual/spectrum": vector_size(tile)},
+        )
+
+    @property
+    def stamp(self) -> EncoderStamp:
+        """Identity of the vectors; the revision is that of the residual."""
+        return self._stamp
+
+    def encode(self, prepared: Sequence[Pixels]) -> dict[str, NDArray[np.float32]]:
+        """Vectors of a batch of prepared images: (n, d), float32.
+
+        Raises
+        ------
+        FlatImageError
+            An image is flat.
+        """
+        with torch.inference_mode():
+            rows = [log_spectrum(self._residuals(windows), self.tile).numpy() for windows in prepared]
+        return {"residual/spectrum": np.stack(rows) if rows else np.empty((0, vector_size(self.tile)), np.float32)}
+
+
+class Fingerprint(_Windowed):
+    """A trained extractor over spectra; the mean of its features over an image's windows, not normalised.
+
+    Keeps the contract of `morelli.encoders.base.Encoder`; one vector, ``fingerprint/mean``.
+
+    Parameters
+    ----------
+    extractor : Extractor
+        With its signal chain.
+    name : str
+        What ``load_encoder`` takes for it.
+    small : {"resize", "crop"}
+        What becomes of images below 128 px.
+    """
+
+    def __init__(self, extractor: Extractor, name: str, small: Small = "resize") -> None:
+        super().__init__(extractor.chain.residual, small)
+        self.extractor = extractor
+        self.network = extractor.network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        words = {**self._words(), "chain": extractor.chain.describe(), "mean": "plain", "flat": "left out"}
+        self._stamp = EncoderStamp(name, extractor.revision, short_hash(words), {"fingerprint/mean": extractor.size})
+
+    @property
+    def stamp(self) -> EncoderStamp:
+        """Identity of the vectors; the revision is that of the extractor's file."""
+        return self._stamp
+
+    def encode(self, prepared: Sequence[Pixels]) -> dict[str, NDArray[np.float32]]:
+        """Features of a batch of prepared images: (n, d), float32.
+
+        Raises
+        ------
+        FlatImageError
+            An image is flat.
+        """
+        out = np.empty((len(prepared), self.extractor.size), np.float32)
+        with torch.inference_mode():
+            spectra = [self.extractor.chain.spectrum(self._residuals(windows)) for windows in prepared]
+            if spectra:
+                features = torch.cat([self.network(part) for part in torch.cat(spectra).split(_RUN)]).float()
+                for row, own in enumerate(features.split([len(part) for part in spectra])):
+                    out[row] = own.mean(0).numpy()
+        return {"fingerprint/mean": out}
+
+
+def residual_spectrum() -> ResidualSpectrum:
+    """The encoder ``residual-spectrum``."""
+    return ResidualSpectrum()
+
+
+def fingerprint(file: str = "") -> Fingerprint:
+    """The encoder ``fingerprint``, or with a file of the user's own ``fingerprint@FILE``.
+
+    Raises
+    ------
+    WeightsError
+        The file is absent or no extractor; without a file: none is shipped.
+    """
+    return _trained("fingerprint", file)
+
+
+def fingerprint_as_published(file: str = "") -> Fingerprint:
+    """The encoder ``fingerprint-as-published``: ResNet-50 over raw spectra of the 17 × 64 denoiser's residual.
+
+    Raises
+    ------
+    WeightsError
+        As `fingerprint`.
+    """
+    return _trained("fingerprint-as-published", file)
+
+
+def _trained(name: str, file: str) -> Fingerprint:
+    if file:
+        path = Path(file).expanduser().resolve()
+        return Fingerprint(load_extractor(path), f"{name}@{path}")
+    path = WEIGHTS / f"{name}.safetensors"
+    if not path.is_file():
+        raise WeightsError(
+            "no weights are installed for it.", argument=name, fix=_TRAIN.replace("fingerprint@", f"{name}@")
+        )
+    return Fingerprint(load_extractor(path, SHIPPED.get(name)), name)

@@ -1,0 +1,123 @@
+"""What is left of an image when its content is taken away: the named residuals.
+
+A residual is a function of images (n, 3, h, w), float32 in 0–1, to (n, 3, h', w') in units of 1/256 of that range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from morelli.errors import ArrayError, ImageTooSmallError, UnknownNameError, WeightsError
+from morelli.fingerprint.denoiser import PUBLISHED_FORM, WEIGHTS, Form, load_denoiser
+from morelli.fingerprint.median import median_residual
+from morelli.fingerprint.oidn import oidn_residual
+from morelli.fingerprint.wavelet import LEVELS, SIGMA, wavelet_residual
+
+#: Below this deviation, in units of 1/256, a residual says nothing: float32 leaves about 1e-4 of it on flat images.
+FLAT = 1e-3
+#: The form of the small denoiser (docs/fingerprint.md has its speed and quality beside the published form's).
+SMALL_FORM = Form(9, 32)
+# Form and SHA-256 of the weights file of each denoiser; files are called NAME.safetensors.
+_DENOISERS = {
+    "denoiser": (SMALL_FORM, "6190c6dc8df563d46caec8cb9a0791b80f7abf0ddd5b9524198653b3bf09ad78"),
+    "denoiser-17x64": (PUBLISHED_FORM, "61149921a5953bbb464abbbe59c95f01b6de1810509342d45057a3bbcf3f40c4"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Residual:
+    """One kind of residual.
+
+    Attributes
+    ----------
+    name : str
+    margin : int
+        Pixels that the result lacks on each side.
+    revision : str
+        Changes with its weights and constants.
+    function : callable
+        Images (n, 3, h, w) to residuals.
+    """
+
+    name: str
+    margin: int
+    revision: str
+    function: Callable[[Tensor], Tensor]
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """The residual, in units of 1/256, without gradient.
+
+        Raises
+        ------
+        ArrayError
+            The images are not float32 of shape (n, 3, h, w).
+        ImageTooSmallError
+            Nothing would be left beside the margin.
+        """
+        if images.dtype != torch.float32 or images.ndim != 4 or images.shape[1] != 3:
+            raise ArrayError(
+                f"must be float32 of shape (n, 3, h, w); got {images.dtype} of shape {tuple(images.shape)}.",
+                argument="images",
+            )
+        if min(images.shape[-2:]) <= 2 * self.margin:
+            raise ImageTooSmallError(
+                f"{images.shape[-1]} × {images.shape[-2]} pixels, and the residual {self.name!r} needs "
+                f"{2 * self.margin + 1} a side.",
+                argument="images",
+            )
+        with torch.inference_mode():
+            return self.function(images)
+
+
+def _denoiser(name: str) -> Residual:
+    form, sha256 = _DENOISERS[name]
+    path = WEIGHTS / f"{name}.safetensors"
+    if not path.is_file():
+        fix = f"Train it: python -m training.denoiser --photos DIR --form {form.depth}x{form.width} --out {path.name}."
+        raise WeightsError(f"the weights of {name!r} are not installed.", argument="residual", fix=fix)
+    network, revision = load_denoiser(path, sha256)
+    return Residual(name, form.margin, revision, partial(_run, network))
+
+
+def _run(network: Any, images: Tensor) -> Tensor:
+    return network(images.contiguous(memory_format=torch.channels_last)).contiguous()
+
+
+_MAKERS: dict[str, Callable[[], Residual]] = {
+    **{name: partial(_denoiser, name) for name in _DENOISERS},
+    "median": lambda: Residual("median", 0, "3x3", median_residual),
+    "wavelet": lambda: Residual("wavelet", 0, f"db4-{LEVELS}-{SIGMA:g}", wavelet_residual),
+    "oidn": lambda: Residual("oidn", 0, "srgb", oidn_residual),
+}
+RESIDUALS = tuple(_MAKERS)
+
+
+@cache
+def load_residual(name: str) -> Residual:
+    """The residual of a name: one of `RESIDUALS`.
+
+    Raises
+    ------
+    UnknownNameError
+        With the nearest known names.
+    WeightsError
+        A denoiser's weights are absent or are not those expected.
+    """
+    if name not in _MAKERS:
+        raise UnknownNameError("residual", name, RESIDUALS)
+    return _MAKERS[name]()
+
+
+def is_flat(residual: Tensor) -> Tensor:
+    """Which residuals (n, 3, h, w) hold no signal: shape (n,), bool.
+
+    True where no channel deviates from its own mean by `FLAT` anywhere: a spectrum of it is rounding error.
+    """
+    deviation = residual - residual.mean(dim=(-2, -1), keepdim=True)
+    return deviation.abs().amax(dim=(1, 2, 3)) < FLAT

@@ -1,0 +1,82 @@
+"""Where a fingerprint is taken in a large image: nine windows, three by three."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from morelli.errors import ImageTooSmallError, InputError
+from morelli.images.pixels import check_pixels
+
+Pixels = NDArray[np.uint8]
+
+SIDE = 128
+#: The least side of an image: below it, enlarging would make most of what is seen.
+LEAST = 16
+Small = Literal["resize", "crop"]
+
+
+def positions(extent: int, side: int = SIDE) -> tuple[int, int, int]:
+    """First, middle and last start of a window along an axis of ``extent`` pixels, at least ``side``.
+
+    The stride is ⌊(extent − side)/2⌋ as published. The published loop divides by a stride of zero at one pixel over
+    ``side``, and finds a fourth position at three; here there are always three, which coincide where there is no room.
+    """
+    stride = (extent - side) // 2
+    return 0, stride, 2 * stride
+
+
+def nine_windows(pixels: Pixels, side: int = SIDE, small: Small = "resize") -> Pixels:
+    """Nine windows of an image (h, w, 3): shape (m, side, side, 3), uint8, rows first.
+
+    m is smaller than 9 where windows coincide: their mean is the same without the copies.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (h, w, 3), uint8
+    side : int
+    small : {"resize", "crop"}
+        What becomes of an image with a side below ``side``: enlarged until its short side fits (bicubic, the published
+        text), or the window cut from the centre with black around it (the published code).
+
+    Raises
+    ------
+    ImageTooSmallError
+        A side is below `LEAST` pixels.
+    InputError
+        Another word for ``small``.
+    """
+    if small not in ("resize", "crop"):
+        raise InputError(f"must be resize or crop; got {small!r}.", argument="small")
+    height, width = check_pixels(pixels).shape[:2]
+    if min(height, width) < LEAST:
+        raise ImageTooSmallError(
+            f"the image has {width} × {height} pixels, and a fingerprint needs {LEAST} a side.", argument="pixels"
+        )
+    if min(height, width) < side:
+        pixels = enlarge(pixels, side) if small == "resize" else _centre(pixels, side)
+        height, width = pixels.shape[:2]
+    starts = dict.fromkeys((top, left) for top in positions(height, side) for left in positions(width, side))
+    return np.stack([pixels[top : top + side, left : left + side] for top, left in starts])
+
+
+def enlarge(pixels: Pixels, side: int) -> Pixels:
+    """The image scaled up, aspect kept, until its short side has ``side`` pixels (bicubic)."""
+    height, width = pixels.shape[:2]
+    scale = side / min(height, width)
+    size = (max(side, round(width * scale)), max(side, round(height * scale)))
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
+
+
+def _centre(pixels: Pixels, side: int) -> Pixels:
+    """The window in the middle of an image with a side below it, black where the image does not reach."""
+    height, width = pixels.shape[:2]
+    top, left = max(0, (height - side) // 2), max(0, (width - side) // 2)
+    part = pixels[top : top + side, left : left + side]
+    out = np.zeros((side, side, 3), np.uint8)
+    down, across = (side - part.shape[0]) // 2, (side - part.shape[1]) // 2
+    out[down : down + part.shape[0], across : across + part.shape[1]] = part
+    return out

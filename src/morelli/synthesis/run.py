@@ -1,0 +1,230 @@
+"""Train what a store lacks: every architecture gets its first seeds that train well, over one or several processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from morelli.errors import InputError
+from morelli.synthesis.architectures import Architecture, ModelKey
+from morelli.synthesis.device import choose_device
+from morelli.synthesis.photos import Photos
+from morelli.synthesis.records import Record
+from morelli.synthesis.settings import TrainingSettings
+from morelli.synthesis.stacked import choose_scheme
+from morelli.synthesis.train import Pool, Trained, train
+from morelli.synthesis.writing import StoreWriter
+
+#: Seeds that an architecture may use up beyond those that were asked for.
+SPARES = 5
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be made, and with what.
+
+    Attributes
+    ----------
+    architectures : tuple of Architecture
+    seeds : int
+        Models of each.
+    workers : int
+        Processes, each with one thread; 1 is this process.
+    device : str
+        "auto", or a torch device. Several processes can share a GPU.
+    scheme : str
+        See `stacked`.
+    together : int or None
+        Seeds of one architecture that are trained side by side and share a shard; by default 5 on a CPU and 20
+        elsewhere.
+
+    Raises
+    ------
+    InputError, UnknownNameError
+        A number below 1, or no such device or scheme.
+    """
+
+    architectures: tuple[Architecture, ...]
+    seeds: int
+    workers: int = 1
+    device: str = "auto"
+    scheme: str = "auto"
+    together: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("seeds", "workers", "together"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"must be 1 or more; got {value}.", argument=name)
+        choose_scheme(self.scheme, choose_device(self.device))
+
+
+def synthesize(
+    plan: Plan, photos: Photos, out: str | Path, settings: TrainingSettings, *, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Train models into a store; what is there already is not made again.
+
+    A model that diverges, or whose output is constant, is recorded, and the architecture's next seed takes its place,
+    up to `SPARES` times.
+
+    Parameters
+    ----------
+    plan : Plan
+    photos : Photos
+    out : str or Path
+        The store.
+    settings : TrainingSettings
+    progress : callable, optional
+        Called with how many models are done and how many there will be.
+
+    Returns
+    -------
+    dict
+        As `counts`, with ``made`` (models trained now) and ``seconds``.
+
+    Raises
+    ------
+    InputError, DatasetError, StorageError
+        As `StoreWriter`; and what `choose_device` and `choose_scheme` refuse.
+    """
+    device = choose_device(plan.device)
+    scheme = choose_scheme(plan.scheme, device)
+    together = plan.together or (5 if device.type == "cpu" else 20)
+    start, made = time.perf_counter(), 0
+    with StoreWriter(out, settings, photos.digest) as writer:
+        pool = Pool(photos, settings, device)
+        show = progress or (lambda done, total: None)
+        while jobs := _jobs(plan, writer, together):
+            there = _answered(plan, writer)
+            total = there + sum(map(len, jobs))
+            show(there, total)
+            tell = partial(_tell, show, there, total)
+            # Closed at once when the disk or the user stops the run, so that no process goes on.
+            with closing(_trained(jobs, plan, photos, settings, pool, scheme, tell)) as results:
+                for trained in results:
+                    writer.add(trained, pool.check)
+                    made += len(trained)
+        told = counts(plan.architectures, plan.seeds, writer.records)
+    return {**told, "made": made, "seconds": time.perf_counter() - start}
+
+
+def counts(architectures: Sequence[Architecture], seeds: int, records: dict[ModelKey, Record]) -> dict[str, Any]:
+    """What a store holds of what was asked.
+
+    Returns
+    -------
+    dict
+        ``asked``, ``kept``, ``floor_reached`` and ``floor_not_reached`` (of the kept), ``rejected``, ``replaced``
+        (diverged), ``missing`` (asked and not to be had), and ``troubles``: reason → count.
+    """
+    ids = {each.id for each in architectures}
+    mine = [record for record in records.values() if record.architecture in ids]
+    status = Counter(record.status for record in mine)
+    reached = sum(record.floor_reached for record in mine if record.status == "kept")
+    answered = Counter(record.architecture for record in mine if record.status != "diverged")
+    return {
+        "asked": len(ids) * seeds,
+        "kept": status["kept"],
+        "floor_reached": reached,
+        "floor_not_reached": status["kept"] - reached,
+        "rejected": status["rejected"],
+        "replaced": status["diverged"],
+        "missing": sum(max(seeds - answered[name], 0) for name in ids),
+        "troubles": dict(Counter(record.trouble for record in mine if record.trouble)),
+    }
+
+
+def _tell(show: Progress, there: int, total: int, done: int) -> None:
+    show(there + done, total)
+
+
+def _answered(plan: Plan, writer: StoreWriter) -> int:
+    ids = {each.id for each in plan.architectures}
+    return sum(record.status != "diverged" and record.architecture in ids for record in writer.records.values())
+
+
+def _jobs(plan: Plan, writer: StoreWriter, together: int) -> list[list[ModelKey]]:
+    """Groups of keys to train next: the first seeds that were not tried, as many as the architecture lacks."""
+    jobs: list[list[ModelKey]] = []
+    for architecture in plan.architectures:
+        tried = {key.seed: record for key, record in writer.records.items() if key.architecture_id == architecture.id}
+        lacks = plan.seeds - sum(record.status != "diverged" for record in tried.values())
+        untried = [seed for seed in range(plan.seeds + SPARES) if seed not in tried]
+        keys = [ModelKey(architecture.id, seed) for seed in untried[: max(lacks, 0)]]
+        jobs += [keys[at : at + together] for at in range(0, len(keys), together)]
+    return jobs
+
+
+def _trained(
+    jobs: Sequence[list[ModelKey]],
+    plan: Plan,
+    photos: Photos,
+    settings: TrainingSettings,
+    pool: Pool,
+    scheme: str,
+    show: Callable[[int], None],
+) -> Generator[list[Trained], None, None]:
+    done = 0
+    if plan.workers == 1 or len(jobs) == 1:
+        for job in jobs:
+            yield train(job, pool, settings, scheme=scheme, progress=lambda n, before=done: show(before + n))
+            done += len(job)
+        return
+    with _processes(plan.workers, (photos, settings, str(pool.device), scheme)) as executor:
+        for future in as_completed([executor.submit(_work, job) for job in jobs]):
+            trained = [replace(each, weights=_as_tensors(each.weights)) for each in future.result()]
+            yield trained
+            done += len(trained)
+            show(done)
+
+
+@contextmanager
+def _processes(workers: int, given: tuple[Photos, TrainingSettings, str, str]) -> Iterator[ProcessPoolExecutor]:
+    """Processes that end with the block, however it ends: what they were at is not waited for."""
+    before = set(multiprocessing.active_children())
+    context = multiprocessing.get_context("spawn")
+    executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=given)
+    try:
+        yield executor
+        executor.shutdown()
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)
+        for child in set(multiprocessing.active_children()) - before:
+            child.terminate()
+
+
+_given: tuple[Pool, TrainingSettings, str] | None = None
+
+
+def _begin(photos: Photos, settings: TrainingSettings, device: str, scheme: str) -> None:
+    """Make a worker ready: the photographs come once, not with every job."""
+    global _given
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process answers an interrupt for all
+    torch.set_num_threads(1)
+    _given = Pool(photos, settings, device), settings, scheme
+
+
+def _as_tensors(weights: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(each) for name, each in weights.items()}
+
+
+def _work(keys: list[ModelKey]) -> list[Any]:
+    """What `train` gives, weights as numpy: between processes each tensor would hold an open file."""
+    if _given is None:
+        raise RuntimeError("a worker must be made ready first.")
+    pool, settings, scheme = _given
+    done: list[Any] = train(keys, pool, settings, scheme=scheme)
+    return [replace(each, weights={name: value.numpy() for name, value in each.weights.items()}) for each in done]

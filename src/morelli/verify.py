@@ -1,0 +1,231 @@
+"""The facade for pairs: did one model make both? With a gallery a calibrated probability, without one a likeness."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from morelli._version import __version__
+from morelli.attribution.centroid import unit_vectors
+from morelli.attribution.pair_judge import PairJudge, learn_pair_judge
+from morelli.encoders.cache import EmbeddingCache, default_folder
+from morelli.encoders.catalogue import DEFAULT_ENCODER, load_encoder
+from morelli.encoders.embed import embed
+from morelli.encoders.variants import source_name
+from morelli.errors import InputError
+from morelli.gallery.view import GalleryView
+from morelli.images.load import Picture, load_image
+from morelli.types import LabelledEmbeddings, Reference, VerificationVerdict, VerifiedImage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from morelli.attribution.base import Vectors
+    from morelli.encoders.base import Encoder
+    from morelli.encoders.embed import Source
+
+__all__ = ["UNSURE", "Verifier"]
+
+#: Between these probabilities the answer is "unsure".
+UNSURE = (0.25, 0.75)
+#: A picture whose every channel keeps within as many levels shows nothing that could be a model's habit.
+FLAT = 2
+
+
+class Verifier:
+    """Says whether one model made two images.
+
+    Parameters
+    ----------
+    gallery : str, Path or GalleryView, optional
+        Its models teach how images of one model scatter and how models differ; the two images may be of others. None:
+        the answer is a likeness that is not calibrated, and no decision.
+    encoder : Encoder or str, optional
+        By default the gallery's; of several ``efficientnet-lite0`` or else the first. Without a gallery
+        ``efficientnet-lite0``.
+    prior : float
+        Share of the pairs in question that are of one model, between 0 and 1.
+    cache : str or Path, optional
+        Folder for embeddings; by default `default_folder`.
+
+    Examples
+    --------
+    >>> Verifier("references.morelli").verify("a.png", "b.png").probability  # doctest: +SKIP
+    0.93
+    """
+
+    def __init__(
+        self,
+        gallery: GalleryView | str | Path | None = None,
+        *,
+        encoder: Encoder | str | None = None,
+        prior: float = 0.5,
+        cache: str | Path | None = None,
+    ) -> None:
+        self.gallery = gallery
+        self.encoder = encoder
+        self.prior = prior
+        self.cache = cache
+        self._judges: dict[frozenset[int], PairJudge] = {}
+
+    def verify(
+        self, first: Source, second: Source, *, on_learn: Callable[[], None] | None = None
+    ) -> VerificationVerdict:
+        """Compare two images.
+
+        Parameters
+        ----------
+        first, second : Path, str, bytes or Picture
+        on_learn : callable, optional
+            Called before the gallery's statistics are learnt, which may take some seconds.
+
+        Raises
+        ------
+        ImageError
+            One of them cannot be read or is too small; the message names it.
+        MissingGalleryError, EmptyGalleryError, GalleryMismatchError, NotEnoughReferencesError
+            The gallery does not allow the question.
+        UnknownNameError
+            No such encoder.
+        InputError
+            ``prior`` is not between 0 and 1.
+        """
+        if not 0.0 < self.prior < 1.0:
+            raise InputError(f"must lie between 0 and 1; got {self.prior:g}.", argument="prior")
+        pictures = [source if isinstance(source, Picture) else load_image(source) for source in (first, second)]
+        names = [source_name(source) for source in (first, second)]
+        encoder = self._network  # what is wrong with the gallery is told before an image is embedded
+        flat = [name for name, picture in zip(names, pictures, strict=True) if is_flat(picture)]
+        if flat:
+            note = f"cannot tell: {' and '.join(dict.fromkeys(flat))} is one flat colour, and shows no model's habits."
+            return self._answer(names, pictures, "unsure", notes=[note])
+        made = embed(encoder, pictures, cache=EmbeddingCache(self._folder), on_error="raise")
+        x = unit_vectors(made.vectors)
+        similarity = float(x[0] @ x[1])
+        if pictures[0].content == pictures[1].content:
+            note = "Both files hold the same pixels: it is one picture, and nothing was compared."
+            return self._answer(names, pictures, "same", similarity=similarity, notes=[note])
+        if self.gallery is None:
+            note = "Not calibrated: without a gallery there is only a likeness, and nothing says how high is high."
+            fix = "Name a gallery of several models for a probability: --gallery G."
+            return self._answer(names, pictures, "unsure", similarity=similarity, notes=[f"{note} {fix}"])
+        return self._compared(names, pictures, made.vectors, similarity, on_learn)
+
+    def _compared(
+        self,
+        names: list[str],
+        pictures: list[Picture],
+        vectors: Vectors,
+        similarity: float,
+        on_learn: Callable[[], None] | None,
+    ) -> VerificationVerdict:
+        references, _ = self._held
+        row = {reference.content: number for number, reference in enumerate(references)}
+        own = {picture.content: row[picture.content] for picture in pictures if picture.content in row}
+        judge = self._judge(frozenset(own.values()), on_learn)
+        score = judge.ratio(vectors)
+        notes = [
+            f"{name} is a reference of the gallery ({references[own[picture.content]].model}) and was left out of its "
+            "statistics."
+            for name, picture in zip(names, pictures, strict=True)
+            if picture.content in own
+        ]
+        sizes = {(reference.width, reference.height) for reference in references}
+        for name, picture in zip(names, pictures, strict=True):
+            height, width, _ = picture.pixels.shape
+            if (width, height) not in sizes:
+                told = "resizing or cropping may weigh more than the model."
+                notes.append(f"No reference has the size of {name}, {width}×{height}: {told}")
+        if judge.calibration is None:
+            notes.append(
+                f"Not calibrated: {judge.models} models, or the few images of each, give too few pairs that other "
+                "models can be learnt for."
+            )
+            return self._answer(names, pictures, "unsure", similarity=similarity, score=score, notes=notes)
+        probability = float(judge.calibration.probability(score, self.prior))
+        low, high = UNSURE
+        decision = "same" if probability >= high else "different" if probability <= low else "unsure"
+        return self._answer(
+            names, pictures, decision, similarity=similarity, score=score, probability=probability, notes=notes
+        )
+
+    def _answer(
+        self,
+        names: list[str],
+        pictures: list[Picture],
+        decision: str,
+        *,
+        similarity: float | None = None,
+        score: float | None = None,
+        probability: float | None = None,
+        notes: list[str],
+    ) -> VerificationVerdict:
+        stamp = self._network.stamp
+        images = [VerifiedImage(name, picture.sha256) for name, picture in zip(names, pictures, strict=True)]
+        view = self._view
+        method = {
+            "name": "plda" if score is not None else "cosine",
+            "encoder": stamp.encoder,
+            "encoder_revision": stamp.revision,
+            "gallery": None if view is None else view.path,
+            "gallery_version": None if view is None else view.version,
+        }
+        return VerificationVerdict(
+            images=images,
+            version=__version__,
+            decision=decision,
+            probability=probability,
+            calibrated=probability is not None,
+            prior=self.prior,
+            score=score,
+            similarity=similarity,
+            method=method,
+            notes=notes,
+        )
+
+    # -- gallery, encoder, statistics ---------------------------------------------------------------------------------
+
+    @cached_property
+    def _folder(self) -> Path:
+        return default_folder() if self.cache is None else Path(self.cache)
+
+    @cached_property
+    def _view(self) -> GalleryView | None:
+        if self.gallery is None or isinstance(self.gallery, GalleryView):
+            return self.gallery
+        return GalleryView.open(self.gallery)
+
+    @cached_property
+    def _network(self) -> Encoder:
+        given, view = self.encoder, self._view
+        if given is None:
+            known = [] if view is None else [stamp.encoder for stamp in view.stamps()]
+            given = DEFAULT_ENCODER if DEFAULT_ENCODER in known or not known else known[0]
+        loaded = load_encoder(given) if isinstance(given, str) else given
+        if view is not None:
+            view.require(loaded.stamp)
+        return loaded
+
+    @cached_property
+    def _held(self) -> tuple[tuple[Reference, ...], LabelledEmbeddings]:
+        if self._view is None:
+            raise InputError("there is no gallery to learn from.", argument="gallery")
+        return self._view.embeddings(self._network.stamp.encoder)
+
+    def _judge(self, left_out: frozenset[int], on_learn: Callable[[], None] | None) -> PairJudge:
+        if left_out not in self._judges:
+            if on_learn is not None:
+                on_learn()
+            _, data = self._held
+            kept = np.setdiff1d(np.arange(len(data)), list(left_out))
+            self._judges[left_out] = learn_pair_judge(data.take(kept))
+        return self._judges[left_out]
+
+
+def is_flat(picture: Picture) -> bool:
+    """Whether every channel of a picture keeps within two levels of 0–255."""
+    pixels = picture.pixels.reshape(-1, picture.pixels.shape[-1])
+    return bool((pixels.max(axis=0).astype(int) - pixels.min(axis=0) <= FLAT).all())

@@ -1,0 +1,131 @@
+"""Protocol identification, and evaluations at the level of bases."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score
+
+from morelli.errors import InputError, NotEnoughReferencesError, UnknownNameError
+from morelli.evaluation.identification import identification, macro_f1_interval
+from morelli.evaluation.lineage import derived_summary, left_out_tasks
+from morelli.evaluation.runner import Settings, evaluate
+from morelli.images.dataset import read_dataset
+from morelli.testing.datasets import write_dataset
+
+from .samples import TextureEncoder, bare
+
+BASES = {"model-00": "model-00", "model-01": "model-00", "model-02": "model-00"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    kin = ["x", "x", "x", "a", "b", "c", "d"]
+    where = write_dataset(tmp_path_factory.mktemp("set") / "d", 7, 6, 2, 32, families=kin)
+    path = where / "metadata.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, [*rows[0], "base"])
+        writer.writeheader()
+        writer.writerows({**row, "base": BASES.get(row["model"], "")} for row in rows)
+    return where
+
+
+def test_references_are_k_of_each_model_and_all_others_are_queries():
+    data = bare(["a"] * 14 + ["b"] * 12 + ["c"] * 4 + ["d"], ["p"] * 31)
+    plan = identification(data, None, 0)
+    (task,) = plan.items
+    assert task.background is not None
+    assert task.references is None
+    counts = {m: int((data.models[task.background] == m).sum()) for m in "abcd"}
+    assert counts == {"a": 10, "b": 10, "c": 3, "d": 1}
+    assert sorted([*task.background, *task.queries]) == list(range(31))
+    assert any("2 of 4 models have no more than 10" in note for note in plan.notes)
+    assert any("7 of 7 queries share their prompt" in note for note in plan.notes)
+    other = identification(data, None, 1).items[0]
+    assert other.background is not None
+    assert set(other.background) != set(task.background)
+    with pytest.raises(NotEnoughReferencesError):
+        identification(bare(["a", "b"], ["p", "p"]), 3, 0)
+
+
+def test_macro_f1_is_sklearn_s_and_its_interval_holds_it():
+    rng = np.random.default_rng(0)
+    truth = rng.choice(list("abc"), 60)
+    said = np.where(rng.random(60) < 0.6, truth, rng.choice(list("abcd"), 60))
+    found = macro_f1_interval(truth, said, [str(i % 12) for i in range(60)])
+    assert found.point == pytest.approx(f1_score(truth, said, average="macro"))
+    assert found.low < found.point < found.high
+
+
+def test_identification_from_files(folder):
+    found = evaluate(read_dataset(folder), TextureEncoder(), Settings("identification", ("cosine", "lda"), k=5))
+    assert found.result["protocol"] == "identification"
+    for row in found.result["rows"]:
+        assert row["n_queries"] == 7 * 7
+        assert row["f1_low"] <= row["f1"] <= row["f1_high"]
+        assert row["references_used"] == 5
+
+
+def test_tasks_that_leave_a_model_out_never_show_it():
+    models = np.repeat(["a", "b", "c", "d", "e", "f"], 6)
+    bases = np.repeat(["a", "a", "a", "d", "e", "e"], 6)
+    prompts = np.array([str(i % 3) for i in range(36)])
+    plan = left_out_tasks(models, bases, prompts, 0)
+    asked: list[int] = []
+    for task in plan:
+        assert task.background is not None
+        assert not set(models[task.queries]) & set(models[task.background])
+        assert not set(prompts[task.queries]) & set(prompts[task.background])
+        assert set(bases[task.queries]) <= set(bases[task.background])
+        asked += task.queries.tolist()
+    # All but the six images of d, which is alone in its lineage, are asked about once.
+    assert sorted(asked) == np.flatnonzero(bases != "d").tolist()
+    assert "6 images are no queries" in plan.notes[0]
+    with pytest.raises(NotEnoughReferencesError):
+        left_out_tasks(models, models, prompts, 0)
+
+
+def test_bases_in_the_place_of_models(folder):
+    found = evaluate(read_dataset(folder), TextureEncoder(), Settings(methods=("cosine", "lda"), level="base"))
+    result = found.result
+    assert (result["level"], result["protocol"]) == ("base", "any-prompt")
+    rows = {(row["method"], row["background"]): row for row in result["rows"]}
+    assert set(rows) == {(m, b) for m in ("cosine", "lda") for b in ("all", "without the model")}
+    assert rows["lda", "all"]["n_candidates"] == 5
+    assert rows["lda", "all"]["n_queries"] == 84
+    # Only images of the three models of one lineage can be attributed without their own model.
+    assert rows["lda", "without the model"]["n_queries"] == 36
+    assert rows["lda", "all"]["top1"] > rows["lda", "without the model"]["top1"]
+    # Without one of the four others three are left, too few to test one of those.
+    assert [test["model"] for test in result["derived"]] == ["model-00", "model-01", "model-02"]
+    assert all(test["labelled"] for test in result["derived"])
+    assert [test["others"] for test in result["derived"]] == [4, 4, 4]
+    assert found.families["model-00"] == "x"
+    assert any(note.startswith("derived-from test") for note in result["notes"])
+
+
+def test_levels_that_cannot_be_asked(folder):
+    dataset = read_dataset(folder)
+    bare_ = replace(dataset, items=tuple(replace(item, base="") for item in dataset.items))
+    with pytest.raises(InputError, match="column base"):
+        evaluate(bare_, TextureEncoder(), Settings(level="base"))
+    with pytest.raises(UnknownNameError, match="base"):
+        evaluate(dataset, TextureEncoder(), Settings(level="bse"))
+    with pytest.raises(InputError, match="any-prompt"):
+        evaluate(dataset, TextureEncoder(), Settings("robustness", level="base"))
+
+
+def test_the_summary_counts():
+    tests = [
+        {"labelled": True, "p_value": 0.02},
+        {"labelled": True, "p_value": 0.3},
+        {"labelled": False, "p_value": 1.0},
+    ]
+    assert "1 of 2 that derive from the base; 0 of 1 that do not" in derived_summary(tests)
+    assert derived_summary([]) == ""

@@ -1,0 +1,126 @@
+"""The denoiser's network, its file, and what the shipped weights find."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from morelli.errors import InputError, StorageError, WeightsError
+from morelli.fingerprint.denoiser import PUBLISHED_FORM, WEIGHTS, Denoiser, Form, load_denoiser, save_denoiser
+from morelli.fingerprint.residual import _DENOISERS, load_residual
+from morelli.fingerprint.tensors import read_tensors, write_tensors
+from morelli.images.load import load_image
+from tests.fingerprint.shipped import published
+
+SMALL = Form(4, 6)
+
+
+def trained(form: Form = SMALL) -> Denoiser:
+    """Random weights, and normalisation that has seen something."""
+    torch.manual_seed(3)
+    net = Denoiser(form)
+    net.centre_first()
+    net.train()
+    for _ in range(3):
+        net(torch.rand(2, 3, 24, 24) * 3)
+    return net.eval()
+
+
+def test_the_published_form() -> None:
+    net = Denoiser(PUBLISHED_FORM)
+    assert len(net.convolutions) == 17
+    assert sum(isinstance(layer, torch.nn.BatchNorm2d) for layer in net.layers) == 15
+    assert {tuple(layer.weight.shape) for layer in net.convolutions[1:-1]} == {(64, 64, 3, 3)}
+    assert net(torch.rand(1, 3, 40, 37)).shape == (1, 3, 6, 3)
+    with pytest.raises(InputError, match="depth"):
+        Form(2, 8)
+
+
+def test_folding_changes_a_constant_at_most() -> None:
+    net = trained()
+    x = torch.rand(2, 3, 30, 25)
+    with torch.no_grad():
+        apart = net.folded()(x) - net(x)
+    assert apart.std(dim=(0, 2, 3)).max() < 1e-5
+    assert net.folded()(torch.full((1, 3, 20, 20), 0.37)).abs().max() < 1e-5
+
+
+def test_brightness_does_not_reach_the_output() -> None:
+    folded = trained().folded()
+    x = torch.rand(1, 3, 30, 30) * 0.5
+    with torch.no_grad():
+        apart = folded(x) - folded(x + torch.tensor([0.4, 0.1, 0.3])[None, :, None, None])
+    assert apart.abs().max() < 1e-5
+
+
+def test_a_file_gives_the_network_back(tmp_path: Path) -> None:
+    folded = trained().folded()
+    path = tmp_path / "d.safetensors"
+    sha256 = save_denoiser(folded, path)
+    again, revision = load_denoiser(path, sha256)
+    assert stat.S_IMODE(path.stat().st_mode) & 0o044  # an installed file is read by other users too
+    x = torch.rand(1, 3, 32, 32)
+    with torch.no_grad():
+        wanted, found = folded(x), again(x)
+    assert (wanted - found).square().mean().sqrt() < 0.01 * wanted.std()
+    assert again.form == SMALL
+    assert load_denoiser(path)[1] == revision
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["d.safetensors"]
+
+
+def test_a_file_that_is_not_the_one_named_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "d.safetensors"
+    save_denoiser(trained().folded(), path)
+    with pytest.raises(WeightsError, match="SHA-256"):
+        load_denoiser(path, "0" * 64)
+    with pytest.raises(WeightsError, match="cannot be read"):
+        load_denoiser(tmp_path / "absent")
+    path.write_bytes(b"no weights")
+    with pytest.raises(WeightsError, match="safetensors"):
+        load_denoiser(path)
+    write_tensors(path, {"a": torch.zeros(2)}, {"kind": "other"})
+    with pytest.raises(WeightsError, match="no denoiser"):
+        load_denoiser(path)
+    from safetensors.torch import save_file
+
+    save_file({"a": torch.zeros(2)}, path)
+    with pytest.raises(WeightsError, match="not written by Morelli"):
+        read_tensors(path)
+
+
+def test_a_disk_that_refuses_is_a_named_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="cannot be written"):
+        write_tensors(tmp_path / "file" / "w", {}, {})
+
+
+@pytest.mark.parametrize("name", ["denoiser", pytest.param("denoiser-17x64", marks=published)])
+def test_the_shipped_file_is_small_and_has_a_card(name: str) -> None:
+    path = WEIGHTS / f"{name}.safetensors"
+    assert path.stat().st_size < 1.2e6
+    card = (WEIGHTS / "denoiser.md").read_text(encoding="utf-8")
+    assert _DENOISERS[name][1] in card
+    net, _ = load_denoiser(path, _DENOISERS[name][1])
+    assert net.form == _DENOISERS[name][0]
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("name", ["denoiser", pytest.param("denoiser-17x64", marks=published)])
+def test_the_shipped_weights_find_noise_in_photographs(name: str, data_dir: Path) -> None:
+    photographs = sorted((data_dir / "photos").rglob("*.png"))[11::60]  # held out of the training
+    rng = np.random.default_rng(0)
+    missed = energy = 0.0
+    for path in photographs:
+        clean = torch.from_numpy(load_image(path).pixels[:128, :128].copy()).permute(2, 0, 1)[None].float() / 255
+        noise = torch.from_numpy(rng.normal(0, 1, clean.shape).astype(np.float32))
+        residual = load_residual(name)
+        m = residual.margin
+        inner = noise[..., m:-m, m:-m]
+        missed += float((residual(clean + noise / 256) - inner).square().mean())
+        energy += float(inner.square().mean())
+    assert len(photographs) >= 3
+    assert missed < 0.9 * energy
