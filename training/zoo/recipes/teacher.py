@@ -38,7 +38,7 @@ class Teacher(nn.Module):
         self.convs = nn.ModuleList(
             [
                 nn.Conv2d(SIGHT, WIDTH, 3, padding=1),
-                *(nn.Conv2d(WIDTH, WIDTH, 3, padding=1, stride=2) for _ in range(2)),
+                *(nn.Conv2d(WIDTH, WIDTH, 3, padding=1) for _ in range(2)),
             ]
         )
         self.norms = nn.ModuleList([nn.GroupNorm(8, WIDTH) for _ in range(3)])
