@@ -22,6 +22,7 @@ class FakeGenerator:
     """Counts what it is asked for; ``break_at`` gives the pixels of a seed, or raises."""
 
     family = "fakes"
+    base = ""
     revision = "r1"
     hosted = False
     host: str | None = None

@@ -33,12 +33,14 @@ def fill(folder: Path, generator: FakeGenerator, count: int = 3) -> None:
 
 def test_it_writes_a_dataset(tmp_path: Path) -> None:
     generator = FakeGenerator("org/m:1", steps=3)
+    generator.base = "org/m"
     fill(tmp_path, generator)
     found = read_dataset(tmp_path)
     assert found.notes == ()
     assert [item.seed for item in found.items] == [5, 6, 7]
     first = found.items[0]
-    assert (first.model, first.family, first.prompt_id, first.prompt) == ("org/m:1", "fakes", "c1", "a cat")
+    assert (first.model, first.family, first.base) == ("org/m:1", "fakes", "org/m")
+    assert (first.prompt_id, first.prompt) == ("c1", "a cat")
     assert first.source == "test:org/m:1"
     assert first.name == f"org--m_1/{image_key(generator, 'a cat', 5)}.png"
     np.testing.assert_array_equal(load_image(first.path).pixels, noise("org/m:1", "a cat", 5))

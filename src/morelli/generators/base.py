@@ -58,7 +58,8 @@ class Generator(Protocol):
     """Asks one model for images.
 
     A generator that makes several images at once faster than one by one may also have an attribute ``batch`` (int):
-    how many to ask it for in one call. Callers that keep images as they come ask for one at a time otherwise.
+    how many to ask it for in one call. Callers that keep images as they come ask for one at a time otherwise. One that
+    knows which model its own was derived from may have an attribute ``base`` (str), which datasets then tell.
     """
 
     @property

@@ -16,6 +16,8 @@ class DiffusersOptions:
     ----------
     model, family : str, optional
         What datasets call it; by default the id, or the folder's name, and the names of LoRA weights.
+    base : str, optional
+        The model that it was derived from, as datasets call it.
     revision, variant : str, optional
         Of a model on the hub: branch, tag or commit; "fp16" and the like.
     lora : tuple of str
@@ -37,6 +39,7 @@ class DiffusersOptions:
 
     model: str | None = None
     family: str | None = None
+    base: str | None = None
     revision: str | None = None
     variant: str | None = None
     lora: tuple[str, ...] = ()

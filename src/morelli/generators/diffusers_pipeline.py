@@ -42,6 +42,7 @@ class DiffusersGenerator:
         base = folder.resolve().name if folder.is_dir() else source
         self.model = options.model or "+".join([base, *(Path(name).stem for name in options.lora)])
         self.family = options.family or ""
+        self.base = options.base or ""
 
     @cached_property
     def _place(self) -> Place:

@@ -42,6 +42,7 @@ class FolderGenerator:
         self.id = id
         self.model = model
         self.family = items[0].family
+        self.base = items[0].base
         self._items = sorted(items, key=lambda item: (item.seed is None, item.seed or 0, item.name))
         self.settings: Mapping[str, Setting] = {}
         names = "\n".join(f"{item.name} {item.path.stat().st_size}" for item in self._items)

@@ -46,6 +46,7 @@ class HostedGenerator(ABC):
         self.name = name
         self.model = options.model or name
         self.family = options.family or ""
+        self.base = options.base or ""
         self.ledger = Ledger()
         self.backoff = Backoff()
         self._timeout = options.timeout

@@ -18,6 +18,8 @@ class HostedOptions:
     ----------
     model, family : str, optional
         What datasets call it; by default the model's id.
+    base : str, optional
+        The model that it was derived from, as datasets call it.
     price : float, optional
         Of one image, in your currency.
     cap : float, optional
@@ -38,6 +40,7 @@ class HostedOptions:
 
     model: str | None = None
     family: str | None = None
+    base: str | None = None
     price: float | None = None
     cap: float | None = None
     rate: float | None = None

@@ -31,7 +31,7 @@ from morelli.generators.files import append, locked, storage_error, write_whole
 from morelli.images.load import load_image
 from morelli.images.metadata import METADATA_NAMES
 
-COLUMNS = ("file_name", "model", "family", "prompt_id", "prompt", "seed", "source", "revision", "settings")
+COLUMNS = ("file_name", "model", "family", "base", "prompt_id", "prompt", "seed", "source", "revision", "settings")
 METADATA = "metadata.csv"
 LEDGER = "spending.jsonl"
 
@@ -145,7 +145,8 @@ class ImageStore:
             return
         source = f"{generator.id} at {generator.host}" if generator.host else generator.id
         settings: Mapping[str, Setting] = made.settings
-        fields = [name, made.model, made.family, prompt_id, made.prompt, made.seed, source, made.revision]
+        base = getattr(generator, "base", "")
+        fields = [name, made.model, made.family, base, prompt_id, made.prompt, made.seed, source, made.revision]
         line = io.StringIO()
         csv.writer(line, lineterminator="\n").writerow([*fields, json.dumps(dict(settings), sort_keys=True)])
         head = "" if self._headed else ",".join(COLUMNS) + "\n"

@@ -57,6 +57,7 @@ def test_what_an_image_says_of_itself(tiny_zoo: Path) -> None:
     assert isinstance(generator, Generator)
     made = generator.generate(PROMPT, 1, 4)[0]
     assert (made.model, made.family, made.prompt, made.seed, made.cost) == ("lora", "latent", PROMPT, 4, 0.0)
+    assert generator.base == "latent"
     assert made.revision == generator.revision
     assert made.settings["steps"] == 2
     assert (generator.id, generator.hosted, generator.host) == ("zoo/lora", False, None)

@@ -75,6 +75,11 @@ class ZooGenerator:
         return self._name
 
     @property
+    def base(self) -> str:
+        """The model that its weights go back to; its own name where they go back to none."""
+        return self._entry.base
+
+    @property
     def family(self) -> str:
         """The model that the weights go back to."""
         return self._entry.family

@@ -98,7 +98,7 @@ class GanGenerator(ModelMixin, ConfigMixin):
         self.leave = nn.Conv2d(width, latent_channels, 3, padding=1)
 
     def forward(self, z: Tensor, states: Tensor) -> Tensor:
-        """Noise (n, noise_channels, 8, 8), states (n, words, text_width) to latents (n, channels, 8, 8), unit spread."""
+        """Noise (n, noise_channels, 8, 8) and states (n, words, text_width) to latents (n, channels, 8, 8)."""
         # The last token has read the whole prompt; one row of the noise sets what is global.
         style = self.style(torch.cat([z[:, :, 0].flatten(1), states[:, -1]], dim=1))
         x = self.enter(z) + self.places
