@@ -116,8 +116,8 @@ def run_versions(
         # Known and new candidates are told apart by the attributor; a mixed set is calibrated as its larger part.
         kind = (task.k, bool(attributor.is_new(candidates).mean() > 0.5))
         if kind not in calibrations:
-            wanted = calibrate and background is not None
-            calibrations[kind] = calibrate_attributor(attributor, background, *kind) if wanted else None
+            usable = background if calibrate else None
+            calibrations[kind] = None if usable is None else calibrate_attributor(attributor, usable, *kind)
         for data, collector in zip(versions, collectors, strict=True):
             queries = data.take(task.queries)
             scores = attributor.scores(queries.vectors, references, task.prompt)
