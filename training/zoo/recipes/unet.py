@@ -105,7 +105,7 @@ class Unet(Conditioned):
         save_half(net, folder / self.name / "unet")
         make_scheduler("sample").save_pretrained(folder / self.name / "scheduler")
         own = {"unet": f"{self.name}/unet", "scheduler": f"{self.name}/scheduler"}
-        settings = {"steps": 20, "guidance": 3.0, "scheduler": "ddpm"}
+        settings = {"steps": 20, "guidance": 1.5, "scheduler": "ddpm"}
         return entry("pixel", self.name, architecture, net, {**own, **TEXT}, settings)
 
 
