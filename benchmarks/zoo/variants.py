@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from morelli.errors import WeightsError
+from morelli.errors import InputError, WeightsError
 from morelli.generators.base import Generator, Setting
 from morelli.generators.zoo import catalogue
 from morelli.generators.zoo.manifest import WEIGHTS, read_manifest
@@ -53,7 +53,7 @@ VARIANTS: tuple[Variant, ...] = (
     _own("vq-ar"),
     _own("gan"),
     _deployed("unet@steps=8", "unet", steps=8),
-    _deployed("unet@guidance=1.5", "unet", guidance=1.5),
+    _deployed("unet@guidance=3", "unet", guidance=3.0),
     _deployed("unet@guidance=5", "unet", guidance=5.0),
     _deployed("unet@dpm", "unet", scheduler="dpm", steps=12),
     _deployed("unet-b@unipc", "unet-b", scheduler="unipc", steps=12),
@@ -112,6 +112,8 @@ def line_up(folder: Path = WEIGHTS, *, deployments: bool = True) -> Lineup:
     ------
     WeightsError
         Fewer than two are there.
+    InputError
+        Two variants come to the same weights and settings: what could not be told apart would count as an error.
     """
     known = read_manifest(folder).models
     wanted = [each for each in VARIANTS if deployments or not each.settings]
@@ -123,5 +125,10 @@ def line_up(folder: Path = WEIGHTS, *, deployments: bool = True) -> Lineup:
             fix="Train the zoo (training/zoo/README.md), or name another folder of weights: --weights FOLDER.",
         )
     made = [catalogue.load(each.model, settings=each.settings, model=each.name, folder=folder) for each in there]
+    seen: dict[str, str] = {}
+    for variant, generator in zip(there, made, strict=True):
+        other = seen.setdefault(f"{variant.model} {sorted(generator.settings.items())}", variant.name)
+        if other != variant.name:
+            raise InputError(f"{other} and {variant.name} are one and the same.", argument="variants")
     absent = tuple(each.name for each in wanted if each.model not in known)
     return Lineup(made, {each.name: each.base for each in there}, absent)

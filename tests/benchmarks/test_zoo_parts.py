@@ -22,8 +22,8 @@ from morelli.generators.zoo.manifest import SCHEMA
 from ..regeneration.painters import Painter, paint, painters
 
 SETTINGS: dict[str, dict[str, Any]] = {
-    "unet": {"steps": 20, "guidance": 3.0, "scheduler": "ddim"},
-    "unet-b": {"steps": 20, "guidance": 3.0, "scheduler": "ddim"},
+    "unet": {"steps": 20, "guidance": 1.5, "scheduler": "ddpm"},
+    "unet-b": {"steps": 20, "guidance": 1.5, "scheduler": "ddpm"},
     "dit": {"steps": 20, "guidance": 3.0, "scheduler": "euler-flow"},
     "latent": {"steps": 20, "guidance": 3.0, "scheduler": "ddim"},
     "latent-tuned": {"steps": 20, "guidance": 3.0, "scheduler": "ddim"},
@@ -50,6 +50,12 @@ def write_manifest(folder: Path, names: list[str]) -> Path:
     folder.mkdir()
     (folder / "manifest.json").write_text(json.dumps({"schema": SCHEMA, "models": models, "files": {}}))
     return folder
+
+
+def test_a_variant_that_is_another_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SETTINGS, "latent", {**SETTINGS["latent"], "guidance": 5.0})
+    with pytest.raises(InputError, match="latent and latent@guidance=5 are one and the same"):
+        line_up(write_manifest(tmp_path / "weights", list(SETTINGS)))
 
 
 def test_there_are_twenty_two_variants_that_differ() -> None:
