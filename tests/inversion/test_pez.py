@@ -87,7 +87,7 @@ def test_special_tokens_take_no_part(folder: Path) -> None:
         (PezOptions(iterations=0), "at least 1"),
         (PezOptions(learning_rate=0.0), "above 0"),
         (PezOptions(length=19), "at most 18 tokens"),
-        (PezOptions(device="abacus"), "no torch device"),
+        (PezOptions(device="abacus"), "no device 'abacus'"),
     ],
 )
 def test_bad_options(folder: Path, options: PezOptions, said: str) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from morelli.devices import choose_device
 from morelli.encoders.vision_layers import check_names, read_layers, shorten
 from morelli.encoders.vision_tower import load_preprocess, load_tower, vision_config
 from morelli.encoders.weights import find_checkpoint, short_hash
@@ -80,7 +81,7 @@ class TransformersEncoder:
         depth = getattr(config, "num_hidden_layers", None)
         wanted = None if layers is None else check_names(layers, depth)
         self._preprocess, words = load_preprocess(checkpoint.folder)
-        self._device = _device(device)
+        self._device = torch.device(choose_device(device))
         self._autocast = dtype == "bfloat16"
         self._tower = load_tower(checkpoint.folder, shorten(config, wanted, depth), self._device)
         self.layers, dims = self._probe(wanted, source)
@@ -163,12 +164,3 @@ class TransformersEncoder:
             if name not in found:
                 raise UnknownNameError(f"layer of {source}", name, found)
         return names, {name: int(found[name].shape[1]) for name in names}
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return torch.device(name)
-    except RuntimeError as error:
-        raise InputError(f"no torch device is called {name!r}.", argument="device") from error

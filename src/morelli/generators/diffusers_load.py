@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from morelli.errors import InputError, MissingExtraError, UnknownNameError, WeightsError
+from morelli.errors import MissingExtraError, UnknownNameError, WeightsError
 from morelli.generators.diffusers_find import Place
 from morelli.generators.diffusers_library import import_diffusers, quiet
 
@@ -52,25 +52,6 @@ def load_pipeline(place: Place, dtype: str, device: str, variant: str | None, sc
         pipeline.scheduler = _other_scheduler(diffusers, pipeline, scheduler, name)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(device)
-
-
-def choose_device(device: str, name: str) -> str:
-    """The device; "auto" becomes the best one here.
-
-    Raises
-    ------
-    InputError
-        There is none of that name here.
-    """
-    import torch
-
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"there is no device {device!r} here.", argument=name, fix="Use device = auto.") from error
-    return device
 
 
 def choose_dtype(dtype: str, device: str) -> str:

@@ -9,11 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from morelli.devices import choose_device
 from morelli.errors import InputError, RefusedContentError
 from morelli.generators.base import SEEDS, Generated, Setting
 from morelli.generators.diffusers_find import Place, file_digest, find, find_lora
 from morelli.generators.diffusers_library import quiet
-from morelli.generators.diffusers_load import choose_device, choose_dtype, load_pipeline
+from morelli.generators.diffusers_load import choose_dtype, load_pipeline
 from morelli.generators.diffusers_options import DiffusersOptions
 from morelli.generators.options import scalar_settings
 from morelli.generators.prompts import clean
@@ -64,7 +65,7 @@ class DiffusersGenerator:
     def settings(self) -> Mapping[str, Setting]:
         """What shapes an image: the options, the pipeline's class, and the precision that "auto" chose."""
         given = self._options
-        device = choose_device(given.device, self.id)
+        device = choose_device(given.device, self.id, ("cuda", "mps"))
         lora = ", ".join(Path(name).name for name in given.lora) or None
         return scalar_settings(
             pipeline=self._place.pipeline,
@@ -82,7 +83,7 @@ class DiffusersGenerator:
     @cached_property
     def _pipeline(self) -> Any:
         given = self._options
-        device = choose_device(given.device, self.id)
+        device = choose_device(given.device, self.id, ("cuda", "mps"))
         dtype = choose_dtype(given.dtype, device)
         pipeline = load_pipeline(self._place, dtype, device, given.variant, given.scheduler, self.id)
         for number, file in enumerate(self._loras):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from morelli.devices import choose_device
 from morelli.errors import InputError
 from morelli.generators.prompts import clean
 from morelli.images.pixels import check_pixels
@@ -73,7 +74,6 @@ class BlipInverter:
         self._tokenizer = load_tokenizer(checkpoint.folder)
         # Here and not above: they need torch, which find_text_checkpoint's errors do not.
         from morelli.encoders.vision_tower import load_preprocess
-        from morelli.inversion.device import choose_device
 
         self._preprocess, _ = load_preprocess(checkpoint.folder)
         self._device = choose_device(options.device)

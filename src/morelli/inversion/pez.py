@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from morelli.devices import choose_device
 from morelli.errors import InputError, WeightsError
 from morelli.generators.prompts import clean
 from morelli.images.pixels import check_pixels
@@ -74,7 +75,6 @@ class PezInverter:
         self._model = load_network("CLIPModel", checkpoint.folder)
         self._tokenizer = load_tokenizer(checkpoint.folder)
         from morelli.encoders.vision_tower import load_preprocess
-        from morelli.inversion.device import choose_device
 
         self._preprocess, _ = load_preprocess(checkpoint.folder)
         self._device = choose_device(options.device)

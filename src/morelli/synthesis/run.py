@@ -16,9 +16,9 @@ from typing import Any
 
 import torch
 
+from morelli.devices import choose_device
 from morelli.errors import InputError
 from morelli.synthesis.architectures import Architecture, ModelKey
-from morelli.synthesis.device import choose_device
 from morelli.synthesis.photos import Photos
 from morelli.synthesis.records import Record
 from morelli.synthesis.settings import TrainingSettings
@@ -69,7 +69,7 @@ class Plan:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"must be 1 or more; got {value}.", argument=name)
-        choose_scheme(self.scheme, choose_device(self.device))
+        choose_scheme(self.scheme, torch.device(choose_device(self.device)))
 
 
 def synthesize(
@@ -100,7 +100,7 @@ def synthesize(
     InputError, DatasetError, StorageError
         As `StoreWriter`; and what `choose_device` and `choose_scheme` refuse.
     """
-    device = choose_device(plan.device)
+    device = torch.device(choose_device(plan.device))
     scheme = choose_scheme(plan.scheme, device)
     together = plan.together or (5 if device.type == "cpu" else 20)
     start, made = time.perf_counter(), 0

@@ -1,0 +1,36 @@
+"""Where a network runs. torch is loaded by the call, not by the import."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from morelli.errors import InputError
+
+
+def choose_device(name: str, argument: str = "device", auto: Sequence[str] = ("cuda",)) -> str:
+    """A device of torch that is here.
+
+    Parameters
+    ----------
+    name : str
+        torch's name of it, or "auto".
+    argument : str
+        Names the option in messages.
+    auto : sequence of {"cuda", "mps"}
+        What "auto" takes, the first that is here; "cpu" where none is.
+
+    Raises
+    ------
+    InputError
+        torch has no such device, or this machine has not.
+    """
+    import torch
+
+    if name == "auto":
+        here = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+        return next((kind for kind in auto if here[kind]()), "cpu")
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"there is no device {name!r} here.", argument=argument, fix="Take auto, or cpu.") from error
+    return name
