@@ -18,6 +18,7 @@ from morelli.encoders.variants import source_name
 from morelli.errors import InputError
 from morelli.gallery.view import GalleryView
 from morelli.images.load import Picture, load_image
+from morelli.images.pixels import is_blank
 from morelli.types import LabelledEmbeddings, Reference, VerificationVerdict, VerifiedImage
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ __all__ = ["UNSURE", "Verifier"]
 
 #: Between these probabilities the answer is "unsure".
 UNSURE = (0.25, 0.75)
-#: A picture whose every channel keeps within as many levels shows nothing that could be a model's habit.
-FLAT = 2
 
 
 class Verifier:
@@ -98,7 +97,7 @@ class Verifier:
         pictures = [source if isinstance(source, Picture) else load_image(source) for source in (first, second)]
         names = [source_name(source) for source in (first, second)]
         encoder = self._network  # what is wrong with the gallery is told before an image is embedded
-        flat = [name for name, picture in zip(names, pictures, strict=True) if is_flat(picture)]
+        flat = [name for name, picture in zip(names, pictures, strict=True) if is_blank(picture.pixels)]
         if flat:
             note = f"cannot tell: {' and '.join(dict.fromkeys(flat))} is one flat colour, and shows no model's habits."
             return self._answer(names, pictures, "unsure", notes=[note])
@@ -223,9 +222,3 @@ class Verifier:
             kept = np.setdiff1d(np.arange(len(data)), list(left_out))
             self._judges[left_out] = learn_pair_judge(data.take(kept))
         return self._judges[left_out]
-
-
-def is_flat(picture: Picture) -> bool:
-    """Whether every channel of a picture keeps within two levels of 0–255."""
-    pixels = picture.pixels.reshape(-1, picture.pixels.shape[-1])
-    return bool((pixels.max(axis=0).astype(int) - pixels.min(axis=0) <= FLAT).all())

@@ -84,6 +84,16 @@ def test_every_protocol_s_rows_have_the_fields(small, protocol):
     json.dumps(plain(found.result), allow_nan=False)
 
 
+def test_copies_are_embedded_for_methods_that_learn_alone(small, monkeypatch):
+    seen = []
+    real = TextureEncoder.prepare
+    monkeypatch.setattr(TextureEncoder, "prepare", lambda self, pixels: seen.append(0) or real(self, pixels))
+    run(small, methods=("euclid", "cosine"))
+    assert len(seen) == 3 * 6 * 3
+    run(small, methods=("euclid", "lda"))
+    assert len(seen) > 3 * 3 * 6 * 3
+
+
 def test_all_methods_by_default_and_each_again_without_the_candidates(found):
     rows = list(rows_of(found))
     assert rows == [(name, "all") for name in ALL] + [

@@ -76,10 +76,10 @@ def test_the_stamp_knows_weights_chain_and_tile(weights: Path, tmp_path: Path) -
     assert plain.revision != wavelet.revision
 
 
-def test_without_weights_it_says_how_to_train_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(encoders, "WEIGHTS", tmp_path)
+def test_without_weights_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoders, "SHIPPED", {})
     for name in ("fingerprint", "fingerprint-as-published"):
-        with pytest.raises(WeightsError, match=rf"morelli train fingerprint.*{name}@FILE"):
+        with pytest.raises(WeightsError, match=rf"carries no weights for it.*{name}@FILE"):
             load_encoder(name)
     with pytest.raises(WeightsError, match="cannot be read"):
         load_encoder("fingerprint@nowhere.safetensors")

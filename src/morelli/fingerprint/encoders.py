@@ -29,7 +29,6 @@ TILE = 32
 _RUN = 36
 #: SHA-256 of the extractors that are shipped.
 SHIPPED: dict[str, str] = {}
-_TRAIN = "Train it: morelli train fingerprint, then name its file: --encoder fingerprint@FILE."
 
 
 class _Windowed:
@@ -37,6 +36,7 @@ class _Windowed:
 
     #: ``encode`` may run in several threads at once.
     side_by_side = True
+    _stamp: EncoderStamp
 
     def __init__(self, residual: str, small: Small = "resize") -> None:
         self.residual = load_residual(residual)
@@ -49,6 +49,11 @@ class _Windowed:
             "residual": [self.residual.name, self.residual.revision],
             "scaling": "v / 255",
         }
+
+    @property
+    def stamp(self) -> EncoderStamp:
+        """Identity of the vectors; the revision is that of the weights that make them."""
+        return self._stamp
 
     def prepare(self, pixels: Pixels) -> Pixels:
         """Windows of one image: (m, 128, 128, 3), uint8, m ≤ 9.
@@ -105,11 +110,6 @@ class ResidualSpectrum(_Windowed):
             {"residual/spectrum": vector_size(tile)},
         )
 
-    @property
-    def stamp(self) -> EncoderStamp:
-        """Identity of the vectors; the revision is that of the residual."""
-        return self._stamp
-
     def encode(self, prepared: Sequence[Pixels]) -> dict[str, NDArray[np.float32]]:
         """Vectors of a batch of prepared images: (n, d), float32.
 
@@ -144,11 +144,6 @@ class Fingerprint(_Windowed):
         self.network = extractor.network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         words = {**self._words(), "chain": extractor.chain.describe(), "mean": "plain", "flat": "left out"}
         self._stamp = EncoderStamp(name, extractor.revision, short_hash(words), {"fingerprint/mean": extractor.size})
-
-    @property
-    def stamp(self) -> EncoderStamp:
-        """Identity of the vectors; the revision is that of the extractor's file."""
-        return self._stamp
 
     def encode(self, prepared: Sequence[Pixels]) -> dict[str, NDArray[np.float32]]:
         """Features of a batch of prepared images: (n, d), float32.
@@ -199,9 +194,7 @@ def _trained(name: str, file: str) -> Fingerprint:
     if file:
         path = Path(file).expanduser().resolve()
         return Fingerprint(load_extractor(path), f"{name}@{path}")
-    path = WEIGHTS / f"{name}.safetensors"
-    if not path.is_file():
-        raise WeightsError(
-            "no weights are installed for it.", argument=name, fix=_TRAIN.replace("fingerprint@", f"{name}@")
-        )
-    return Fingerprint(load_extractor(path, SHIPPED.get(name)), name)
+    if name not in SHIPPED:
+        fix = f"Take residual-spectrum, which needs none, or name a file of your own: --encoder {name}@FILE."
+        raise WeightsError("this version carries no weights for it.", argument=name, fix=fix)
+    return Fingerprint(load_extractor(WEIGHTS / f"{name}.safetensors", SHIPPED[name]), name)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from morelli.errors import BadGenerationError
-from morelli.images.pixels import check_pixels
+from morelli.images.pixels import check_pixels, is_blank
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 Setting = str | int | float
 
-#: Levels between the darkest and the brightest sample of a channel below which an image counts as blank.
-BLANK_RANGE = 2
 #: Seeds of local models are below it: PyTorch's CPU generator reads no more than 32 bits.
 SEEDS = 2**32
 
@@ -143,8 +141,7 @@ def check_generated(made: Generated, generator: Generator) -> Generated:
             argument=generator.id,
             fix="Ask for a size that the model can make, or leave the size out.",
         )
-    spread = pixels.max(axis=(0, 1)).astype(int) - pixels.min(axis=(0, 1))
-    if spread.max() <= BLANK_RANGE:
+    if is_blank(pixels):
         fix = (
             "The host may blank what its filter refuses: change the prompt or the seed."
             if generator.hosted

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from morelli.errors import ArrayError
 
+#: Levels between the darkest and the brightest sample of a channel up to which an image counts as blank.
+BLANK_RANGE = 2
+
 
 def check_pixels(pixels: Any, argument: str = "pixels") -> NDArray[np.uint8]:
     """The array itself if it is pixels as every function here expects them.
@@ -35,6 +38,17 @@ def check_pixels(pixels: Any, argument: str = "pixels") -> NDArray[np.uint8]:
             fix="Use morelli.images.load.from_array to bring an array to that form.",
         )
     return pixels
+
+
+def is_blank(pixels: NDArray[np.uint8]) -> bool:
+    """Whether every channel keeps within `BLANK_RANGE` levels: one colour, which shows no model's habits.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (height, width, 3), uint8
+    """
+    spread = pixels.max(axis=(0, 1)).astype(int) - pixels.min(axis=(0, 1))
+    return bool(spread.max() <= BLANK_RANGE)
 
 
 def content_hash(pixels: NDArray[np.uint8]) -> str:

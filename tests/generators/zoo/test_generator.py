@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from morelli.errors import InputError, MissingExtraError, UnknownNameError, WeightsError
 from morelli.generators.base import Generator
 from morelli.generators.zoo import catalogue
+from morelli.generators.zoo.manifest import list_files
 from tests.test_light_import import loaded_by
 
 KINDS = ("pixel", "flow", "latent", "lora", "tokens", "gan")
@@ -105,6 +107,17 @@ def test_an_unknown_scheduler_is_refused(tiny_zoo: Path, name: str, wrong: str, 
 def test_every_sampler_runs(tiny_zoo: Path, name: str, scheduler: str) -> None:
     generator = catalogue.load(name, settings={"scheduler": scheduler, "steps": 3}, folder=tiny_zoo)
     assert generator.generate(PROMPT, 1, 0)[0].pixels.std() > 1
+
+
+def test_files_that_a_library_does_not_read_are_named(tiny_zoo: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "weights"
+    shutil.copytree(tiny_zoo, folder)
+    (folder / "gan" / "config.json").write_text("{")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"] = list_files(folder)  # as published: the hashes fit
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(WeightsError, match="GanGenerator does not read"):
+        catalogue.load("gan", folder=folder).generate(OTHER, 1, 0)
 
 
 def test_a_missing_library_is_named(tiny_zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
