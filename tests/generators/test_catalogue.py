@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from morelli.errors import ConsentError, InputError, MissingExtraError, UnknownNameError
+from morelli.errors import ConsentError, InputError, MissingExtraError, UnknownNameError, WeightsError
 from morelli.generators import catalogue
 from morelli.generators.catalogue import check_consent, generator_names, hosts, load_generators
 from morelli.generators.prompts import Prompt, clean, read_prompts
@@ -58,6 +58,14 @@ def test_specs() -> None:
     assert {"diffusers", "folder", "hub-inference", "openai", "toy", "zoo", "zoo/gan", "zoo/unet"} == set(
         generator_names()
     )
+
+
+@pytest.mark.parametrize("spec", ["zoo", "zoo/unet", "toy:x,zoo"])
+def test_a_zoo_without_models_is_said(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["morelli.generators.zoo.catalogue"], "names", tuple)
+    with pytest.raises(WeightsError, match="carries no built-in model") as caught:
+        load_generators(spec)
+    assert "training/zoo" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from morelli.errors import ConsentError, InputError, UnknownNameError
+from morelli.errors import ConsentError, InputError, UnknownNameError, WeightsError
 from morelli.generators.base import Generator
 from morelli.generators.generators_file import SUFFIXES, read_generators_file
 from morelli.generators.options import read_options
@@ -61,6 +61,8 @@ def load_generators(
         No generator, model of the zoo, or option is called that; the nearest are suggested.
     InputError
         An empty spec, a wrong option, a file that cannot be read, or two generators of one model name.
+    WeightsError
+        A built-in model is asked for, and this installation carries none.
     """
     given = dict(options or {})
     if Path(spec).suffix.lower() in SUFFIXES and spec.partition(":")[0] not in REGISTRY:
@@ -113,6 +115,12 @@ def _load_zoo(name: str, options: Mapping[str, Any]) -> list[Generator]:
         error.argument, error.fix = name, "The built-in models take none."
         raise error
     zoo = _zoo()
+    if not zoo.names():
+        raise WeightsError(
+            "this installation carries no built-in model.",
+            argument=name,
+            fix="Train some (training/zoo/README.md), or name other generators.",
+        )
     if name == ZOO:
         return [zoo.load(each) for each in zoo.names()]
     wanted = name.removeprefix(f"{ZOO}/")
