@@ -22,7 +22,7 @@ from morelli.generators.zoo.pipelines.common import (
 )
 from morelli.generators.zoo.pipelines.flow import NO_SIZES, FlowTransformerPipeline
 from morelli.generators.zoo.pipelines.folded import FoldedAutoencoderKL
-from morelli.generators.zoo.pipelines.tokens import TokenPipeline
+from morelli.generators.zoo.pipelines.tokens import TokenPipeline, to_grid, to_patches
 
 PROMPTS = ["one red circle on sand by day", "two blue stars on water at night"]
 
@@ -96,26 +96,42 @@ def test_the_flow_is_followed_by_eulers_rule(tiny_zoo: Path, text: dict[str, tor
 
 @torch.no_grad()
 def test_codes_are_those_of_a_loop_without_memory(tiny_zoo: Path, text: dict[str, torch.nn.Module]) -> None:
-    from transformers import GPT2LMHeadModel
+    from transformers import GPT2LMHeadModel, GPT2Model
 
     from morelli.generators.zoo.pipelines.folded import FoldedVQModel
 
-    net = GPT2LMHeadModel.from_pretrained(tiny_zoo / "tokens", torch_dtype=torch.float32).eval()
+    whole = GPT2Model.from_pretrained(tiny_zoo / "tokens" / "whole", torch_dtype=torch.float32).eval()
+    patch = GPT2LMHeadModel.from_pretrained(tiny_zoo / "tokens" / "patch", torch_dtype=torch.float32).eval()
     vq = FoldedVQModel.from_pretrained(tiny_zoo / "vq", torch_dtype=torch.float32).eval()
-    codes = TokenPipeline(net, vq, text["tokenizer"]).codes(PROMPTS, [5, 6], temperature=0.7, guidance=2.0)
-    assert codes.shape == (2, 256)
+    codes = TokenPipeline(whole, patch, vq, text["tokenizer"]).codes(PROMPTS, [5, 6], temperature=0.7, guidance=2.0)
+    assert codes.shape == (2, 16, 16)
 
-    first = net.config.vocab_size - vq.config.num_vq_embeddings
+    count = patch.config.vocab_size
+    first = whole.config.vocab_size - 4 * count
     for row, seed in enumerate([5, 6]):
         chance = torch.Generator().manual_seed(seed)
-        with_prompt = token_ids(text["tokenizer"], [PROMPTS[row]])
-        without = token_ids(text["tokenizer"], [""])
-        for place in range(12):
-            scores = [net(ids).logits[0, -1, first:] for ids in (without, with_prompt)]
-            chances = ((scores[0] + 2.0 * (scores[1] - scores[0])) / 0.7).softmax(-1)
-            drawn = torch.multinomial(chances, 1, generator=chance)
-            assert drawn.item() == codes[row, place].item()
-            with_prompt, without = (torch.cat([ids, drawn[None] + first], dim=1) for ids in (with_prompt, without))
+        texts = [whole.wte(token_ids(text["tokenizer"], [said]))[0] for said in ("", PROMPTS[row])]
+        for up, left in [(0, 0), (0, 2), (0, 4), (0, 6)]:
+            states = [whole(inputs_embeds=each[None]).last_hidden_state[:, -1:] for each in texts]
+            written = torch.zeros(0, dtype=torch.int64)
+            for place in range(4):
+                scores = [
+                    patch(inputs_embeds=torch.cat([state, patch.transformer.wte(written)[None]], dim=1)).logits[0, -1]
+                    for state in states
+                ]
+                chances = ((scores[0] + 2.0 * (scores[1] - scores[0])) / 0.7).softmax(-1)
+                drawn = torch.multinomial(chances, 1, generator=chance)
+                assert drawn.item() == codes[row, up + place // 2, left + place % 2].item()
+                written = torch.cat([written, drawn])
+            vector = sum(whole.wte.weight[first + place * count + written[place]] for place in range(4))
+            texts = [torch.cat([each, vector[None]]) for each in texts]
+
+
+def test_patches_and_back() -> None:
+    codes = torch.arange(16).reshape(1, 4, 4)
+    patches = to_patches(codes)
+    assert patches[0].tolist() == [[0, 1, 4, 5], [2, 3, 6, 7], [8, 9, 12, 13], [10, 11, 14, 15]]
+    assert torch.equal(to_grid(patches), codes)
 
 
 @torch.no_grad()

@@ -151,7 +151,7 @@ def _latent(folder: Path) -> dict[str, Any]:
 
 
 def _tokens(folder: Path) -> dict[str, Any]:
-    from transformers import GPT2Config, GPT2LMHeadModel
+    from transformers import GPT2Config, GPT2LMHeadModel, GPT2Model
 
     from morelli.generators.zoo.pipelines.folded import FoldedVQModel
 
@@ -169,17 +169,13 @@ def _tokens(folder: Path) -> dict[str, Any]:
     )
     with torch.no_grad():
         vq.quantize.embedding.weight.normal_()
-    config = GPT2Config(
-        vocab_size=len(VOCABULARY) + CODES,
-        n_positions=LENGTH + 256,
-        n_embd=WIDTH,
-        n_layer=1,
-        n_head=2,
-        initializer_range=0.5,
-    )
+    shared: Any = {"n_embd": WIDTH, "n_layer": 1, "n_head": 2, "initializer_range": 0.5}
+    whole = GPT2Config(vocab_size=len(VOCABULARY) + 4 * CODES, n_positions=LENGTH + 64, **shared)
+    patch = GPT2Config(vocab_size=CODES, n_positions=4, bos_token_id=None, eos_token_id=None, **shared)
     _save(vq, folder / "vq")
-    _save(GPT2LMHeadModel(config), folder / "tokens")
-    parts = {"language_model": "tokens", "vqvae": "vq", "tokenizer": "clip"}
+    _save(GPT2Model(whole), folder / "tokens" / "whole")
+    _save(GPT2LMHeadModel(patch), folder / "tokens" / "patch")
+    parts = {"language_model": "tokens/whole", "patch_model": "tokens/patch", "vqvae": "vq", "tokenizer": "clip"}
     return {"tokens": _entry("tokens", parts, temperature=1.0, guidance=2.0)}
 
 

@@ -1,4 +1,4 @@
-"""The autoregressive transformer over VQ codes, with the caption's words before them."""
+"""The autoregressive transformers over VQ codes, with the caption's words before them."""
 
 from __future__ import annotations
 
@@ -19,38 +19,49 @@ from training.zoo.recipes.store import save_half
 from training.zoo.recipes.vq import CODES
 from training.zoo.text import END, IDS, LENGTH, START, VOCABULARY, encode
 
-POSITIONS = GRID**2
+from morelli.generators.zoo.pipelines.tokens import EDGE, PATCH, patch_vectors, to_patches
+
+WIDTH, HEADS = 128, 4
+PATCHES = GRID**2 // PATCH
 READ = 1.0
 """Weight of the loss of what comes next."""
 
 
 class VqAr(Conditioned):
-    """`transformers.GPT2LMHeadModel`, 5 layers of width 128; its vocabulary is the words and then the codes."""
+    """`transformers.GPT2Model`, 5 layers of width 128, over words and patches; one layer more over a patch's codes."""
 
     name = "vq-ar"
     batch = 32
     needs = ("text", "vq")
 
     def build(self) -> dict[str, nn.Module]:
-        from transformers import GPT2Config, GPT2LMHeadModel
+        from transformers import GPT2Config, GPT2LMHeadModel, GPT2Model
 
-        config = GPT2Config(
-            vocab_size=len(VOCABULARY) + CODES,
-            n_positions=LENGTH + POSITIONS,
-            n_embd=128,
-            n_layer=5,
-            n_head=4,
-            activation_function="gelu",
-            resid_pdrop=0.0,
-            embd_pdrop=0.0,
-            attn_pdrop=0.0,
-            bos_token_id=IDS[START],
-            eos_token_id=IDS[END],
+        # Fused attention goes backward slowly on so short sequences: half of a step's time.
+        shared: Any = {
+            "n_embd": WIDTH,
+            "n_head": HEADS,
+            "activation_function": "gelu",
+            "resid_pdrop": 0.0,
+            "embd_pdrop": 0.0,
+            "attn_pdrop": 0.0,
+            "attn_implementation": "eager",
+        }
+        words = {"bos_token_id": IDS[START], "eos_token_id": IDS[END]}
+        whole = GPT2Config(
+            vocab_size=len(VOCABULARY) + PATCH * CODES, n_positions=LENGTH + PATCHES, n_layer=5, **words, **shared
         )
-        return {"language_model": GPT2LMHeadModel(config), "foretell": nn.Linear(config.n_embd, sum(KINDS))}
+        patch = GPT2Config(
+            vocab_size=CODES, n_positions=PATCH, n_layer=1, bos_token_id=None, eos_token_id=None, **shared
+        )
+        return {
+            "language_model": GPT2Model(whole),
+            "patch_model": GPT2LMHeadModel(patch),
+            "foretell": nn.Linear(WIDTH, PATCH * sum(KINDS)),
+        }
 
     def players(self) -> tuple[Player, ...]:
-        return (Player("language_model", ("language_model", "foretell"), lr=1.5e-3, betas=(0.9, 0.95)),)
+        return (Player("language_model", ("language_model", "patch_model", "foretell"), lr=1.5e-3, betas=(0.9, 0.95)),)
 
     def before(self) -> None:
         weights = self.context.export / "vq" / "diffusion_pytorch_model.safetensors"
@@ -60,26 +71,34 @@ class VqAr(Conditioned):
     def _encode(self, rows: NDArray[np.int64]) -> NDArray[np.uint16]:
         vq = self.context.vq
         _, _, (_, _, chosen) = vq.quantize(vq.encode(self.context.pixels(rows).float()).latents)
-        return chosen.reshape(len(rows), POSITIONS).cpu().numpy().astype(np.uint16)
+        return chosen.reshape(len(rows), GRID**2).cpu().numpy().astype(np.uint16)
 
     def loss(self, player: str, nets: Mapping[str, Any], step: Step) -> dict[str, Tensor]:
         tokens, dropped = self.captions(step)
-        tokens = np.where(dropped[:, None], encode([""]), tokens)
-        codes = self.codes[step.rows].astype(np.int64)
-        text = np.concatenate([tokens, codes + len(VOCABULARY)], axis=1)[:, :-1]
-        body = nets["language_model"].transformer
-        hidden = body(torch.from_numpy(text).to(self.context.device)).last_hidden_state[:, LENGTH - 1 :]
-        scores = hidden @ body.wte.weight[len(VOCABULARY) :].T
-        wanted = torch.from_numpy(codes).to(self.context.device)
+        tokens = torch.from_numpy(np.where(dropped[:, None], encode([""]), tokens)).to(self.context.device)
+        codes = torch.from_numpy(self.codes[step.rows].astype(np.int64)).to(self.context.device)
+        patches = to_patches(codes.unflatten(1, (GRID, GRID)))
+        body, patch_model = nets["language_model"], nets["patch_model"]
+        text = torch.cat([body.wte(tokens), patch_vectors(body.wte, patches[:, :-1], CODES)], dim=1)
+        states = body(inputs_embeds=text).last_hidden_state[:, LENGTH - 1 :]
+        wanted = patches.flatten(0, 1)
+        before = patch_model.transformer.wte(wanted[:, :-1])
+        scores = patch_model(inputs_embeds=torch.cat([states.flatten(0, 1)[:, None], before], dim=1)).logits
         code = F.cross_entropy(scores.float().flatten(0, 1), wanted.flatten())
         # Codes tell of textures for the most part; what object comes next is asked for by itself.
-        shown = nets["foretell"](hidden).transpose(1, 2).unflatten(2, (GRID, GRID))
+        side = GRID // EDGE
+        shown = F.pixel_shuffle(nets["foretell"](states).transpose(1, 2).unflatten(2, (side, side)), EDGE)
         read = segmentation_loss(shown, self.context.objects(step.rows)).mean()
         return {"loss": code + READ * read, "code": code, "read": read}
 
     def save(self, nets: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-        net = nets["language_model"]
-        save_half(net, folder / self.name)
-        own = {"language_model": self.name, "vqvae": "vq", "tokenizer": "clip"}
-        architecture = "16 × 16 codes of a VQ autoencoder; autoregressive transformer with the words as prefix"
-        return entry("tokens", self.name, architecture, net, own, {"temperature": 1.0, "guidance": 2.0})
+        own = {"language_model": f"{self.name}/whole", "patch_model": f"{self.name}/patch"}
+        for part, place in own.items():
+            save_half(nets[part], folder / place)
+        count = sum(p.numel() for part in own for p in nets[part].parameters())
+        architecture = (
+            "16 × 16 codes of a VQ autoencoder; autoregressive transformer over words and 2 × 2 patches of codes, a"
+            " smaller one within a patch"
+        )
+        parts = {**own, "vqvae": "vq", "tokenizer": "clip"}
+        return entry("tokens", self.name, architecture, count, parts, {"temperature": 1.0, "guidance": 2.0})

@@ -27,7 +27,8 @@ _CLASSES: dict[str, tuple[str, str]] = {
     "transformer": ("diffusers", "PixArtTransformer2DModel"),
     "vae": ("morelli.generators.zoo.pipelines.folded", "FoldedAutoencoderKL"),
     "vqvae": ("morelli.generators.zoo.pipelines.folded", "FoldedVQModel"),
-    "language_model": ("transformers", "GPT2LMHeadModel"),
+    "language_model": ("transformers", "GPT2Model"),
+    "patch_model": ("transformers", "GPT2LMHeadModel"),
     "network": ("morelli.generators.zoo.pipelines.gan", "GanGenerator"),
 }
 _DIFFUSION = {
