@@ -17,7 +17,11 @@ from morelli.fingerprint.residual import RESIDUALS, is_flat, load_residual
 from morelli.fingerprint.wavelet import _LOW, analyse, synthesise, wavelet_residual
 from tests.fingerprint.shipped import published
 
-HERE = [pytest.param(name, marks=[published] * (name == "denoiser-17x64")) for name in RESIDUALS if name != "oidn"]
+HERE = [
+    pytest.param(name, marks=[published] * (name == "denoiser-17x64"))
+    for name in RESIDUALS
+    if name not in ("oidn", "none")
+]
 
 
 def pictures(seed: int, n: int = 2, height: int = 41, width: int = 52) -> torch.Tensor:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from morelli.errors import ArrayError, ImageTooSmallError, InputError
-from morelli.fingerprint.windows import SIDE, nine_windows, positions
+from morelli.fingerprint.windows import ACROSS, SIDE, grid_windows, nine_windows, positions
 
 
 def numbered(height: int, width: int) -> np.ndarray:
@@ -46,6 +46,30 @@ def test_any_size_gives_windows(height: int, width: int, small: str) -> None:
     assert found.shape[1:] == (128, 128, 3)
     assert found.dtype == np.uint8
     assert len(found) in (1, 3, 9)
+
+
+def test_grid_windows_lie_side_by_side() -> None:
+    pixels = numbered(300, 400)
+    expected = [pixels[a : a + 128, b : b + 128] for a in (0, 128) for b in (0, 128, 256)]
+    assert np.array_equal(grid_windows(pixels), expected)
+
+
+@given(st.integers(16, 2600), st.integers(16, 400))
+@settings(max_examples=30, deadline=None)
+def test_a_grid_has_at_most_so_many_windows_on_multiples_of_their_side(height: int, width: int) -> None:
+    found = grid_windows(numbered(height, width))
+    short = min(height, width)
+    if short < SIDE:
+        return
+    rows, columns = min(height // SIDE, ACROSS), min(width // SIDE, ACROSS)
+    assert len(found) == rows * columns
+    first = found[:, 0, 0].astype(int)
+    tops, lefts = first[:, 2] // 16 * 251 + first[:, 0], first[:, 2] % 16 * 251 + first[:, 1]
+    assert (lefts % SIDE == 0).all()
+    assert (tops % SIDE == 0).all()
+    assert len(set(zip(tops, lefts, strict=True))) == len(found)
+    # Evenly spread: the last window along an axis is the last that has room.
+    assert (tops.max(), lefts.max()) == ((height // SIDE - 1) * SIDE, (width // SIDE - 1) * SIDE)
 
 
 def test_a_small_image_is_enlarged_or_framed() -> None:

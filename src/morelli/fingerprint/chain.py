@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from morelli.encoders.weights import short_hash
-from morelli.errors import WeightsError
-from morelli.fingerprint.residual import load_residual
-from morelli.fingerprint.spectrum import spectrum
+from morelli.errors import UnknownNameError, WeightsError
+from morelli.fingerprint.residual import RESIDUALS, load_residual
+from morelli.fingerprint.spectrum import half_size, spectrum
+from morelli.fingerprint.windows import SIDE
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +23,12 @@ class SignalChain:
     ----------
     residual : str
         One of `morelli.fingerprint.residual.RESIDUALS`.
-    log, shift, standardise : bool
+    log, shift, standardise, tile, half, opponent, floor
         As in `morelli.fingerprint.spectrum.spectrum`.
     side : int or None
-        Side of the spectrum; None leaves the residual's.
+        Side of the spectrum; None leaves the residual's, or the tile's.
+    transform : bool
+        False: the residual itself instead of its spectrum, resized to ``side``; for comparison alone.
     """
 
     residual: str = "denoiser"
@@ -32,6 +36,11 @@ class SignalChain:
     shift: bool = False
     standardise: bool = False
     side: int | None = 128
+    tile: int | None = None
+    half: bool = False
+    opponent: bool = False
+    floor: float = 1.0
+    transform: bool = True
 
     def __call__(self, images: Tensor) -> Tensor:
         """Spectra of images (n, 3, h, w), float32 in 0–1: (n, 3, side, side), float32.
@@ -45,7 +54,29 @@ class SignalChain:
 
     def spectrum(self, residual: Tensor) -> Tensor:
         """The chain's second half, for callers that have looked at the residual."""
-        return spectrum(residual, log=self.log, shift=self.shift, standardise=self.standardise, side=self.side)
+        if not self.transform:
+            if self.side is None or tuple(residual.shape[-2:]) == (self.side, self.side):
+                return residual
+            return interpolate(residual, size=(self.side, self.side), mode="nearest")
+        return spectrum(
+            residual,
+            log=self.log,
+            shift=self.shift,
+            standardise=self.standardise,
+            side=self.side,
+            tile=self.tile,
+            half=self.half,
+            opponent=self.opponent,
+            floor=self.floor,
+        )
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, rows and columns of the spectrum of one window."""
+        side = self.side or self.tile or SIDE - 2 * load_residual(self.residual).margin
+        if not self.transform:
+            return 3, side, side
+        return 6 if self.opponent else 3, *half_size(side, self.half)
 
     def describe(self) -> dict[str, Any]:
         """All that decides the spectra, for weights files and hashes."""
@@ -59,8 +90,34 @@ class SignalChain:
 
 #: As published: raw magnitude of the 17 × 64 denoiser's residual, resized 94 → 128 by nearest neighbour.
 PUBLISHED = SignalChain("denoiser-17x64")
-#: What was measured best for training-free attribution (docs/fingerprint.md).
+#: The median's residual, logarithmic: the residual that training-free attribution is best with (docs/fingerprint.md).
 DEFAULT = SignalChain("median", log=True)
+#: What extractors learn from unless told otherwise: none measured better, and it is the smallest to keep
+#: (docs/train-fingerprint.md).
+LEARNING = SignalChain("median", log=True, standardise=True, side=None, tile=32, half=True, opponent=True, floor=0.05)
+#: Name → chain, for commands. A residual's own name is `LEARNING` with that residual.
+CHAINS: dict[str, SignalChain] = {
+    "default": LEARNING,
+    "published": PUBLISHED,
+    "whole": replace(LEARNING, tile=None),
+    "rgb": SignalChain("none", side=None, transform=False),
+    "spectrum": SignalChain("none", log=True),
+}
+
+
+def find_chain(name: str) -> SignalChain:
+    """A chain by its name: a key of `CHAINS`, or one of `morelli.fingerprint.residual.RESIDUALS`.
+
+    Raises
+    ------
+    UnknownNameError
+        With the nearest known names.
+    """
+    if name in CHAINS:
+        return CHAINS[name]
+    if name not in RESIDUALS:
+        raise UnknownNameError("signal chain", name, [*CHAINS, *RESIDUALS])
+    return replace(LEARNING, residual=name)
 
 
 def check_chain(chain: SignalChain, trained: dict[str, Any], path: str) -> None:

@@ -17,7 +17,7 @@ from morelli.fingerprint.denoiser import WEIGHTS
 from morelli.fingerprint.extractor import Extractor, load_extractor
 from morelli.fingerprint.log_spectrum import CHANNELS, FLOOR, log_spectrum, vector_size
 from morelli.fingerprint.residual import is_flat, load_residual
-from morelli.fingerprint.windows import SIDE, Pixels, Small, nine_windows
+from morelli.fingerprint.windows import ACROSS, SIDE, Pixels, Small, grid_windows, nine_windows
 from morelli.types import EncoderStamp
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ SHIPPED: dict[str, str] = {}
 
 
 class _Windowed:
-    """Common ground: nine windows, their residual, and an image without one refused by name."""
+    """Common ground: windows, their residual, and an image without one refused by name."""
 
     #: ``encode`` may run in several threads at once.
     side_by_side = True
@@ -97,6 +97,7 @@ class ResidualSpectrum(_Windowed):
         self.tile = tile
         words = {
             **self._words(),
+            "windows": [SIDE, "grid", ACROSS],
             "tile": tile,
             "floor": FLOOR,
             "channels": CHANNELS,
@@ -109,6 +110,16 @@ class ResidualSpectrum(_Windowed):
             short_hash(words),
             {"residual/spectrum": vector_size(tile)},
         )
+
+    def prepare(self, pixels: Pixels) -> Pixels:
+        """Windows of one image: (m, 128, 128, 3), uint8, m ≤ 64: a spectrum is the sharper, the more it is a mean of.
+
+        Raises
+        ------
+        ImageTooSmallError
+            A side is below 16 pixels.
+        """
+        return grid_windows(pixels)
 
     def encode(self, prepared: Sequence[Pixels]) -> dict[str, NDArray[np.float32]]:
         """Vectors of a batch of prepared images: (n, d), float32.

@@ -23,8 +23,10 @@ from morelli.fingerprint.tensors import read_tensors, write_tensors
 EXTRACTORS = {"small": small_network.FEATURES, "resnet50": resnet.FEATURES}
 
 
-def make_extractor(name: str, channels: int = 3, pretrained: Path | None = None) -> nn.Module:
-    """An extractor with random weights: spectra (n, channels, 128, 128) to features (n, `EXTRACTORS`[name]).
+def make_extractor(
+    name: str, channels: int = 3, pretrained: Path | None = None, size: tuple[int, int] = (128, 128)
+) -> nn.Module:
+    """An extractor with random weights: spectra (n, channels, rows, columns) to features (n, `EXTRACTORS`[name]).
 
     Parameters
     ----------
@@ -32,6 +34,8 @@ def make_extractor(name: str, channels: int = 3, pretrained: Path | None = None)
     channels : int
     pretrained : Path, optional
         A local ResNet-50 to begin from, for "resnet50" alone.
+    size : (int, int)
+        Rows and columns of the spectra; "resnet50" takes any.
 
     Raises
     ------
@@ -52,7 +56,7 @@ def make_extractor(name: str, channels: int = 3, pretrained: Path | None = None)
         return resnet.ResNet50(channels, pretrained)
     if pretrained is not None:
         raise InputError("is for resnet50 alone.", argument="pretrained")
-    return small_network.SmallExtractor(channels)
+    return small_network.SmallExtractor(channels, size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +101,7 @@ def save_extractor(
     Parameters
     ----------
     network : Module
-        What ``make_extractor(name, channels)`` made; a classifier on top is not part of it.
+        What ``make_extractor(name, channels, size=chain.shape[1:])`` made; a classifier on top is not part of it.
     path : Path
     name : str
     chain : SignalChain
@@ -148,7 +152,7 @@ def load_extractor(path: Path, sha256: str | None = None, chain: SignalChain | N
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"holds no extractor: {error!r}.", argument=str(path)) from error
     check_chain(own if chain is None else chain, trained, str(path))
-    network = make_extractor(name, channels)
+    network = make_extractor(name, channels, size=own.shape[1:])
     try:
         network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
     except RuntimeError as error:

@@ -24,6 +24,11 @@ def vector_size(tile: int) -> int:
     return CHANNELS * tile * (tile // 2 + 1)
 
 
+def with_opponents(x: Tensor) -> Tensor:
+    """Red, green and blue (n, 3, …) with their mean and two differences behind them: (n, 6, …)."""
+    return torch.cat([x, torch.einsum("ij,nj...->ni...", torch.tensor(_OPPONENT, device=x.device), x)], dim=1)
+
+
 def log_spectrum(residuals: Tensor, tile: int) -> Tensor:
     """Mean over tiles of log(|FFT2|/tile + floor) for red, green, blue, their mean and two differences.
 
@@ -51,8 +56,7 @@ def log_spectrum(residuals: Tensor, tile: int) -> Tensor:
         raise InputError(f"must be even and at most {min(height, width)}; got {tile}.", argument="tile")
     tiles = residuals[..., : height // tile * tile, : width // tile * tile]
     tiles = tiles.unfold(2, tile, tile).unfold(3, tile, tile)
-    mixed = torch.einsum("ij,njabhw->niabhw", torch.tensor(_OPPONENT), tiles)
     # "ortho" divides by the tile's side, so that white noise has its own deviation at every frequency.
-    magnitudes = torch.fft.rfft2(torch.cat([tiles, mixed], dim=1), norm="ortho").abs()
+    magnitudes = torch.fft.rfft2(with_opponents(tiles), norm="ortho").abs()
     spectra = (magnitudes + FLOOR).log().mean(dim=(0, 2, 3))
     return (spectra - spectra.mean(dim=(-2, -1), keepdim=True)).flatten()

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from morelli.errors import ArrayError, ImageTooSmallError, UnknownNameError, WeightsError
-from morelli.fingerprint.denoiser import PUBLISHED_FORM, WEIGHTS, Form, load_denoiser
+from morelli.fingerprint.denoiser import PUBLISHED_FORM, UNIT, WEIGHTS, Form, load_denoiser
 from morelli.fingerprint.median import median_residual
 from morelli.fingerprint.oidn import oidn_residual
 from morelli.fingerprint.wavelet import LEVELS, SIGMA, wavelet_residual
@@ -94,6 +94,8 @@ _MAKERS: dict[str, Callable[[], Residual]] = {
     "median": lambda: Residual("median", 0, "3x3", median_residual),
     "wavelet": lambda: Residual("wavelet", 0, f"db4-{LEVELS}-{SIGMA:g}", wavelet_residual),
     "oidn": lambda: Residual("oidn", 0, "srgb", oidn_residual),
+    # The image itself: what the others are compared with (paper 002, table VI).
+    "none": lambda: Residual("none", 0, "image", lambda images: images / UNIT),
 }
 RESIDUALS = tuple(_MAKERS)
 

@@ -30,31 +30,70 @@ class _Block(nn.Module):
         return relu(y + self.short(x))
 
 
-class SmallExtractor(nn.Module):
-    """Spectra (n, c, 128, 128) to features (n, 512), not normalised.
+class Standardise(nn.Module):
+    """Each frequency of each channel to mean 0 and deviation 1 over the spectra that `fit` was shown.
 
-    A stem that quarters the sides by one convolution of 5 × 5 and stride 4 keeps the work low; four blocks follow, and
-    the last stage is pooled by mean and by deviation: a peak at one frequency moves the second more than the first.
-    The input is normalised over each batch in training, so that raw and logarithmic spectra both serve.
+    A spectrum falls by orders of magnitude from low to high frequencies, the same way for all models; what tells them
+    apart is how they differ from that. Until it is fitted it changes nothing.
+
+    Parameters
+    ----------
+    shape : (int, int, int)
+        Channels, rows, columns.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(shape))
+        self.register_buffer("scale", torch.ones(shape))
+
+    @torch.no_grad()
+    def fit(self, spectra: Tensor) -> None:
+        """Learn means and deviations from spectra (n, c, h, w), n ≥ 2."""
+        self.mean.copy_(spectra.mean(0))
+        # A frequency that hardly varies must not be blown up: the floor is a share of the typical deviation.
+        deviation = spectra.std(0)
+        self.scale.copy_(1 / deviation.clamp_min(0.05 * float(deviation.median()) + 1e-6))
+
+    def forward(self, spectra: Tensor) -> Tensor:
+        """The same shape."""
+        return (spectra - self.mean) * self.scale
+
+
+class SmallExtractor(nn.Module):
+    """Spectra (n, c, h, w) to features (n, 512), not normalised.
+
+    A stem brings the rows to 32, four blocks follow, and the last stage is pooled by mean and by deviation. Where in a
+    spectrum something is matters more than what it looks like, and convolutions do not know where they are: a learnt
+    map is added behind the stem. The last normalisation, over each batch in training, centres the features, without
+    which the cosine of any two of them is near 1.
 
     Parameters
     ----------
     channels : int
         Of the spectra.
+    size : (int, int)
+        Rows and columns of the spectra.
     """
 
-    def __init__(self, channels: int = 3) -> None:
+    def __init__(self, channels: int = 3, size: tuple[int, int] = (128, 128)) -> None:
         super().__init__()
-        self.input = nn.BatchNorm2d(channels)
-        self.stem = nn.Conv2d(channels, WIDTHS[0], 5, 4, 2, bias=False)
+        stride = max(1, size[0] // 32)
+        self.input = Standardise((channels, *size))
+        self.stem = nn.Conv2d(channels, WIDTHS[0], 5, stride, 2, bias=False)
         self.norm = nn.BatchNorm2d(WIDTHS[0])
+        self.place = nn.Parameter(torch.zeros(WIDTHS[0], *((extent - 1) // stride + 1 for extent in size)))
         before = (WIDTHS[0], *WIDTHS[:-1])
         self.blocks = nn.Sequential(
             *(_Block(a, b, 1 if i == 0 else 2) for i, (a, b) in enumerate(zip(before, WIDTHS, strict=True)))
         )
+        self.centre = nn.BatchNorm1d(FEATURES, affine=False)
 
     def forward(self, spectra: Tensor) -> Tensor:
         """Features, shape (n, 512)."""
-        x = self.blocks(relu(self.norm(self.stem(self.input(spectra)))))
+        x = self.blocks(relu(self.norm(self.stem(self.input(spectra))) + self.place))
         flat = x.flatten(2).float()
-        return torch.cat([flat.mean(2), (flat.var(2, correction=0) + 1e-6).sqrt()], dim=1)
+        return self.centre(torch.cat([flat.mean(2), (flat.var(2, correction=0) + 1e-6).sqrt()], dim=1))

@@ -1,7 +1,8 @@
-"""Where a fingerprint is taken in a large image: nine windows, three by three."""
+"""Where a fingerprint is taken in a large image: nine windows, three by three, or all that have room side by side."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -17,6 +18,8 @@ SIDE = 128
 #: The least side of an image: below it, enlarging would make most of what is seen.
 LEAST = 16
 Small = Literal["resize", "crop"]
+#: Windows along an axis that `grid_windows` takes at most.
+ACROSS = 8
 
 
 def positions(extent: int, side: int = SIDE) -> tuple[int, int, int]:
@@ -51,15 +54,51 @@ def nine_windows(pixels: Pixels, side: int = SIDE, small: Small = "resize") -> P
     """
     if small not in ("resize", "crop"):
         raise InputError(f"must be resize or crop; got {small!r}.", argument="small")
+    pixels = _large_enough(pixels, side, small)
+    height, width = pixels.shape[:2]
+    return _cut(pixels, side, positions(height, side), positions(width, side))
+
+
+def grid_windows(pixels: Pixels, side: int = SIDE, across: int = ACROSS) -> Pixels:
+    """Windows of an image (h, w, 3) side by side from its corner: shape (m, side, side, 3), uint8, rows first.
+
+    They begin at multiples of ``side``, so that the 8 × 8 blocks of JPEG lie the same way in all of them; where more
+    than ``across`` have room along an axis, so many are taken, evenly spread. An image with a side below ``side`` is
+    enlarged until its short side fits (bicubic).
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (h, w, 3), uint8
+    side, across : int
+
+    Raises
+    ------
+    ImageTooSmallError
+        A side is below `LEAST` pixels.
+    """
+    pixels = _large_enough(pixels, side, "resize")
+    starts = []
+    for extent in pixels.shape[:2]:
+        count = extent // side
+        chosen = np.linspace(0, count - 1, min(count, across)).round().astype(int)
+        starts.append([side * int(number) for number in chosen])
+    return _cut(pixels, side, *starts)
+
+
+def _large_enough(pixels: Pixels, side: int, small: Small) -> Pixels:
+    """The image, or what ``small`` makes of one with a side below ``side``."""
     height, width = check_pixels(pixels).shape[:2]
     if min(height, width) < LEAST:
         raise ImageTooSmallError(
             f"the image has {width} × {height} pixels, and a fingerprint needs {LEAST} a side.", argument="pixels"
         )
-    if min(height, width) < side:
-        pixels = enlarge(pixels, side) if small == "resize" else _centre(pixels, side)
-        height, width = pixels.shape[:2]
-    starts = dict.fromkeys((top, left) for top in positions(height, side) for left in positions(width, side))
+    if min(height, width) >= side:
+        return pixels
+    return enlarge(pixels, side) if small == "resize" else _centre(pixels, side)
+
+
+def _cut(pixels: Pixels, side: int, tops: Sequence[int], lefts: Sequence[int]) -> Pixels:
+    starts = dict.fromkeys((top, left) for top in tops for left in lefts)
     return np.stack([pixels[top : top + side, left : left + side] for top, left in starts])
 
 

@@ -19,7 +19,7 @@ from morelli.generators.zoo.pipelines.flow import NO_SIZES, TIMES
 
 SHIFT = 0.4
 """Centre of the logit-normal noise levels: what a picture shows is decided where there is more noise than picture."""
-READ = 0.2
+READ = 2.0
 """Weight of the segmenter's loss."""
 
 

@@ -29,7 +29,7 @@ class Latent(Conditioned):
     needs = ("text", "vae", "latent-segmenter")
     style: ClassVar[str] = ""
     lr: ClassVar[float] = 1e-3
-    read: ClassVar[float] = 0.2
+    read: ClassVar[float] = 1.5
     """Weight of the segmenter's loss; it knows the drawn world's look alone."""
 
     def build(self) -> dict[str, nn.Module]:

@@ -23,7 +23,7 @@ from morelli.generators.zoo.pipelines.tokens import EDGE, PATCH, patch_vectors, 
 
 WIDTH, HEADS = 128, 4
 PATCHES = GRID**2 // PATCH
-READ = 1.0
+READ = 3.0
 """Weight of the loss of what comes next."""
 
 
