@@ -25,6 +25,7 @@ from morelli.errors import (
     TruncatedImageError,
     UnreadableImageError,
 )
+from morelli.images.jpeg_markers import check_markers
 from morelli.images.truncation import ends_early
 
 # JPEG's own class, not Pillow's factory: of a multi-picture file (phones) the first picture is the picture.
@@ -218,6 +219,8 @@ def open_header(stream: BinaryIO, name: str, limits: Limits) -> ImageFile.ImageF
     if declared := _declared_size(head, kind):
         check_size(*declared, name, limits)
     factory = _factory(kind, name)
+    if kind == "JPEG":
+        check_markers(stream, name)
     stream.seek(0)
     try:
         image = factory(stream, "")
