@@ -108,6 +108,7 @@ def publish(out: Path, target: Path, names: Iterable[str]) -> int:
         "latent-segmenter",
         "teacher",
         "vae",
+        "vae-a",
         "vae-b",
         "vae-c",
         "vq",
