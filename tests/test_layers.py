@@ -24,10 +24,11 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("encoders", "attribution", "gallery", "generators"),
     ("inversion", "synthesis", "fingerprint"),
     ("regeneration", "baselines", "exposure", "defence", "evaluation"),
-    ("_identify",),
-    ("engine", "enrol", "identify", "verify"),
+    ("_identify", "_audit"),
+    ("engine", "enrol", "identify", "verify", "audit"),
     ("report", "testing"),
-    ("cli", "web"),
+    ("web",),
+    ("cli",),
     ("__main__",),
 )
 # What is kept out of a folder beside its levels: attribution sees arrays only.

@@ -30,6 +30,7 @@
     ├── UnknownNameError (KeyError)         no plug-in, model or option of that name; suggests the nearest
     ├── MissingExtraError (ImportError)     an optional part is not installed; names the command
     ├── WeightsError                        a weights file is absent or is not the one that was named
+    ├── DivergedError (ArithmeticError)     a training whose loss is no number any more
     ├── NotFittedError (ValueError)         scores asked of an attributor before ``fit``
     └── StorageError (OSError)              the disk refused: full, read-only, gone
 """
@@ -188,6 +189,10 @@ class NotFittedError(MorelliError, ValueError):
 
 class WeightsError(MorelliError):
     """A weights file is absent or is not the one that was named."""
+
+
+class DivergedError(MorelliError, ArithmeticError):
+    """A training whose loss or gradients are no numbers any more."""
 
 
 class StorageError(MorelliError, OSError):

@@ -21,6 +21,8 @@ from morelli.encoders.cache import EmbeddingCache, default_folder
 from morelli.encoders.variants import embed_variants
 from morelli.errors import InputError, UnknownNameError
 from morelli.gallery.prompts import find_prompt
+from morelli.images.claims.attach import with_claims
+from morelli.images.claims.credentials import load_roots
 from morelli.images.degrade import parse
 from morelli.types import CheckVerdict, Verdict
 
@@ -62,6 +64,12 @@ class Identifier:
         Compare without the prompt where the gallery lacks references of it, instead of refusing.
     level : {"model", "base"}
         Attribute to models, or to the bases that they derive from, as the gallery names them.
+    claims : bool
+        Also tell what each file says of itself; the rest of the verdict is the same with and without.
+    trust : str or Path, optional
+        Certificates (PEM) of the authorities whose signers of Content Credentials are known.
+    keep : bool
+        Keep the embeddings of the images that are asked about in the cache; what is learnt is kept in any case.
 
     Examples
     --------
@@ -80,6 +88,9 @@ class Identifier:
         cache: str | Path | None = None,
         fall_back: bool = False,
         level: str = "model",
+        claims: bool = True,
+        trust: str | Path | None = None,
+        keep: bool = True,
     ) -> None:
         self.gallery = gallery
         self.method = method
@@ -89,6 +100,9 @@ class Identifier:
         self.cache = cache
         self.fall_back = fall_back
         self.level = level
+        self.claims = claims
+        self.trust = trust
+        self.keep = keep
 
     def identify(
         self, sources: Sequence[Source], *, prompt: str | None = None, progress: Progress | None = None
@@ -112,13 +126,15 @@ class Identifier:
         UnknownNameError
             No such method, encoder or prompt.
         InputError
-            ``epsilon`` is not between 0 and 1.
+            ``epsilon`` is not between 0 and 1, or ``trust`` is no file of certificates.
         """
         _between(self.epsilon, "epsilon")
+        roots = load_roots(self.trust)
         prompts, notes = self._ask(prompt)
         rivals = self._rivals(prompts, self.fall_back, progress, notes)
         steps = STABILITY if self.stability else ()
-        return self._each(sources, steps, progress, VerdictJudge(rivals, self.method, self.epsilon, steps))
+        verdicts = self._each(sources, steps, progress, VerdictJudge(rivals, self.method, self.epsilon, steps))
+        return with_claims(sources, verdicts, roots=roots) if self.claims else verdicts
 
     def check(
         self,
@@ -181,8 +197,8 @@ class Identifier:
         return default_folder() if self.cache is None else Path(self.cache)
 
     @cached_property
-    def _embeddings(self) -> EmbeddingCache:
-        return EmbeddingCache(self._folder)
+    def _embeddings(self) -> EmbeddingCache | None:
+        return EmbeddingCache(self._folder) if self.keep else None
 
     @cached_property
     def _held(self) -> Held:

@@ -15,7 +15,10 @@ VERDICT_SCHEMA = "morelli.verdict/1"
 EVALUATION_SCHEMA = "morelli.evaluation/1"
 CHECK_SCHEMA = "morelli.check/1"
 VERIFICATION_SCHEMA = "morelli.verification/1"
+CLAIMS_SCHEMA = "morelli.claims/1"
 ERROR_SCHEMA = "morelli.error/1"
+EXPOSURE_SCHEMA = "morelli.exposure/1"
+VOTES_SCHEMA = "morelli.votes/1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,8 @@ class Item:
         The model that ``model`` was derived from, or its own name; empty where not known.
     decoder : str
         What turns the model's latents into pixels (often shared by models); empty where not known.
+    category : str
+        Kind of prompt ("portrait", "text"); empty where not known.
     """
 
     path: Path
@@ -55,6 +60,7 @@ class Item:
     licence: str = ""
     base: str = ""
     decoder: str = ""
+    category: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,11 +187,56 @@ class LabelledEmbeddings:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a file says of itself; never mixed into the pixels' verdict."""
+    """What a file says of itself; never mixed into the pixels' verdict.
+
+    Attributes
+    ----------
+    source : str
+        Where it stands, or who is said to say it.
+    statement : str
+        One line, cleaned of control characters.
+    signed : bool
+        A valid signature over this very file covers it; else anyone could have written it. Whether the signer is
+        known is told in words.
+    """
 
     source: str
     statement: str
     signed: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that verdicts list under ``claims``."""
+        return {"source": self.source, "statement": self.statement, "signed": self.signed}
+
+
+@dataclass(frozen=True)
+class FileClaims:
+    """All that one file says of itself. JSON schema ``morelli.claims/1``.
+
+    Attributes
+    ----------
+    claims : sequence of Claim
+        Signed ones first.
+    notes : sequence of str
+        What was not read, and why.
+    """
+
+    image: str
+    sha256: str
+    version: str
+    claims: Sequence[Claim] = ()
+    notes: Sequence[str] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The object of schema ``morelli.claims/1``."""
+        return {
+            "image": self.image,
+            "sha256": self.sha256,
+            "schema": CLAIMS_SCHEMA,
+            "version": self.version,
+            "claims": [claim.to_json() for claim in self.claims],
+            "notes": list(self.notes),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +327,7 @@ class Verdict:
             },
             "method": dict(self.method),
             "evidence": [{"reference": e.reference, "model": e.model, "distance": e.distance} for e in self.evidence],
-            "claims": [{"source": c.source, "statement": c.statement, "signed": c.signed} for c in self.claims],
+            "claims": [claim.to_json() for claim in self.claims],
             "notes": list(self.notes),
         }
 

@@ -32,6 +32,8 @@ __all__ = ["UNSURE", "Verifier"]
 
 #: Between these probabilities the answer is "unsure".
 UNSURE = (0.25, 0.75)
+#: What was learnt without some of the references is remembered for so many pairs that had references in them.
+REMEMBERED = 8
 
 
 class Verifier:
@@ -49,6 +51,8 @@ class Verifier:
         Share of the pairs in question that are of one model, between 0 and 1.
     cache : str or Path, optional
         Folder for embeddings; by default `default_folder`.
+    keep : bool
+        Keep the embeddings of the images that are asked about there.
 
     Examples
     --------
@@ -63,11 +67,13 @@ class Verifier:
         encoder: Encoder | str | None = None,
         prior: float = 0.5,
         cache: str | Path | None = None,
+        keep: bool = True,
     ) -> None:
         self.gallery = gallery
         self.encoder = encoder
         self.prior = prior
         self.cache = cache
+        self.keep = keep
         self._judges: dict[frozenset[int], PairJudge] = {}
 
     def verify(
@@ -101,7 +107,8 @@ class Verifier:
         if flat:
             note = f"cannot tell: {' and '.join(dict.fromkeys(flat))} is one flat colour, and shows no model's habits."
             return self._answer(names, pictures, "unsure", notes=[note])
-        made = embed(encoder, pictures, cache=EmbeddingCache(self._folder), on_error="raise")
+        cache = EmbeddingCache(self._folder) if self.keep else None
+        made = embed(encoder, pictures, cache=cache, on_error="raise")
         x = unit_vectors(made.vectors)
         similarity = float(x[0] @ x[1])
         if pictures[0].content == pictures[1].content:
@@ -215,10 +222,14 @@ class Verifier:
         return self._view.embeddings(self._network.stamp.encoder)
 
     def _judge(self, left_out: frozenset[int], on_learn: Callable[[], None] | None) -> PairJudge:
-        if left_out not in self._judges:
+        judge = self._judges.get(left_out)
+        if judge is None:
             if on_learn is not None:
                 on_learn()
             _, data = self._held
             kept = np.setdiff1d(np.arange(len(data)), list(left_out))
-            self._judges[left_out] = learn_pair_judge(data.take(kept))
-        return self._judges[left_out]
+            judge = learn_pair_judge(data.take(kept))
+            for old in [each for each in tuple(self._judges) if each][: -REMEMBERED + 1]:
+                self._judges.pop(old, None)
+            self._judges[left_out] = judge
+        return judge

@@ -27,9 +27,14 @@ COMMANDS: dict[str, str] = {
     "identify": "morelli.cli.identify",
     "check": "morelli.cli.check",
     "verify": "morelli.cli.verify",
+    "claims": "morelli.cli.claims",
     "generate": "morelli.cli.generate",
     "evaluate": "morelli.cli.evaluate",
+    "exposure": "morelli.cli.exposure",
+    "simulate-votes": "morelli.cli.simulate_votes",
     "synthesize": "morelli.cli.synthesize",
+    "train": "morelli.cli.train",
+    "serve": "morelli.cli.serve",
     "doctor": "morelli.cli.doctor",
 }
 

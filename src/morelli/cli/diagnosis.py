@@ -29,6 +29,7 @@ PACKAGES: dict[str, str] = {
     "peft": 'pip install "morelli[generators]"',
     "huggingface_hub": 'pip install "morelli[hosted]"',
     "openai": 'pip install "morelli[hosted]"',
+    "c2pa-python": 'pip install "morelli[claims]"',
 }
 
 #: Environment variables that hold keys of hosted generators; only whether they are set is told.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from morelli.cli import asking, identify_regeneration
+from morelli.cli.claims import TrustOption, claim_lines
 from morelli.cli.identify_regeneration import Question, RegenerationOptions
 from morelli.errors import InputError
 
@@ -47,6 +48,10 @@ def identify(
     gamma: identify_regeneration.GammaOption = None,
     similarity: identify_regeneration.SimilarityOption = None,
     yes_send: identify_regeneration.YesSendOption = False,
+    claims: Annotated[
+        bool, typer.Option("--claims/--no-claims", help="Also tell what each file says of itself.")
+    ] = True,
+    trust: TrustOption = None,
     as_json: asking.JsonOption = False,
 ) -> None:
     """Say which model made each image, how sure that is, and what the evidence is.
@@ -64,7 +69,7 @@ def identify(
         # A gallery only adds statistics here: one that the environment names for other commands is not meant.
         named = context.get_parameter_source("gallery")
         background = gallery if named is not None and named.name == "COMMANDLINE" else None
-        question = Question(background, prompt, encoder, epsilon, stability)
+        question = Question(background, prompt, encoder, epsilon, stability, claims, trust)
         asking.answer(
             lambda files, stages: identify_regeneration.ask(options, question, files, stages),
             images,
@@ -79,7 +84,14 @@ def identify(
 
         chosen = asking.method_options(method, encoder)
         identifier = Identifier(
-            where, epsilon=epsilon, stability=stability, fall_back=prompt_free, level=level, **chosen
+            where,
+            epsilon=epsilon,
+            stability=stability,
+            fall_back=prompt_free,
+            level=level,
+            claims=claims,
+            trust=trust,
+            **chosen,
         )
         return identifier.identify(files, prompt=prompt, progress=stages)
 
@@ -130,6 +142,7 @@ def _lines(verdict: Verdict) -> Iterable[tuple[str, str]]:
     for number, each in enumerate(verdict.evidence):
         yield "" if number else "nearest", f"{each.distance:.3f}  {each.model}  {each.reference}"
     yield from _method(verdict.method)
+    yield from claim_lines(verdict.claims)
     for note in verdict.notes:
         yield "note", note
 

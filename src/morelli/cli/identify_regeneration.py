@@ -77,6 +77,8 @@ class Question:
     encoder: str | None
     epsilon: float
     stability: bool
+    claims: bool = True
+    trust: Path | None = None
 
 
 def is_asked(method: str | None, options: RegenerationOptions) -> bool:
@@ -103,10 +105,13 @@ def ask(
     from morelli.errors import MorelliError
     from morelli.generators.catalogue import check_consent, hosts, load_generators
     from morelli.identify import STABILITY, Failure
+    from morelli.images.claims.attach import with_claims
+    from morelli.images.claims.credentials import load_roots
     from morelli.regeneration.catalogue import DEFAULT_SIMILARITY, load_similarity
     from morelli.regeneration.engine import DEFAULT_GAMMA, Regeneration
     from morelli.regeneration.verdicts import Regenerator
 
+    roots = load_roots(question.trust)
     chosen = load_generators(_required(options.generators))
     for host in hosts(chosen):
         say(f"warning: a prompt that describes the image leaves this machine for {host}, a third party.")
@@ -121,7 +126,10 @@ def ask(
     regeneration = Regeneration(chosen, similarity, gamma=options.gamma or DEFAULT_GAMMA, allow_send=options.yes_send)
     steps = STABILITY if question.stability else ()
     regenerator = Regenerator(regeneration, inverter, stability=steps, epsilon=question.epsilon)
-    for file, answer in zip(files, regenerator.identify(files, progress=stages), strict=True):
+    answers: Iterable[Any] = regenerator.identify(files, progress=stages)
+    if question.claims:
+        answers = with_claims(files, answers, roots=roots)
+    for file, answer in zip(files, answers, strict=True):
         yield Failure(str(file), answer) if isinstance(answer, MorelliError) else answer
 
 

@@ -37,8 +37,8 @@ def read_dataset(folder: str | Path) -> Dataset:
     """Read a dataset folder; no picture is opened.
 
     With a ``metadata.csv``, ``.jsonl`` or ``.parquet``, its rows are the dataset (columns file_name and model, and
-    where known family, prompt_id, prompt, seed, source, licence, base, decoder). Without one, every first-level
-    sub-folder is named after the model that made the pictures in it and below it.
+    where known family, prompt_id, prompt, seed, source, licence, base, decoder, category). Without one, every
+    first-level sub-folder is named after the model that made the pictures in it and below it.
 
     Raises
     ------
@@ -180,6 +180,7 @@ def _item(root: Path, row: Row) -> Item:
         licence=row.text["licence"],
         base=row.text["base"],
         decoder=row.text["decoder"],
+        category=row.text["category"],
     )
 
 

@@ -13,8 +13,8 @@ from morelli.errors import DatasetError
 
 METADATA_NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 _REQUIRED = ("file_name", "model")
-_TEXT = ("model", "family", "prompt_id", "prompt", "source", "licence", "base", "decoder")
-_COLUMNS = (*_REQUIRED, "family", "prompt_id", "prompt", "seed", "source", "licence", "base", "decoder")
+_TEXT = ("model", "family", "prompt_id", "prompt", "source", "licence", "base", "decoder", "category")
+_COLUMNS = (*_REQUIRED, "family", "prompt_id", "prompt", "seed", "source", "licence", "base", "decoder", "category")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Row:
     item_name : str
         ``file_name``, relative to the folder, POSIX separators, no "." or "..".
     text : mapping of str to str
-        model, family, prompt_id, prompt, source, licence, base, decoder; "" where not given.
+        model, family, prompt_id, prompt, source, licence, base, decoder, category; "" where not given.
     seed : int or None
     """
 

@@ -1,0 +1,80 @@
+"""D(i) at paper 000's full size, beside scikit-learn's NearestNeighbors: python benchmarks/exposure.py [PROMPTS]
+
+280 prompts × 22 models × 30 images × 1280 numbers (float32), made up: a centre for each prompt and model, and noise.
+Both sides see the same points in the same run, prompt by prompt in turns, so that a busy machine slows both alike.
+Prints the time of each (wall clock and processor), their ratio, how many neighbours are the same, and the peak memory.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Iterator
+
+import numpy as np
+from sklearn.neighbors import NearestNeighbors
+
+from morelli.exposure.neighbours import nearest
+from morelli.exposure.separability import separability
+from morelli.types import LabelledEmbeddings
+
+PROMPTS, MODELS, IMAGES, DIMS = 280, 22, 30, 1280
+
+
+def cells(prompts: int) -> Iterator[np.ndarray]:
+    """Points of one prompt after another, shape (660, 1280), at unit length."""
+    rng = np.random.default_rng(0)
+    common = 2 * rng.standard_normal(DIMS)
+    for _ in range(prompts):
+        centres = common + rng.standard_normal(DIMS) + 0.16 * rng.standard_normal((MODELS, DIMS))
+        x = np.repeat(centres, IMAGES, axis=0) + 0.8 * rng.standard_normal((MODELS * IMAGES, DIMS))
+        yield (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+
+
+def clock() -> np.ndarray:
+    """Wall-clock and processor seconds."""
+    return np.array([time.perf_counter(), time.process_time()])
+
+
+def peak() -> float:
+    """Largest memory of this process so far, MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def main() -> None:
+    prompts = int(sys.argv[1]) if len(sys.argv) > 1 else PROMPTS
+    n = prompts * MODELS * IMAGES
+    x = np.empty((n, DIMS), dtype=np.float32)
+    ours, theirs, same = np.zeros(2), np.zeros(2), 0
+    warm = np.random.default_rng(1).standard_normal((MODELS * IMAGES, DIMS)).astype(np.float32)
+    nearest(warm)
+    NearestNeighbors(n_neighbors=1).fit(warm).kneighbors(return_distance=False)
+    for number, points in enumerate(cells(prompts)):
+        start = clock()
+        found = nearest(points)
+        middle = clock()
+        wanted = NearestNeighbors(n_neighbors=1).fit(points).kneighbors(return_distance=False)[:, 0]
+        theirs += clock() - middle
+        ours += middle - start
+        same += int((found.index == wanted).sum())
+        x[number * len(points) : (number + 1) * len(points)] = points
+    print(f"{prompts} prompts × {MODELS} models × {IMAGES} images × {DIMS} numbers")
+    for name, took in (("morelli", ours), ("scikit-learn", theirs)):
+        print(f"{name:<13} {took[0]:7.1f} s wall clock  {took[1]:7.1f} s processor")
+    print(f"ratio         {theirs[0] / ours[0]:7.2f}               {theirs[1] / ours[1]:7.2f}")
+    print(f"identical neighbours: {same} of {n}")
+    models = np.tile(np.repeat([f"m{j:02}" for j in range(MODELS)], IMAGES), prompts)
+    names = np.repeat([f"p{i:03}" for i in range(prompts)], MODELS * IMAGES)
+    before, start = peak(), clock()
+    found = separability(LabelledEmbeddings({"v": x}, models, names, models))
+    took = clock() - start
+    print(f"frac and D(i) of all prompts: {took[0]:.1f} s wall clock, {took[1]:.1f} s processor")
+    print(f"mean D(i) at τ = 0.5: {found.d().mean():.3f}")
+    print(
+        f"peak memory: {peak():.0f} MiB, of which {x.nbytes / 2**20:.0f} MiB embeddings; {before:.0f} MiB before D(i)"
+    )
+
+
+if __name__ == "__main__":
+    main()

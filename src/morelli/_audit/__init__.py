@@ -1,0 +1,1 @@
+"""What `morelli.audit` is made of; users import none of it."""

@@ -1,0 +1,163 @@
+"""The object of schema ``morelli.exposure/1``, put together from what was measured with one encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from morelli._audit.attacks import AttackPlan
+from morelli._audit.curves import category_rows, k_rows, means, one_vs_many_rows, pool_rows, tau_rows
+from morelli._audit.measured import Measured, battle, confusion
+from morelli._audit.prediction import Prediction, band_rows, chosen_rows, correlations, predict
+from morelli._audit.settings import AuditSettings
+from morelli.errors import InputError
+from morelli.evaluation.data import EvaluationSet
+from morelli.exposure.confusion import from_counts
+from morelli.exposure.cost import cost
+from morelli.exposure.separability import Separability
+from morelli.exposure.simulation import simulate_votes, typical
+from morelli.types import EXPOSURE_SCHEMA, EncoderStamp
+
+if TYPE_CHECKING:
+    from morelli.images.dataset import Dataset
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """One encoder's measurements: images, attacks, D(i), answers by method (the asked one last), comparison line."""
+
+    stamp: EncoderStamp
+    data: EvaluationSet
+    plan: AttackPlan
+    found: Separability
+    measured: tuple[Measured, ...]
+    row: dict[str, Any]
+
+
+def exposure_result(dataset: Dataset, seen: Seen, asked: AuditSettings) -> dict[str, Any]:
+    """All but ``encoders`` and ``seconds``."""
+    data, attack = seen.data.embeddings, seen.measured[-1]
+    categories = {item.prompt_id: item.category for item in dataset.items}
+    d = dict(zip(seen.found.prompts.tolist(), seen.found.d(asked.tau).tolist(), strict=True))
+    held = predict(data, seen.plan, attack, asked.tau, unit=asked.unit)
+    vs_many, notes = one_vs_many_rows(data, seen.plan, seen.measured, asked.seed)
+    table = confusion(attack)
+    votes, vote_notes = _votes(table, asked)
+    models, seed = attack.scored.models.tolist(), asked.seed
+    stamp = seen.stamp
+    return {
+        "schema": EXPOSURE_SCHEMA,
+        "dataset": str(dataset.root),
+        "encoder": {"id": stamp.encoder, "revision": stamp.revision, "preprocessing": stamp.preprocessing},
+        "method": attack.method,
+        "tau": asked.tau,
+        "unit": asked.unit,
+        "k": seen.plan.k,
+        "seed": seed,
+        "n_models": len(models),
+        "n_prompts": len(seen.found.prompts),
+        "n_images": len(data),
+        "prompts": _prompts(dataset, seen, held, d),
+        "models": _models(seen, asked.tau),
+        "correlation": [row for each in reversed(seen.measured) for row in _correlations(seen, each, asked)],
+        "curves": {
+            "k": [row for each in seen.measured for row in k_rows(each, seen.plan.k, seed)],
+            "pool": [row for each in seen.measured for row in pool_rows(each, len(models), seed)],
+            "tau": tau_rows(seen.found),
+            "band": band_rows(held, seed),
+            "category": category_rows(attack, categories, d, seed),
+            "chosen": chosen_rows(held),
+        },
+        "battle": [{"method": each.method, **found} for each in seen.measured if (found := battle(each, seed))],
+        "one_vs_many": vs_many,
+        "confusion": table,
+        "cost": _cost(seen.plan.k, models, asked, votes, len(seen.found.prompts)),
+        "votes": votes,
+        "leaks": seen.data.leaks,
+        "notes": list(dict.fromkeys([*seen.data.notes, *seen.plan.notes, *seen.found.notes, *notes, *vote_notes])),
+    }
+
+
+def _per_prompt(seen: Seen, each: Measured) -> np.ndarray:
+    return each.by(each.rows("main"), each.scored.prompts, seen.found.prompts)
+
+
+def _prompts(dataset: Dataset, seen: Seen, held: Prediction, d: Mapping[str, float]) -> list[dict[str, Any]]:
+    texts = {item.prompt_id: (item.prompt, item.category) for item in dataset.items}
+    expected = dict(zip(held.prompts.tolist(), [means(column) for column in held.expected.T], strict=True))
+    published, asked = (_per_prompt(seen, each).tolist() for each in (seen.measured[0], seen.measured[-1]))
+    names, frac = seen.found.prompts.tolist(), seen.found.mean_frac().tolist()
+    return [
+        {
+            "prompt_id": name,
+            "prompt": texts.get(name, ("", ""))[0],
+            "category": texts.get(name, ("", ""))[1],
+            "d": d[name],
+            "mean_frac": mean,
+            "accuracy": hit,
+            "accuracy_published": plain,
+            "expected_accuracy": expected.get(name),
+        }
+        for name, mean, hit, plain in zip(names, frac, asked, published, strict=True)
+    ]
+
+
+def _models(seen: Seen, tau: float) -> list[dict[str, Any]]:
+    attack, data = seen.measured[-1], seen.data.embeddings
+    names = attack.scored.models
+    recalls = attack.by(attack.rows("main"), attack.truth_names(), names)
+    families = dict(zip(data.models.tolist(), data.families.tolist(), strict=True))
+    separable = dict(zip(seen.found.models.tolist(), seen.found.separable(tau).tolist(), strict=True))
+    return [
+        {"model": name, "family": families[name], "separable": separable.get(name), "accuracy": float(recall)}
+        for name, recall in zip(names.tolist(), recalls, strict=True)
+    ]
+
+
+def _correlations(seen: Seen, each: Measured, asked: AuditSettings) -> list[dict[str, Any]]:
+    held = predict(seen.data.embeddings, seen.plan, each, asked.tau, unit=asked.unit)
+    d, frac = seen.found.d(asked.tau), seen.found.mean_frac()
+    return correlations(held, each, d, frac, _per_prompt(seen, each), asked.seed)
+
+
+def _votes(table: Mapping[str, Any], asked: AuditSettings) -> tuple[dict[str, Any] | None, list[str]]:
+    """The vote simulation, among the models that were queries."""
+    labels, counts = table["labels"], np.array(table["matrix"])
+    known = [i for i in range(len(labels)) if counts[i].any()]
+    if len(known) < 2:
+        return None, ["Votes were not simulated: fewer than two models have images that could be held out."]
+    return simulate_votes(from_counts([labels[i] for i in known], labels, counts[known]), asked.votes), []
+
+
+def _cost(
+    k: int, models: Sequence[str], asked: AuditSettings, votes: Mapping[str, Any] | None, prompts: int
+) -> dict[str, Any]:
+    """Of one battle, and of a campaign that moves the median target of the simulation."""
+    prices = asked.price
+    if isinstance(prices, Mapping):
+        prices = {name: prices[name] for name in models}
+    found, reused = cost(k, len(models), prices), cost(k, len(models), prices, prompts)
+    battles = typical((votes or {}).get("rows", ()), "battles")
+    return found.to_json() | {
+        "price": prices,
+        "campaign_battles": battles,
+        "campaign": None if battles is None else found.campaign(battles),
+        "leaderboard_prompts": prompts,
+        "campaign_of_these_prompts": None if battles is None else reused.campaign(battles),
+    }
+
+
+def check_prices(asked: AuditSettings, models: Sequence[str]) -> None:
+    """Refuse prices that lack a model, before the work.
+
+    Raises
+    ------
+    InputError
+    """
+    if isinstance(asked.price, Mapping):
+        missing = [name for name in models if name not in asked.price]
+        if missing:
+            raise InputError(f"has no price for {missing[0]!r}.", argument="price")

@@ -1,0 +1,98 @@
+"""``morelli serve``: the HTTP API."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from morelli.cli.claims import TrustOption
+from morelli.cli.output import say
+from morelli.errors import MissingExtraError
+from morelli.web.settings import MIB, Settings
+
+_DEFAULT = Settings()
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command()(serve)
+
+
+def serve(
+    gallery: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Gallery with the references, or NAME=PATH; may be given several times, the first is the usual one. "
+            "MORELLI_GALLERY where none is given.",
+            show_default=False,
+        ),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; one that others can reach needs tokens.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0: one that is free.")] = 8000,
+    tokens: Annotated[
+        Path | None,
+        typer.Option(
+            help="File of mode 600 with lines of NAME ROLE TOKEN; roles are read and write. Or MORELLI_TOKENS.",
+            show_default=False,
+        ),
+    ] = None,
+    audit: Annotated[
+        Path | None, typer.Option(help="File to which one JSON line an answer is added.", show_default=False)
+    ] = None,
+    trust: TrustOption = None,
+    max_mib: Annotated[float, typer.Option(help="MiB of one image file.")] = _DEFAULT.max_bytes / MIB,
+    max_pixels: Annotated[int, typer.Option(help="Width × height of one image.")] = _DEFAULT.max_pixels,
+    max_images: Annotated[int, typer.Option(help="Images of one request.")] = _DEFAULT.max_images,
+    max_request_mib: Annotated[float, typer.Option(help="MiB of one request.")] = _DEFAULT.max_request / MIB,
+    rate: Annotated[
+        int, typer.Option(help="Requests a minute of one token, or address where there are no tokens; 0: no limit.")
+    ] = _DEFAULT.rate,
+    concurrent: Annotated[int, typer.Option(help="Requests that are worked on at a time.")] = _DEFAULT.concurrent,
+    queue: Annotated[int, typer.Option(help="Requests that may wait; one more gets 503.")] = _DEFAULT.queue,
+    connections: Annotated[int, typer.Option(help="Open connections.")] = _DEFAULT.connections,
+    seconds: Annotated[float, typer.Option(help="Until a request has its answer, or 503.")] = _DEFAULT.seconds,
+    grace: Annotated[float, typer.Option(help="Seconds for requests at hand when stopped.")] = _DEFAULT.grace,
+    header_seconds: Annotated[float, typer.Option(help="For a request's head.")] = _DEFAULT.header_seconds,
+    decoders: Annotated[int, typer.Option(help="Processes that decode images.")] = _DEFAULT.decoders,
+    decode_seconds: Annotated[float, typer.Option(help="To decode one image.")] = _DEFAULT.decode_seconds,
+    decode_mib: Annotated[float, typer.Option(help="MiB to decode one image.")] = _DEFAULT.decode_memory / MIB,
+    batch: Annotated[int, typer.Option(help="Images of one run of the network.")] = _DEFAULT.batch,
+    wait_ms: Annotated[float, typer.Option(help="Milliseconds that a run waits for more.")] = _DEFAULT.wait_ms,
+    held: Annotated[int, typer.Option(help="Galleries with a method each that are kept in memory.")] = _DEFAULT.held,
+) -> None:
+    """Serve identify, check and verify over HTTP, until it is stopped (Ctrl-C, SIGTERM).
+
+    The schema is at /openapi.json. Nothing is ever fetched for a caller. A gallery that changes is seen at the next
+    request.
+    """
+    settings = Settings(
+        max_bytes=int(max_mib * MIB), max_pixels=max_pixels, max_images=max_images,
+        max_request=int(max_request_mib * MIB), rate=rate, concurrent=concurrent, queue=queue, connections=connections,
+        seconds=seconds, grace=grace, header_seconds=header_seconds, decoders=decoders, decode_seconds=decode_seconds,
+        decode_memory=int(decode_mib * MIB), batch=batch, wait_ms=wait_ms, held=held,
+    )  # fmt: skip
+    try:
+        import fastapi  # noqa: F401  # pyright: ignore[reportUnusedImport]
+        import prometheus_client  # noqa: F401  # pyright: ignore[reportUnusedImport]
+        import python_multipart  # noqa: F401  # pyright: ignore[reportUnusedImport]
+        import uvicorn  # noqa: F401  # pyright: ignore[reportUnusedImport]
+    except ImportError as error:
+        raise MissingExtraError("serve", "Serving") from error
+    from morelli.web.addresses import refuse_open_door
+    from morelli.web.desk import open_desk
+    from morelli.web.server import serve as run
+    from morelli.web.tokens import read_tokens
+
+    known = read_tokens(tokens)
+    refuse_open_door(host, bool(known))  # before anything is loaded
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    usual = os.environ.get("MORELLI_GALLERY")  # a list from typer's own variable would be split at spaces
+    galleries = gallery or ([usual] if usual else [])
+    desk = open_desk(galleries, settings, tokens=known, audit=audit, trust=trust)
+    run(desk, host, port, say)

@@ -1,0 +1,156 @@
+"""A measured confusion matrix: from the JSON of ``morelli exposure``, or from a CSV file."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from morelli.errors import DatasetError, UnknownNameError
+from morelli.types import EXPOSURE_SCHEMA
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Confusion:
+    """How an attacker's answers fall.
+
+    Attributes
+    ----------
+    models : tuple of str
+    rates : ndarray, shape (m, c), rows sum to 1, c ≥ m
+        Of the images of the row's model the share attributed to each column: the models first, in the same order,
+        then other answers ("none").
+    """
+
+    models: tuple[str, ...]
+    rates: NDArray[np.float64]
+
+    @property
+    def accuracy(self) -> float:
+        """Mean over the models of the share that is attributed right."""
+        return float(np.diagonal(self.rates).mean())
+
+    def index(self, model: str) -> int:
+        """The model's row.
+
+        Raises
+        ------
+        UnknownNameError
+        """
+        if model not in self.models:
+            raise UnknownNameError("model", model, self.models)
+        return self.models.index(model)
+
+    def reordered(self, models: Sequence[str]) -> Confusion:
+        """Rows and columns in the order of ``models``, which must be the same set.
+
+        Raises
+        ------
+        DatasetError
+        """
+        if set(models) != set(self.models) or len(models) != len(self.models):
+            odd = sorted(set(models) ^ set(self.models))
+            raise DatasetError(
+                f"the two matrices are of different models: {', '.join(odd[:5])}.", argument="--defended"
+            )
+        order = [self.models.index(name) for name in models]
+        columns = order + list(range(len(order), self.rates.shape[1]))
+        return Confusion(tuple(models), self.rates[np.ix_(order, columns)])
+
+
+def from_counts(models: Sequence[str], said: Sequence[str], counts: Any, source: str = "confusion") -> Confusion:
+    """Counts or rates, one row a model, as `Confusion`.
+
+    Parameters
+    ----------
+    models, said : sequence of str
+        Names of rows and of columns; every model is among the columns.
+    counts : array, shape (len(models), len(said)), ≥ 0
+    source : str
+        The file, for messages.
+
+    Raises
+    ------
+    DatasetError
+        Fewer than two models, a name twice, a column that is missing, a row without anything, or no numbers.
+    """
+    try:
+        table = np.asarray(counts, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DatasetError(f"its matrix holds something that is no number ({error}).", argument=source) from error
+    if len(models) < 2 or len(set(models)) < len(models) or len(set(said)) < len(said):
+        raise DatasetError("needs two models at least, and no name twice.", argument=source)
+    missing = [name for name in models if name not in said]
+    if missing:
+        raise DatasetError(f"has a row {missing[0]!r} without a column of that name.", argument=source)
+    if table.shape != (len(models), len(said)) or not np.isfinite(table).all() or (table < 0).any():
+        raise DatasetError(
+            f"needs {len(models)} × {len(said)} counts from 0 on; got {table.shape} or other numbers.", argument=source
+        )
+    total = table.sum(axis=1, keepdims=True)
+    if (total == 0).any():
+        raise DatasetError(f"has no image of {models[int((total == 0).argmax())]!r}.", argument=source)
+    order = [list(said).index(name) for name in models] + [i for i, name in enumerate(said) if name not in models]
+    return Confusion(tuple(models), (table / total)[:, order])
+
+
+def read_confusion(path: str | Path) -> Confusion:
+    """Read a confusion matrix.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``.json``: an object of schema ``morelli.exposure/1``. Anything else: CSV, the first line with the names of the
+        columns after an empty or any first field, then a line a model: its name, then counts or rates.
+
+    Raises
+    ------
+    DatasetError
+        A file that cannot be read or holds no such thing.
+    """
+    place = Path(path)
+    try:
+        text = place.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise DatasetError(f"cannot be read ({error.strerror or error}).", argument=str(path)) from error
+    except UnicodeDecodeError as error:
+        raise DatasetError("is not UTF-8.", argument=str(path), fix="Name a JSON or CSV file.") from error
+    return _from_json(text, str(path)) if place.suffix.lower() == ".json" else _from_csv(text, str(path))
+
+
+def _from_json(text: str, source: str) -> Confusion:
+    fix = "Write one with: morelli exposure DATASET --json > exposure.json"
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DatasetError(f"is no JSON ({error}).", argument=source, fix=fix) from error
+    if not isinstance(found, Mapping) or found.get("schema") != EXPOSURE_SCHEMA:
+        raise DatasetError(f"is not of the schema {EXPOSURE_SCHEMA}.", argument=source, fix=fix)
+    matrix = found.get("confusion")
+    if not isinstance(matrix, Mapping) or not isinstance(matrix.get("labels"), list):
+        raise DatasetError("holds no confusion matrix.", argument=source, fix=fix)
+    labels = [str(name) for name in matrix["labels"]]
+    return from_counts(labels, labels, matrix.get("matrix"), source)
+
+
+def _from_csv(text: str, source: str) -> Confusion:
+    try:
+        lines = [line for line in csv.reader(text.splitlines()) if line]
+    except csv.Error as error:
+        raise DatasetError(f"is no CSV ({error}).", argument=source) from error
+    if len(lines) < 3 or any(len(line) != len(lines[0]) for line in lines):
+        raise DatasetError(
+            "needs a line with the names of the columns and then a line of as many fields for each model.",
+            argument=source,
+            fix='Write ",a,b" and below it "a,9,1" and "b,2,8".',
+        )
+    said = [name.strip() for name in lines[0][1:]]
+    return from_counts([line[0].strip() for line in lines[1:]], said, [line[1:] for line in lines[1:]], source)

@@ -1,0 +1,187 @@
+"""The vote simulation as one call: targets, leaderboards, with and without a defence, and what a watch catches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from morelli.errors import InputError, UnknownNameError
+from morelli.exposure.campaign import Campaign, bradley_terry_campaign, elo_campaign, honest_elo
+from morelli.exposure.detector import Watch, check_watch, detect
+from morelli.exposure.voters import DIRECTIONS, Attacker, attack_votes, honest_wins, win_probabilities
+from morelli.types import VOTES_SCHEMA
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from morelli.exposure.confusion import Confusion
+
+SYSTEMS = ("bradley-terry", "elo")
+
+
+@dataclass(frozen=True)
+class VoteSettings:
+    """What is simulated.
+
+    Attributes
+    ----------
+    system : {"bradley-terry", "elo"}
+    direction : {"up", "down"}
+    votes : int
+        Honest votes before the attack.
+    noise : float
+        Share of them that are cast at random.
+    gap : float
+        Elo points between neighbouring places, where no ratings are given.
+    most : int
+        Battles that the attacker views at most.
+    simulations : int
+    cover : bool
+        Whether the attacker votes like an honest voter where the target is not seen.
+    elo_k : float
+    watch : Watch
+    seed : int
+    """
+
+    system: str = "bradley-terry"
+    direction: str = "up"
+    votes: int = 10_000
+    noise: float = 0.1
+    gap: float = 15.0
+    most: int = 20_000
+    simulations: int = 400
+    cover: bool = False
+    elo_k: float = 4.0
+    watch: Watch = field(default_factory=Watch)
+    seed: int = 0
+
+
+def check_settings(settings: VoteSettings) -> None:
+    """Refuse what cannot be simulated.
+
+    Raises
+    ------
+    UnknownNameError, InputError
+    """
+    if settings.system not in SYSTEMS:
+        raise UnknownNameError("leaderboard", settings.system, SYSTEMS)
+    if settings.direction not in DIRECTIONS:
+        raise UnknownNameError("direction", settings.direction, DIRECTIONS)
+    for name in ("votes", "most", "simulations"):
+        if getattr(settings, name) < 1:
+            raise InputError(f"must be 1 or more; got {getattr(settings, name)}.", argument=f"--{name}")
+    if settings.simulations * settings.most > 400_000_000:
+        raise InputError(
+            f"{settings.simulations} simulations of {settings.most} battles take more memory than is sensible.",
+            argument="--simulations",
+            fix="Lower --simulations or --most.",
+        )
+    check_watch(settings.watch)
+    if not 0.0 <= settings.noise <= 1.0:
+        raise InputError(f"must lie between 0 and 1; got {settings.noise:g}.", argument="--noise")
+    if not settings.gap >= 0 or not settings.elo_k > 0:
+        raise InputError("the gap must not be negative, and Elo's K must be positive.", argument="--gap")
+
+
+def simulate_votes(
+    confusion: Confusion,
+    settings: VoteSettings | None = None,
+    *,
+    targets: Sequence[str] | None = None,
+    defended: Confusion | None = None,
+    ratings: Mapping[str, float] | None = None,
+) -> dict[str, Any]:
+    """Votes that move each target one place, without and with a defence.
+
+    Parameters
+    ----------
+    confusion : Confusion
+        Of the attacker, as measured.
+    settings : VoteSettings, optional
+    targets : sequence of str, optional
+        Default: every model.
+    defended : Confusion, optional
+        The same attacker against images that were protected.
+    ratings : mapping of str to float, optional
+        Elo points of the models' true quality. Default: places ``gap`` apart in the order of the matrix, the target in
+        the middle.
+
+    Returns
+    -------
+    dict
+        Schema ``morelli.votes/1``. The same arguments give the same figures.
+
+    Raises
+    ------
+    UnknownNameError, InputError, DatasetError
+    """
+    asked = settings or VoteSettings()
+    check_settings(asked)
+    models = confusion.models
+    chosen = list(dict.fromkeys(targets)) if targets is not None else list(models)
+    for name in chosen:
+        confusion.index(name)
+    matrices = {"none": confusion} | ({} if defended is None else {"defended": defended.reordered(models)})
+    rows = []
+    for name in chosen:
+        points = _ratings(models, name, ratings, asked.gap)
+        for defence, matrix in matrices.items():
+            rows.append({"target": name, "defence": defence, **_one(matrix, name, points, asked)})
+    return {
+        "schema": VOTES_SCHEMA,
+        "models": list(models),
+        "accuracy": confusion.accuracy,
+        "defended_accuracy": None if defended is None else defended.accuracy,
+        "settings": asdict(asked) | {"ratings": None if ratings is None else dict(ratings)},
+        "rows": rows,
+    }
+
+
+def typical(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
+    """The median target's "votes" or "battles"; None where there is none, or half the targets do not move."""
+    values = sorted(np.inf if row[name] is None else row[name] for row in rows if row["moved"] is not None)
+    middle = values[(len(values) - 1) // 2] if values else np.inf
+    return float(middle) if np.isfinite(middle) else None
+
+
+def _ratings(models: Sequence[str], target: str, given: Mapping[str, float] | None, gap: float) -> NDArray[np.float64]:
+    if given is not None:
+        missing = [name for name in models if name not in given]
+        if missing:
+            raise UnknownNameError("rated model", missing[0], given)
+        return np.array([given[name] for name in models], dtype=np.float64)
+    others = [name for name in models if name != target]
+    order = [*others[: len(others) // 2], target, *others[len(others) // 2 :]]
+    return np.array([-gap * order.index(name) for name in models])
+
+
+def _one(matrix: Confusion, target: str, points: NDArray[np.float64], asked: VoteSettings) -> dict[str, Any]:
+    preference = win_probabilities(points, asked.noise)
+    direction = DIRECTIONS[DIRECTIONS.index(asked.direction)]  # type: ignore[arg-type]
+    attacker = Attacker(matrix.index(target), direction, asked.cover)
+    votes = attack_votes(matrix.rates, attacker, preference)
+    # The same streams for every matrix: a defence is compared on the same honest votes.
+    honest, attack, accounts = (np.random.default_rng([asked.seed, number]) for number in range(3))
+    campaign: Campaign
+    if asked.system == "elo":
+        ratings = honest_elo(preference, asked.votes, asked.simulations, honest, asked.elo_k)
+        campaign = elo_campaign(ratings, votes, attacker, asked.most, attack, asked.elo_k)
+    else:
+        wins = honest_wins(preference, asked.votes, asked.simulations, honest)
+        campaign = bradley_terry_campaign(wins, votes, attacker, asked.most, attack)
+    own, rates = attacker.target, matrix.rates[:, attacker.target]
+    moved = campaign.summary(asked.seed)
+    watched = detect(preference, votes, asked.watch, accounts)
+    caught = watched["both"]["caught"]
+    return {
+        "recognised": float(rates[own]),
+        "mistaken": float(np.delete(rates, own).mean()),
+        "aimed_per_battle": votes.aimed,
+        "precision": votes.on_target / votes.aimed if votes.aimed > 0 else None,
+        **moved,
+        "detector": watched,
+        "votes_caught": None if caught is None or moved["votes"] is None else caught * moved["votes"],
+    }

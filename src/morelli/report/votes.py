@@ -1,0 +1,60 @@
+"""A vote simulation as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from morelli.report.table import Column, print_table
+
+VOTES = (
+    Column("target"),
+    Column("defence"),
+    Column("recognised", "recognised %", "percent"),
+    Column("precision", "aimed votes that hit %", "percent"),
+    Column("votes_text", "votes to move one place"),
+    Column("battles_text", "battles viewed"),
+    Column("moved", "moved %", "percent"),
+    Column("caught_agreement", "caught by agreement %", "percent"),
+    Column("caught_timing", "by timing %", "percent"),
+    Column("caught_both", "by both %", "percent"),
+)
+
+
+def vote_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows with their intervals as text; "> 20000" where most simulations did not move."""
+    out = []
+    for row in result["rows"]:
+        shown = dict(row)
+        for name in ("votes", "battles"):
+            shown[f"{name}_text"] = _interval(row, name)
+        for name in ("agreement", "timing", "both"):
+            shown[f"caught_{name}"] = row["detector"][name]["caught"]
+        out.append(shown)
+    return out
+
+
+def _interval(row: Mapping[str, Any], name: str) -> str | None:
+    if row["moved"] is None:
+        return None
+    if row[name] is None:
+        return f"over {row['most']} battles"
+    ends = [f"{row[f'{name}_{end}']:.0f}" if row[f"{name}_{end}"] is not None else "∞" for end in ("low", "high")]
+    return f"{row[name]:.0f} ({ends[0]}–{ends[1]})"
+
+
+def votes_title(result: Mapping[str, Any]) -> str:
+    """What was simulated, in one line."""
+    asked = result["settings"]
+    watch = asked["watch"]
+    ratings = "given ratings" if asked["ratings"] is not None else f"places {asked['gap']:g} Elo points apart"
+    return (
+        f"{asked['system']}, {asked['votes']} honest votes ({100 * asked['noise']:.0f} % at random), {ratings}, "
+        f"voting {asked['direction']}, {asked['simulations']} simulations; accounts of {watch['votes']} votes, "
+        f"false alarms {100 * watch['false_alarm']:g} %"
+    )
+
+
+def print_votes(result: Mapping[str, Any]) -> None:
+    """The simulation on standard output."""
+    print_table(vote_rows(result), VOTES, title=votes_title(result))

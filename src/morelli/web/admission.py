@@ -1,0 +1,174 @@
+"""How many requests are inside at a time, for how long, and how many of them are worked on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from morelli.web.problems import RefusedError, busy
+from morelli.web.settings import Settings
+
+T = TypeVar("T")
+
+_LOG = logging.getLogger(__name__)
+
+#: Longest time, seconds, that a client is sent away for.
+LONGEST = 60
+
+
+class Seat:
+    """One request that was let in.
+
+    Attributes
+    ----------
+    until : float
+        On the monotonic clock: when its answer must be there.
+    abandoned : threading.Event
+        Nobody waits for the answer any more; work looks at it between two images.
+    """
+
+    def __init__(self, admission: Admission, until: float) -> None:
+        self.until = until
+        self.abandoned = threading.Event()
+        self.arrived = False
+        self._admission = admission
+        self._holders = 1
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Do work in a thread of its own once its turn has come; raises what it raises."""
+        self.arrived = True
+        admission = self._admission
+        await admission.turns.acquire()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
+        self._holders += 1
+        begun = time.monotonic()
+
+        def settle(result: T | None, error: BaseException | None) -> None:
+            admission.turns.release()
+            admission.learn(time.monotonic() - begun)
+            self.leave()
+            if answer.done():  # too late: the client was told so
+                return
+            if error is not None:
+                answer.set_exception(error)
+            else:
+                answer.set_result(result)  # pyright: ignore[reportArgumentType]
+
+        def thread() -> None:
+            result, error = None, None
+            try:
+                result = work()
+            except BaseException as caught:  # noqa: BLE001 - it is raised where the answer is awaited
+                error = caught
+            try:
+                loop.call_soon_threadsafe(settle, result, error)
+            except RuntimeError:  # the server has stopped meanwhile
+                _LOG.warning("An answer came after the server had stopped.")
+
+        # Not a pool's: its threads would be waited for at the program's end, however long they still compute.
+        try:
+            threading.Thread(target=thread, name="morelli-request", daemon=True).start()
+        except RuntimeError:
+            admission.turns.release()
+            self.leave()
+            raise busy("the system gives no more threads.") from None
+        return await answer
+
+    def leave(self) -> None:
+        """Give the place back, once by the request and once by its work."""
+        self._holders -= 1
+        if not self._holders:
+            self._admission.inside -= 1
+
+
+class Admission:
+    """The places of a server. All methods are called in its event loop.
+
+    Parameters
+    ----------
+    settings : Settings
+        ``concurrent`` and ``queue`` count.
+
+    Attributes
+    ----------
+    inside : int
+        Requests that arrive, wait or are worked on; also those whose client was told that it takes too long, until
+        their thread is done.
+    stopping : bool
+        No request is let in any more.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.capacity = settings.concurrent + settings.queue
+        self.turns = asyncio.Semaphore(settings.concurrent)
+        self.inside = 0
+        self.stopping = False
+        self._concurrent = settings.concurrent
+        self._usual = 0.5  # seconds of work of a request: a running mean
+        self._end = math.inf
+        self._clocks: set[asyncio.Timeout] = set()
+
+    @asynccontextmanager
+    async def enter(self, until: float) -> AsyncIterator[Seat]:
+        """A place for the request that the block is.
+
+        Parameters
+        ----------
+        until : float
+            On the monotonic clock, which is the event loop's.
+
+        Raises
+        ------
+        RefusedError
+            503 where the server is full or stops, or where the block takes too long; 408 where its request has not
+            arrived by then.
+        """
+        if self.stopping:
+            raise busy("the server is stopping.", 5)
+        if self.inside >= self.capacity:
+            raise busy("too many requests are waiting.", self.soon())
+        until = min(until, self._end)
+        seat = Seat(self, until)
+        self.inside += 1
+        clock = asyncio.timeout_at(until)
+        self._clocks.add(clock)
+        try:
+            async with clock:
+                yield seat
+        except TimeoutError:
+            if not clock.expired():
+                raise
+            raise self._late(seat) from None
+        finally:
+            self._clocks.discard(clock)
+            seat.abandoned.set()
+            seat.leave()
+
+    def stop(self, grace: float) -> None:
+        """Let nobody in any more; those inside have so many seconds left."""
+        self.stopping = True
+        self._end = min(self._end, asyncio.get_running_loop().time() + grace)
+        for clock in self._clocks:
+            clock.reschedule(min(clock.when() or self._end, self._end))
+
+    def soon(self) -> int:
+        """Seconds after which there should be a place, from how long requests take."""
+        return min(LONGEST, max(1, math.ceil(self._usual * self.inside / self._concurrent)))
+
+    def learn(self, seconds: float) -> None:
+        """Remember how long one request took."""
+        self._usual += 0.1 * (seconds - self._usual)
+
+    def _late(self, seat: Seat) -> RefusedError:
+        if not seat.arrived:
+            return RefusedError(408, "the request did not arrive in time.", fix="Send it faster, or fewer images.")
+        if self.stopping:
+            return busy("the server is stopping, and this was not finished.", 5)
+        return busy("that takes too long at the moment.", self.soon())

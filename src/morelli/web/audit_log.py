@@ -1,0 +1,114 @@
+"""Who asked what and what the answer was: one JSON line an answer, without a picture, its name or its prompt."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from morelli.errors import StorageError
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One answer.
+
+    Attributes
+    ----------
+    token : str or None
+        The token's name; None where there are no tokens, or none was valid.
+    route : str
+        Method and path.
+    status : int
+        Of HTTP; of an image among several, its own.
+    sha256 : sequence of str
+        Of the image files that the answer is about; none where the request was refused before they were read.
+    decision : str or None
+        What was decided; None where nothing was.
+    milliseconds : float
+        From the request's arrival to this answer.
+    """
+
+    token: str | None
+    route: str
+    status: int
+    sha256: Sequence[str]
+    decision: str | None
+    milliseconds: float
+
+    def line(self, now: datetime) -> str:
+        """The entry as one line of JSON."""
+        told = {
+            "time": now.isoformat(timespec="milliseconds"),
+            "token": self.token,
+            "route": self.route,
+            "status": self.status,
+            "sha256": list(self.sha256),
+            "decision": self.decision,
+            "milliseconds": round(self.milliseconds, 1),
+        }
+        return json.dumps(told) + "\n"
+
+
+class AuditLog:
+    """Appends to a file that only its owner may read.
+
+    Every entry is one write to a file opened for appending, so that a server that is killed leaves whole lines.
+
+    Parameters
+    ----------
+    path : Path or None
+        None: nothing is kept.
+
+    Raises
+    ------
+    StorageError
+        The file cannot be opened.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._file: int | None = None
+        if path is not None:
+            try:
+                self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+            except OSError as error:
+                raise StorageError(f"cannot be written ({error.strerror or error}).", argument=str(path)) from error
+
+    def write(self, entries: Sequence[Entry]) -> None:
+        """Append entries.
+
+        Raises
+        ------
+        StorageError
+            The disk refused. An answer that cannot be recorded is not given.
+        """
+        if not entries:
+            return
+        now = datetime.now(UTC)
+        data = "".join(entry.line(now) for entry in entries).encode()
+        with self._lock:
+            if self._file is None:
+                return
+            try:
+                written = os.write(self._file, data)
+            except OSError as error:
+                written = -1
+                raise StorageError(f"cannot be written ({error.strerror or error}).", argument="audit log") from error
+            finally:
+                if self.path is not None and 0 <= written < len(data):
+                    os.write(self._file, b"\n")  # a part of a line must not swallow the next one
+        if written < len(data):
+            raise StorageError("was written in part only: the disk is full.", argument="audit log")
+
+    def close(self) -> None:
+        """Close the file; later entries are dropped."""
+        with self._lock:
+            if self._file is not None:
+                os.close(self._file)
+                self._file = None

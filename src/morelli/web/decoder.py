@@ -1,0 +1,192 @@
+"""One process that decodes images, as its parent sees it: asked, timed and ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any
+
+import numpy as np
+
+from morelli import errors
+from morelli.errors import ImageError, MorelliError, UnreadableImageError
+from morelli.images.load import Picture
+from morelli.types import Claim
+from morelli.web.settings import Settings
+from morelli.web.tokens import VARIABLE
+
+WORKER = ("-P", "-m", "morelli.web.decode_worker")
+#: Seconds in which a process must have started.
+START = 60.0
+_LINE = 16 * 2**20
+
+
+class LostError(Exception):
+    """The process ended amid an exchange; ``late`` where it was its time that was up."""
+
+    def __init__(self, late: bool) -> None:
+        super().__init__(late)
+        self.late = late
+
+
+class Decoder:
+    """One process that decodes.
+
+    Parameters
+    ----------
+    settings : Settings
+        ``max_bytes``, ``max_pixels``, ``decode_seconds`` and ``decode_memory`` count.
+    roots : str or None
+        Certificates (PEM) of known authorities, for claims.
+    """
+
+    def __init__(self, settings: Settings, roots: str | None) -> None:
+        self.seconds = settings.decode_seconds
+        self.done = 0
+        self._ready = False
+        # The child needs no token, and one thread of linear algebra: more would only take address space.
+        environment = {name: value for name, value in os.environ.items() if name != VARIABLE}
+        environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        self._process = subprocess.Popen(
+            [sys.executable, *WORKER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            start_new_session=True,  # Ctrl-C is for the server, which ends its children itself
+        )
+        given = {
+            "max_bytes": settings.max_bytes,
+            "max_pixels": settings.max_pixels,
+            "seconds": settings.decode_seconds,
+            "memory": settings.decode_memory,
+            "roots": roots,
+        }
+        try:
+            self._write(json.dumps(given).encode() + b"\n")
+        except OSError:  # it ended at once: `ready` tells
+            self.kill()
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def ready(self) -> None:
+        """Wait until it has started; raises `LostError` where it does not."""
+        if not self._ready:
+            with self._within(START):
+                self._line()
+            self._ready = True
+
+    def decode(self, data: bytes, name: str, claims: bool) -> Picture:
+        """The picture of a file, once it is `ready`.
+
+        Raises
+        ------
+        ImageError
+            What is wrong with it.
+        LostError
+            The process is gone, by its own fault or by its time.
+        """
+        head = {"name": name, "size": len(data), "claims": claims}
+        with self._within(self.seconds):
+            self._write(json.dumps(head).encode() + b"\n", data)
+            answer = self._line()
+            if "error" in answer:
+                raise _rebuilt(answer["error"], name)
+            told = answer["picture"]
+            pixels = np.empty((told["height"], told["width"], 3), np.uint8)
+            self._fill(memoryview(pixels).cast("B"))
+        pixels.flags.writeable = False
+        self.done += 1
+        return Picture(pixels, name, told["sha256"], told["content"], told["format"])
+
+    def claims(self) -> tuple[tuple[Claim, ...], tuple[str, ...]]:
+        """The claims and notes of the file that was decoded just now; raises `LostError`."""
+        with self._within(self.seconds):
+            answer = self._line()
+        return tuple(Claim(**each) for each in answer["claims"]), tuple(answer["notes"])
+
+    def kill(self) -> None:
+        """End the process, and what it started."""
+        if self.alive:
+            if hasattr(os, "killpg"):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            else:
+                self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                _close(pipe)
+
+    @contextmanager
+    def _within(self, seconds: float) -> Iterator[None]:
+        """Run the block against the clock: reading from a pipe cannot be given a time limit, and a process can."""
+        late = threading.Event()
+
+        def stop() -> None:
+            late.set()
+            self._process.kill()
+
+        clock = threading.Timer(seconds, stop)
+        clock.daemon = True
+        clock.start()
+        try:
+            yield
+        except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+            if isinstance(error, MorelliError):
+                raise
+            self.kill()
+            xcpu = -getattr(signal, "SIGXCPU", 0)
+            raise LostError(late.is_set() or self._process.returncode == xcpu) from error
+        finally:
+            clock.cancel()
+
+    def _write(self, *parts: bytes) -> None:
+        pipe = self._process.stdin
+        if pipe is None:
+            raise EOFError
+        for part in parts:
+            pipe.write(part)
+        pipe.flush()
+
+    def _line(self) -> dict[str, Any]:
+        line = self._out.readline(_LINE)
+        if not line.endswith(b"\n"):
+            raise EOFError
+        return json.loads(line)
+
+    def _fill(self, target: memoryview) -> None:
+        done = 0
+        while done < len(target):
+            count = self._out.readinto(target[done:])  # pyright: ignore[reportAttributeAccessIssue]
+            if not count:
+                raise EOFError
+            done += count
+
+    @property
+    def _out(self) -> IO[bytes]:
+        if self._process.stdout is None:
+            raise EOFError
+        return self._process.stdout
+
+
+def _close(pipe: IO[bytes]) -> None:
+    try:
+        pipe.close()
+    except OSError:  # what was not written before the process ended is lost with it
+        return
+
+
+def _rebuilt(told: dict[str, Any], name: str) -> ImageError:
+    """The error that the process met; only errors about images can have come from there."""
+    kind = getattr(errors, str(told["kind"]), None)
+    if not (isinstance(kind, type) and issubclass(kind, ImageError)):
+        kind = UnreadableImageError
+    return kind(str(told["message"]), argument=told["argument"] or name, fix=told["fix"])

@@ -1,0 +1,159 @@
+"""What all questions about images share: who may ask, the way in, the work, the record, the answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+
+from morelli.errors import InputError, MorelliError
+from morelli.web.answers import LINES, Answer, response
+from morelli.web.audit_log import Entry
+from morelli.web.desk import Desk
+from morelli.web.forms import FIELD, Form, Options, form_schema, parse_options, read_form
+from morelli.web.images import Images
+from morelli.web.problems import RefusedError
+from morelli.web.schemas import errors
+from morelli.web.tokens import Caller
+
+#: Statuses that any question may be answered with.
+STATUSES = (401, 403, 408, 409, 413, 415, 422, 429, 500, 503)
+
+
+@dataclass
+class Visit:
+    """One request on its way.
+
+    Attributes
+    ----------
+    started : float
+        On the monotonic clock.
+    route : str
+        Method and path.
+    caller : Caller or None
+        None until it is known.
+    recorded : bool
+        The audit log has it.
+    """
+
+    route: str
+    started: float = field(default_factory=time.monotonic)
+    caller: Caller | None = None
+    recorded: bool = False
+
+    @property
+    def milliseconds(self) -> float:
+        return 1000.0 * (time.monotonic() - self.started)
+
+    def entry(self, answer: Answer) -> Entry:
+        """The line of the audit log for an answer."""
+        name = self.caller.name or None if self.caller is not None else None
+        return Entry(name, self.route, answer.status, answer.sha256, answer.decision, self.milliseconds)
+
+
+@dataclass(frozen=True)
+class Question:
+    """A route that takes images and options.
+
+    Attributes
+    ----------
+    path, summary : str
+    options : type of Options
+    ask : callable
+        ``ask(desk, images, options)`` gives the answers, in the request's own thread.
+    verdict : type of BaseModel
+        Describes an answer.
+    least, most : int or None
+        How many images it takes; None: as many as the server allows.
+    lines : bool
+        Several images give JSON lines.
+    role : str
+    """
+
+    path: str
+    summary: str
+    options: type[Options]
+    ask: Callable[[Desk, Images, Any], Iterable[Answer]]
+    verdict: type[BaseModel]
+    least: int = 1
+    most: int | None = None
+    lines: bool = True
+    role: str = "read"
+
+    def register(self, router: APIRouter, desk: Desk) -> None:
+        """Add the route."""
+        most = self.most or desk.settings.max_images
+
+        async def handle(request: Request) -> Response:
+            return await self._handle(request, desk, most)
+
+        good: dict[str, Any] = {"model": self.verdict, "description": "The answer; of several images JSON lines."}
+        if self.lines:
+            good["content"] = {LINES: {"schema": {"type": "string"}}}
+        router.add_api_route(
+            self.path,
+            handle,
+            methods=["POST"],
+            summary=self.summary,
+            operation_id=self.path.rpartition("/")[2],
+            response_model=None,
+            responses={200: good, **errors(STATUSES)},
+            openapi_extra={"requestBody": form_schema(self.options, self.least, most)},
+        )
+
+    async def _handle(self, request: Request, desk: Desk, most: int) -> Response:
+        visit: Visit = request.state.visit
+        require(visit, self.role)
+        async with desk.admission.enter(visit.started + desk.settings.seconds) as seat:
+            try:
+                form = await read_form(request, desk.settings)
+            except ClientDisconnect:  # nobody is there to be answered
+                raise RefusedError(408, "the client went away.") from None
+            try:
+                options = parse_options(self.options, form.fields)
+                self._check_count(form, most)
+                images = desk.images(form.images, seat)
+                answers = await seat.run(lambda: self._answers(desk, images, options))
+            finally:
+                await form.close()
+        for answer in answers:
+            desk.metrics.images.labels(answer.outcome).inc()
+        visit.recorded = True
+        desk.audit.write([visit.entry(answer) for answer in answers])
+        return response(answers)
+
+    def _answers(self, desk: Desk, images: Images, options: Options) -> list[Answer]:
+        return list(self.ask(desk, images, options))
+
+    def _check_count(self, form: Form, most: int) -> None:
+        if self.least <= len(form.images) <= most:
+            return
+        wanted = str(most) if self.least == most else f"{self.least} to {most}"
+        message = f"{wanted} {'image is' if wanted == '1' else 'images are'} needed, and {len(form.images)} came."
+        raise InputError(message, argument=FIELD, fix=f"Send each as a file in the field {FIELD}.")
+
+
+def require(visit: Visit, role: str) -> None:
+    """Refuse a caller without that role.
+
+    Raises
+    ------
+    RefusedError
+        403.
+    """
+    caller = visit.caller
+    if caller is None or not caller.may(role):
+        raise RefusedError(403, f"this needs a token with the role {role!r}.", argument="Authorization")
+
+
+def record_refusal(desk: Desk, visit: Visit, error: MorelliError) -> None:
+    """Put a request that had no answer into the audit log, once."""
+    if not visit.recorded:
+        visit.recorded = True
+        desk.audit.write([visit.entry(Answer.failed(error))])

@@ -1,0 +1,224 @@
+"""The audit: the same figures as the evaluation's, nothing that a query helps itself with, gaps named."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from morelli._audit.attacks import plan_attacks
+from morelli._audit.measured import battle, confusion, measure
+from morelli._audit.prediction import chosen_rows, predict
+from morelli.audit import AuditSettings, audit
+from morelli.cli.output import plain
+from morelli.errors import InputError, MorelliError, NotEnoughReferencesError, UnknownNameError
+from morelli.evaluation.runner import Settings, evaluate
+from morelli.exposure.simulation import VoteSettings
+from morelli.images.dataset import read_dataset
+from morelli.testing.datasets import write_dataset
+from morelli.types import EncoderStamp, LabelledEmbeddings
+
+from ..evaluation.samples import TextureEncoder, gaussian, relabel
+
+FEW = VoteSettings(votes=500, simulations=10, most=300)
+
+
+class Other(TextureEncoder):
+    stamp = EncoderStamp("other", "1", "plain", TextureEncoder.stamp.dims)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = write_dataset(tmp_path_factory.mktemp("audit") / "d", models=3, prompts=6, seeds=4, size=32)
+
+    def categorise(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+        return [row | {"category": "odd" if int(row["prompt_id"]) % 2 else "even"} for row in rows]
+
+    path = folder / "metadata.csv"
+    header, rest = path.read_text(encoding="utf-8").split("\n", 1)
+    path.write_text("\n".join([f"{header},category", *(f"{line}," for line in rest.split("\n") if line)]) + "\n")
+    relabel(folder, categorise)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def result(pictures: Path) -> dict:
+    settings = AuditSettings("cosine", k=2, votes=FEW)
+    return plain(audit(read_dataset(pictures), [TextureEncoder(), Other()], settings).result)
+
+
+def test_fields_of_the_schema(result):
+    assert result["schema"] == "morelli.exposure/1"
+    assert (result["tau"], result["k"], result["n_models"], result["n_prompts"]) == (0.5, 2, 3, 6)
+    assert {"prompt_id", "prompt", "d", "accuracy", "expected_accuracy"} <= set(result["prompts"][0])
+    assert {"model", "separable", "accuracy"} <= set(result["models"][0])
+    assert {"k", "pool", "tau", "band", "category", "chosen"} == set(result["curves"])
+    assert all(0 <= row["d"] <= 1 and 0 <= row["accuracy"] <= 1 for row in result["prompts"])
+    assert [row["encoder"] for row in result["encoders"]] == ["texture", "other"]
+    first, second = ({**row, "encoder": ""} for row in result["encoders"])
+    assert first == second  # one network under two names
+    assert [row["category"] for row in result["curves"]["category"]] == ["even", "odd"]
+    assert [row["k"] for row in result["curves"]["k"]] == [1, 2, 1, 2]
+    assert [row["models"] for row in result["curves"]["pool"]] == [2, 3, 2, 3]
+    assert {(row["predictor"], row["images"]) for row in result["correlation"]} == {
+        ("d", "same"), ("mean_frac", "same"), ("d", "held out"), ("mean_frac", "held out"),
+        ("expected_accuracy", "held out"),
+    }  # fmt: skip
+    assert [row["target"] for row in result["votes"]["rows"]] == [row["model"] for row in result["models"]]
+
+
+def test_accuracy_is_that_of_the_evaluation(result, pictures):
+    wanted = evaluate(
+        read_dataset(pictures), TextureEncoder(), Settings("same-prompt", ("euclid", "cosine"), k=2, ablate=False)
+    )
+    found = result["encoders"][0]["attacks"]
+    for row, other in zip(wanted.result["rows"], found, strict=True):
+        assert other["method"] == row["method"]
+        assert (other["top1"], other["low"], other["high"]) == pytest.approx(
+            (row["top1"], row["top1_low"], row["top1_high"])
+        )
+    labels, matrix = wanted.confusion["cosine"]
+    assert result["confusion"] == {"labels": labels, "matrix": matrix.tolist()}
+    assert np.mean([row["accuracy"] for row in result["models"]]) == pytest.approx(found[1]["top1"])
+    assert np.mean([row["accuracy"] for row in result["prompts"]]) == pytest.approx(found[1]["top1"])
+
+
+def test_no_attack_sees_its_queries():
+    data = gaussian(5, 8, 5)
+    plan = plan_attacks(data, 3, 0)
+    assert {each.kind for each in plan.attacks} == {"main", "inner", "k", "pool"}
+    main = {(a.task.prompt, a.number): a.task for a in plan.attacks if a.kind == "main"}
+    for attack in plan.attacks:
+        task = attack.task
+        assert not set(task.references) & set(task.queries)
+        assert set(data.prompts[task.references]) == set(data.prompts[task.queries]) == {task.prompt}
+        assert task.prompt not in set(data.prompts[task.background])
+        if attack.kind == "inner":
+            whole = main[task.prompt, attack.number]
+            assert set(task.references) | set(task.queries) == set(whole.references)
+        if attack.kind == "k":
+            assert np.unique(data.models[task.references], return_counts=True)[1].tolist() == [attack.number] * 5
+        if attack.kind == "pool":
+            assert len(set(data.models[task.references])) == attack.number
+            assert set(data.models[task.queries]) <= set(data.models[task.references])
+    asked = np.concatenate([a.task.queries for a in plan.attacks if a.kind == "main"])
+    assert set(asked) == set(range(len(data)))
+
+
+def test_what_is_predicted_does_not_depend_on_the_judged_images():
+    data = gaussian(4, 10, 3)
+    plan = plan_attacks(data, 2, 0)
+    before = predict(data, plan, measure("euclid", data, plan), 0.5)
+    judged = np.concatenate([a.task.queries for a in plan.attacks if (a.kind, a.number) == ("main", 0)])
+    other = {name: values.copy() for name, values in data.vectors.items()}
+    for values in other.values():
+        values[judged] = np.random.default_rng(0).standard_normal(values[judged].shape)
+    changed = replace(data, vectors=other)
+    after = predict(changed, plan, measure("euclid", changed, plan), 0.5)
+    for name in ("d", "mean_frac", "expected"):
+        assert np.array_equal(getattr(before, name)[0], getattr(after, name)[0])
+    assert not np.array_equal(before.accuracy[0], after.accuracy[0])
+    assert not np.array_equal(before.mean_frac[1], after.mean_frac[1])  # there they are references
+
+
+def test_prompts_that_differ_in_exposure_are_predicted_and_picked():
+    # Half of the prompts show the model, the other half only noise.
+    clear, blind = gaussian(5, 20, 4, effect=4.0), gaussian(5, 20, 4, effect=0.0, seed=1)
+    data = LabelledEmbeddings(
+        {name: np.concatenate([clear.vectors[name], blind.vectors[name]]) for name in clear.vectors},
+        np.concatenate([clear.models, blind.models]),
+        np.concatenate([clear.prompts, np.char.add("x", blind.prompts)]),
+        np.concatenate([clear.families, blind.families]),
+    )
+    plan = plan_attacks(data, 3, 0)
+    held = predict(data, plan, measure("euclid", data, plan), 0.5)
+    rows = chosen_rows(held)
+    half = next(row for row in rows if row["m"] == 20)
+    assert half["by_d"] > rows[-1]["all_prompts"] + 0.25
+    assert half["by_expected"] > rows[-1]["all_prompts"] + 0.25
+    assert rows[-1]["by_d"] == pytest.approx(rows[-1]["all_prompts"])
+
+
+def test_together_is_better_than_alone_and_both_are_counted():
+    data = gaussian(4, 20, 3, effect=0.8)
+    plan = plan_attacks(data, None, 0, sweeps=False)
+    found = measure("euclid", data, plan)
+    row = battle(found, 0)
+    assert row["battles"] == 20 * 3 * 6  # prompts × trials × pairs of models
+    assert row["both_together"] > row["both_alone"]
+    assert row["lift"] == pytest.approx(row["both_together"] - row["both_alone"])
+    assert row["image_alone"] == pytest.approx(found.hit.mean())
+    counts = np.array(confusion(found)["matrix"])
+    assert np.trace(counts) / counts.sum() == pytest.approx(found.hit.mean())
+
+
+def test_labels_that_say_nothing():
+    data = gaussian(5, 40, 4, effect=0.0, prompt_effect=0.0)
+    plan = plan_attacks(data, 3, 0)
+    found = measure("euclid", data, plan)
+    assert found.accuracy(found.rows("main"))["top1"] == pytest.approx(0.2, abs=0.06)
+    held = predict(data, plan, found, 0.5)
+    assert np.nanmean(held.expected) == pytest.approx(0.2, abs=0.06)
+
+
+def test_more_references_than_there_are_is_said():
+    plan = plan_attacks(gaussian(3, 4, 3), 9, 0, sweeps=False)
+    assert plan.k == 2
+    assert plan.notes[0] == "k = 9 is more than there is beside a query; k = 2 was used."
+
+
+def test_models_that_lack_prompts_take_part_where_they_can():
+    data = gaussian(4, 6, 3)
+    gone = (data.models == "m03") & np.isin(data.prompts, ["p00", "p01"])
+    single = (data.models == "m02") & (data.prompts == "p02")
+    keep = np.flatnonzero(~gone & ~(single & (np.cumsum(single) > 1)))
+    plan = plan_attacks(data.take(keep), 2, 0)
+    found = measure("euclid", data.take(keep), plan)
+    assert np.isneginf(found.scored.scores[found.scored.prompts == "p00"][:, 3]).all()
+    assert any("their model's only one" in note for note in plan.notes)
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        (lambda d: d.take(d.models == "m00"), NotEnoughReferencesError),
+        (lambda d: replace(d, prompts=np.full(len(d), "")), NotEnoughReferencesError),
+        (lambda d: d.take(np.arange(len(d)) % 3 == 0), NotEnoughReferencesError),
+    ],
+    ids=["one model", "no prompts", "one image each"],
+)
+def test_what_cannot_be_measured_has_a_name(change, error):
+    with pytest.raises(error) as caught:
+        plan_attacks(change(gaussian(3, 4, 3)), None, 0)
+    assert caught.value.fix
+
+
+def test_a_method_that_learns_needs_other_prompts(tmp_path):
+    folder = write_dataset(tmp_path / "d", models=3, prompts=1, seeds=3, size=32)
+    with pytest.raises(NotEnoughReferencesError, match="other prompts"):
+        audit(read_dataset(folder), [TextureEncoder()], AuditSettings("fused", votes=FEW))
+    assert audit(read_dataset(folder), [TextureEncoder()], AuditSettings("euclid", votes=FEW)).result["n_prompts"] == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "error"),
+    [
+        (AuditSettings(method="nearly"), UnknownNameError),
+        (AuditSettings(tau=1.0), InputError),
+        (AuditSettings(k=0), InputError),
+        (AuditSettings(price=-1.0), InputError),
+        (AuditSettings(price={"model-00": 1.0}), InputError),
+        (AuditSettings(votes=VoteSettings(noise=3.0)), InputError),
+    ],
+)
+def test_wrong_settings_stop_before_the_work(pictures, settings, error):
+    class Never(TextureEncoder):
+        def encode(self, prepared):
+            raise AssertionError("nothing may be embedded")
+
+    with pytest.raises(error):
+        audit(read_dataset(pictures), [Never()], settings)
+    with pytest.raises(MorelliError):
+        audit(read_dataset(pictures), [], AuditSettings())

@@ -1,0 +1,240 @@
+"""``morelli exposure`` and ``morelli simulate-votes`` through the command line, and the report that one writes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from morelli.cli import main
+from morelli.encoders import catalogue
+from morelli.testing.datasets import write_dataset
+
+from ..evaluation.samples import TextureEncoder, relabel
+
+BASE = ("--encoder", "texture", "--method", "cosine", "--simulations", 5)
+_VOID = {"meta", "br", "img", "link", "input"}
+
+
+@pytest.fixture(autouse=True)
+def texture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("MORELLI_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("MORELLI_TRACEBACK", raising=False)
+    monkeypatch.setenv("COLUMNS", "240")
+    catalogue.REGISTRY.add("texture", TextureEncoder)
+    yield
+    del catalogue.REGISTRY._loaded["texture"]
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    return write_dataset(tmp_path / "d", models=3, prompts=4, seeds=3, size=32)
+
+
+@pytest.fixture
+def morelli(capsys: pytest.CaptureFixture[str]):
+    """Run a command: exit status, stdout, stderr."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        status = main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return run
+
+
+class Reader(HTMLParser):
+    """Collects what a well-made page must be free of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.faults: list[str] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        values = dict(attrs)
+        if "id" in values:
+            self.ids.append(values["id"])
+        self.links += [values[name] for name in ("href", "src", "xlink:href") if name in values]
+        if tag in ("script", "iframe", "link", "b") or any(name.startswith("on") for name in values):
+            self.faults.append(tag)
+        if tag == "svg" and not values.get("aria-label"):
+            self.faults.append("svg without words")
+        if tag not in _VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in _VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.faults.append(f"/{tag}")
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def read(page: str) -> Reader:
+    reader = Reader()
+    reader.feed(page)
+    return reader
+
+
+def test_the_reader_sees_faults():
+    bad = read("<p id='a'><script src='http://x'></script><i></p><svg></svg><p id='a'>")
+    assert bad.faults == ["script", "/p", "svg without words"]
+    assert (bad.ids, bad.links) == (["a", "a"], ["http://x"])
+
+
+def test_tables(morelli, pictures):
+    status, out, err = morelli("exposure", pictures, *BASE, "--k", 2, "--no-sweeps")
+    assert status == 0, err
+    lines = out.splitlines()
+    assert lines[0] == f"{pictures}: 3 models, 4 prompts, k = 2, attack cosine, encoder texture, τ = 0.5"
+    for title in ("encoders", "models", "prompts", "one-vs-many", "votes that move one place"):
+        assert title in lines
+    assert "expected accuracy  held out" not in out  # that takes the sweeps
+    assert lines[-1].startswith("one battle: 6 images, $0.15")
+
+
+def test_json(morelli, pictures):
+    status, out, err = morelli("exposure", pictures, *BASE, "--tau", 0.7, "--json", "--seed", 3, "--price", 1)
+    assert (status, err) == (0, "")
+    (line,) = out.splitlines()
+    found = json.loads(line)
+    assert (found["schema"], found["tau"], found["seed"], found["method"]) == ("morelli.exposure/1", 0.7, 3, "cosine")
+    assert found["cost"]["per_battle"] == 6.0
+    again = json.loads(morelli("exposure", pictures, *BASE, "--tau", 0.7, "--json", "--seed", 3, "--price", 1)[1])
+    assert again | {"seconds": 0} == found | {"seconds": 0}
+
+
+def test_report(morelli, pictures, tmp_path):
+    def rename(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+        return [row | {"model": row["model"].replace("model-00", "<b>&x"), "prompt": "$a_b$ <i>"} for row in rows]
+
+    relabel(pictures, rename)
+    out = tmp_path / "new" / "audit"
+    status, _, err = morelli("exposure", pictures, *BASE, "--out", out)
+    assert status == 0, err
+    page = (out / "report.html").read_text(encoding="utf-8")
+    found = read(page)
+    assert (found.faults, found.open) == ([], [])
+    assert len(set(found.ids)) == len(found.ids)
+    # Self-contained: anchors of its own, and pictures inside.
+    assert all(link.startswith(("#", "data:image/webp;base64,")) for link in found.links)
+    assert {link[1:] for link in found.links if link.startswith("#")} <= set(found.ids)
+    assert sum(link.startswith("data:") for link in found.links) == 18  # two prompts, three models, three images
+    words = "".join(found.text)
+    assert "<b>&x" in words
+    assert "$a_b$ <i>" in words
+    assert "#010101" not in page
+    assert "prefers-color-scheme:dark" in page
+    assert json.loads((out / "exposure.json").read_text())["schema"] == "morelli.exposure/1"
+    figures = sorted(path.name for path in (out / "figures").iterdir())
+    assert {"ranking.svg", "k.svg", "pool.svg", "bands.svg", "distances.svg", "tau.svg"} <= set(figures)
+    for name in figures:
+        text = (out / "figures" / name).read_text(encoding="utf-8")
+        root = ElementTree.fromstring(text)  # noqa: S314 - our own file
+        assert root.tag.endswith("svg")
+        assert "var(--" not in text
+
+
+def test_nothing_is_replaced_unless_asked(morelli, pictures, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "exposure.json").write_text("mine")
+    status, text, err = morelli("exposure", pictures, *BASE, "--out", out)
+    assert (status, text) == (1, "")
+    assert "exists already" in err
+    assert "--overwrite" in err
+    assert (out / "exposure.json").read_text() == "mine"
+    assert morelli("exposure", pictures, *BASE, "--no-sweeps", "--out", out, "--overwrite")[0] == 0
+    assert (out / "exposure.json").read_text() != "mine"
+    status, _, err = morelli("exposure", pictures, *BASE, "--out", out / "exposure.json", "--overwrite")
+    assert status == 1
+    assert "is no folder" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--tau", "1"), "tau"),
+        (("--method", "euclidd"), "Did you mean"),
+        (("--encoder", "textur"), "Did you mean"),
+        (("--price", "-1"), "price"),
+    ],
+)
+def test_bad_arguments_are_one_line(morelli, pictures, arguments, said):
+    status, out, err = morelli("exposure", pictures, *BASE, *arguments)
+    assert (status, out) == (1, "")
+    assert len(err.splitlines()) == 1
+    assert said in err
+
+
+def test_bad_datasets_are_one_line(morelli, tmp_path):
+    for name, shape in (
+        ("one-model", {"models": 1}),
+        ("one-image", {"seeds": 1}),
+        ("no-prompts", {"layout": "folders"}),
+    ):
+        folder = write_dataset(tmp_path / name, **({"models": 3, "prompts": 2, "seeds": 2, "size": 32} | shape))
+        status, out, err = morelli("exposure", folder, *BASE)
+        assert (status, out) == (1, ""), name
+        assert len(err.splitlines()) == 1
+        assert err.startswith("error: ")
+
+
+def test_simulate_votes_reads_what_exposure_wrote(morelli, pictures, tmp_path):
+    text = morelli("exposure", pictures, *BASE, "--no-sweeps", "--json")[1]
+    (tmp_path / "exposure.json").write_text(text)
+    few = ("--simulations", 10, "--most", 400, "--votes", 500)
+    status, out, err = morelli("simulate-votes", tmp_path / "exposure.json", *few)
+    assert status == 0, err
+    title, heading, *rows = out.splitlines()
+    assert title.startswith("bradley-terry, 500 honest votes (10 % at random), places 15 Elo points apart, voting up")
+    assert heading.split()[:2] == ["target", "defence"]
+    assert [row.split()[0] for row in rows] == ["model-00", "model-01", "model-02"]
+    (tmp_path / "weak.csv").write_text(",model-00,model-01,model-02\nmodel-00,1,1,1\nmodel-01,1,1,1\nmodel-02,1,1,1\n")
+    (tmp_path / "ratings.csv").write_text("model,rating\nmodel-00,1000\nmodel-01,1020\nmodel-02,990\n")
+    status, out, err = morelli(
+        "simulate-votes", tmp_path / "exposure.json", *few, "--target", "model-02", "--system", "elo", "--json",
+        "--defended", tmp_path / "weak.csv", "--ratings", tmp_path / "ratings.csv", "--direction", "down", "--cover",
+    )  # fmt: skip
+    assert (status, err) == (0, "")
+    found = json.loads(out)
+    assert found["schema"] == "morelli.votes/1"
+    assert [(row["target"], row["defence"]) for row in found["rows"]] == [
+        ("model-02", "none"),
+        ("model-02", "defended"),
+    ]
+    assert found["settings"]["ratings"]["model-01"] == 1020
+    assert found["defended_accuracy"] == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--target", "c"), "no model is called 'c'"),
+        (("--system", "glicko"), "Known: bradley-terry, elo."),
+        (("--direction", "left"), "direction"),
+        (("--noise", "2"), "--noise"),
+        (("--ratings", "absent.csv"), "absent.csv"),
+        (("--defended", "absent.json"), "absent.json"),
+    ],
+)
+def test_bad_simulations_are_one_line(morelli, tmp_path, arguments, said):
+    (tmp_path / "c.csv").write_text(",a,b\na,9,1\nb,2,8\n")
+    status, out, err = morelli("simulate-votes", tmp_path / "c.csv", *arguments)
+    assert (status, out) == (1, "")
+    assert len(err.splitlines()) == 1
+    assert said in err

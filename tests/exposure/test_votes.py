@@ -1,0 +1,236 @@
+"""The vote simulation: analytic cases, the measured confusion matrix at work, the watch, input files."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from morelli.errors import DatasetError, InputError, UnknownNameError
+from morelli.exposure.campaign import bradley_terry_campaign, elo_campaign, honest_elo
+from morelli.exposure.confusion import from_counts, read_confusion
+from morelli.exposure.detector import Watch, detect
+from morelli.exposure.simulation import VoteSettings, simulate_votes, typical
+from morelli.exposure.voters import Attacker, attack_votes, honest_wins, win_probabilities
+
+
+def rates(n: int, right: float) -> np.ndarray:
+    table = np.full((n, n), (1 - right) / (n - 1))
+    np.fill_diagonal(table, right)
+    return table
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def test_preferences_are_elos_with_noise():
+    p = win_probabilities([400.0, 0.0, 0.0], noise=0.2)
+    assert p[0, 1] == pytest.approx(0.8 * 10 / 11 + 0.1)
+    assert p + p.T == pytest.approx(np.ones((3, 3)))
+
+
+def test_honest_votes_follow_the_preferences():
+    p = win_probabilities([200.0, 0.0, -100.0], noise=0.1)
+    wins = honest_wins(p, 30_000, 5, rng())
+    assert wins.sum(axis=(1, 2)).tolist() == [30_000] * 5
+    total = wins.sum(axis=0)
+    assert total / np.maximum(total + total.T, 1) == pytest.approx(p * (1 - np.eye(3)), abs=0.01)
+
+
+@pytest.mark.parametrize(("direction", "target"), [("up", 1), ("down", 0)])
+def test_two_models_and_a_perfect_attacker_need_the_deficit_and_one(direction, target):
+    # 1 has lost 60 : 40; with 20 more votes they are equal and share a place; the 21st puts it ahead.
+    wins = np.array([[[0, 60], [40, 0]], [[0, 75], [25, 0]]])
+    attacker = Attacker(target, direction)
+    votes = attack_votes(np.eye(2), attacker, win_probabilities([0.0, 0.0]))
+    found = bradley_terry_campaign(wins, votes, attacker, 500, rng())
+    assert found.votes.tolist() == [21.0, 51.0]
+    assert found.battles.tolist() == [21.0, 51.0]
+    assert found.rank.tolist() == [target + 1] * 2
+
+
+def test_with_mistakes_the_deficit_is_worked_off_at_the_mean_rate():
+    # Of two models 0.8 are recognised. Aimed right 0.64, aimed wrong 0.04 a battle: the lead falls by 0.6 a battle.
+    wins = np.tile(np.array([[0, 600], [300, 0]]), (200, 1, 1))
+    attacker = Attacker(1)
+    votes = attack_votes(rates(2, 0.8), attacker, win_probabilities([0.0, 0.0]))
+    assert (votes.aimed, votes.on_target) == (pytest.approx(0.68), pytest.approx(0.64))
+    found = bradley_terry_campaign(wins, votes, attacker, 3000, rng())
+    assert found.battles.mean() == pytest.approx(301 / 0.6, rel=0.02)
+    assert found.votes.mean() == pytest.approx(0.68 * 301 / 0.6, rel=0.02)
+
+
+def test_elo_first_passage_of_two_equal_steps():
+    # 8 points behind, K = 8, two models: the first vote moves each by about 4, the second puts the target ahead.
+    attacker = Attacker(1)
+    votes = attack_votes(np.eye(2), attacker, win_probabilities([0.0, 0.0]))
+    found = elo_campaign(np.array([[4.0, -4.0]]), votes, attacker, 50, rng(), k=8.0)
+    assert found.votes.tolist() == [1.0]  # 8·E = 4.09 from one and to the other: 8.18 > 8
+    found = elo_campaign(np.array([[8.5, -8.5]]), votes, attacker, 50, rng(), k=8.0)
+    assert found.votes.tolist() == [3.0]
+    assert found.summary()["votes"] == 3.0
+
+
+def test_elo_settles_where_the_preferences_are():
+    truth = np.array([100.0, 0.0, -100.0])
+    points = honest_elo(win_probabilities(truth), 6000, 40, rng(), k=4.0)
+    assert points.mean(axis=0) == pytest.approx(truth, abs=12)
+    assert points.sum(axis=1) == pytest.approx(np.zeros(40), abs=1e-6)
+
+
+def test_votes_of_the_attacker_are_those_of_the_matrix():
+    # Simulate images: each is attributed by its row; count the aimed votes.
+    table = np.array([[0.7, 0.2, 0.1], [0.3, 0.6, 0.1], [0.0, 0.1, 0.9]])
+    votes = attack_votes(table, Attacker(0, "down"), win_probabilities([0.0, 0.0, 0.0]))
+    draw, counts, n = rng(5), np.zeros((3, 3)), 60_000
+    for _ in range(n):
+        i, j = draw.permutation(3)[:2]
+        a, b = draw.random() < table[i, 0], draw.random() < table[j, 0]
+        if a and not b:
+            counts[j, i] += 1
+        if b and not a:
+            counts[i, j] += 1
+    assert votes.outcome == pytest.approx(counts / n, abs=0.006)
+    covered = attack_votes(table, Attacker(0, "down", cover=True), win_probabilities([0.0, 0.0, 0.0]))
+    assert covered.cast == pytest.approx(1.0)
+    assert covered.aimed == pytest.approx(votes.cast)
+
+
+def test_a_better_attacker_and_no_defence_need_fewer_battles():
+    labels = [f"m{i}" for i in range(6)]
+    settings = VoteSettings(votes=2000, simulations=60, most=8000)
+    good, weak = (from_counts(labels, labels, rates(6, right)) for right in (0.95, 0.45))
+    found = simulate_votes(good, settings, targets=["m2"], defended=weak)
+    first, second = found["rows"]
+    assert (first["defence"], second["defence"]) == ("none", "defended")
+    assert first["battles"] * 2 < second["battles"]
+    assert first["rank"] == second["rank"]  # the same honest votes
+    assert first["votes_low"] <= first["votes"] <= first["votes_high"]
+    assert found == simulate_votes(good, settings, targets=["m2"], defended=weak)
+    assert found != simulate_votes(good, VoteSettings(votes=2000, simulations=60, most=8000, seed=1), targets=["m2"],
+                                   defended=weak)  # fmt: skip
+
+
+def test_guessing_moves_nothing():
+    labels = [f"m{i}" for i in range(5)]
+    blind = from_counts(labels, labels, np.full((5, 5), 1.0))
+    found = simulate_votes(blind, VoteSettings(votes=5000, simulations=40, most=500, gap=60), targets=["m3"])
+    (row,) = found["rows"]
+    assert row["moved"] < 0.1
+    assert row["votes"] is None
+    assert row["precision"] == pytest.approx(0.2)  # one image of five is the target's
+
+
+def test_the_typical_target_is_the_median_of_those_that_can_move():
+    rows = [{"votes": v, "moved": m} for v, m in ((10.0, 1.0), (None, 0.1), (30.0, 1.0), (None, None), (20.0, 1.0))]
+    assert typical(rows, "votes") == 20.0
+    assert typical(rows[:2], "votes") == 10.0
+    assert typical(rows[1:3], "votes") == 30.0
+    assert typical([rows[1], rows[1], rows[0]], "votes") is None
+    assert typical([], "votes") is None
+
+
+def test_the_best_cannot_rise():
+    labels = ["a", "b"]
+    found = simulate_votes(
+        from_counts(labels, labels, np.eye(2)), VoteSettings(votes=4000, simulations=20, most=50),
+        targets=["a"], ratings={"a": 300.0, "b": 0.0},
+    )  # fmt: skip
+    (row,) = found["rows"]
+    assert (row["possible"], row["moved"], row["votes"]) == (0.0, None, None)
+
+
+def test_the_watch_keeps_its_false_alarms_and_catches_what_differs():
+    p = win_probabilities(np.linspace(300, -300, 5))
+    against = attack_votes(np.eye(5), Attacker(0, "down"), p)
+    found = detect(p, against, Watch(accounts=6000, false_alarm=0.05, attack_seconds=20.0), rng())
+    for name in ("agreement", "timing", "both"):
+        assert found[name]["false_alarm"] <= 0.06
+    assert found["agreement"]["caught"] > 0.95  # always against the best
+    assert found["timing"]["caught"] == pytest.approx(0.05, abs=0.015)  # as quick as anyone
+    slow = detect(p, against, Watch(accounts=6000, attack_seconds=200.0), rng())
+    assert slow["timing"]["caught"] > 0.9
+    quiet = attack_votes(np.zeros((5, 5)), Attacker(0), p)  # never says the target's name
+    assert detect(p, quiet, Watch(accounts=500), rng())["both"]["caught"] is None
+
+
+def test_agreement_of_a_pair_that_is_split_counts_half():
+    p = win_probabilities([0.0, 0.0])
+    found = detect(p, attack_votes(np.eye(2), Attacker(0), p), Watch(accounts=1000), rng())
+    assert found["agreement"]["caught"] == 0.0  # there is no majority to vote against
+
+
+def test_confusion_files(tmp_path):
+    (tmp_path / "c.csv").write_text("truth,b,a,none\na,1,8,1\nb,6,2,2\n", encoding="utf-8")
+    found = read_confusion(tmp_path / "c.csv")
+    assert found.models == ("a", "b")
+    assert found.rates.tolist() == [[0.8, 0.1, 0.1], [0.2, 0.6, 0.2]]
+    assert found.accuracy == pytest.approx(0.7)
+    result = {"schema": "morelli.exposure/1", "confusion": {"labels": ["a", "b"], "matrix": [[3, 1], [0, 4]]}}
+    (tmp_path / "c.json").write_text(json.dumps(result), encoding="utf-8")
+    assert read_confusion(tmp_path / "c.json").rates.tolist() == [[0.75, 0.25], [0.0, 1.0]]
+    swapped = found.reordered(["b", "a"])
+    assert swapped.rates.tolist() == [[0.6, 0.2, 0.2], [0.1, 0.8, 0.1]]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("c.csv", ",a,b\na,1,2\n"),
+        ("c.csv", ",a,b\na,1,2\nb,3\n"),
+        ("c.csv", ",a,b\na,1,x\nb,3,4\n"),
+        ("c.csv", ",a,b\na,1,-2\nb,3,4\n"),
+        ("c.csv", ",a,b\na,0,0\nb,3,4\n"),
+        ("c.csv", ",a,a\na,1,0\na,3,4\n"),
+        ("c.csv", ",a,b\na,1,nan\nb,3,4\n"),
+        ("c.csv", ",a,c\na,1,2\nb,3,4\n"),
+        ("c.json", "{"),
+        ("c.json", "[]"),
+        ("c.json", '{"schema": "morelli.verdict/1"}'),
+        ("c.json", '{"schema": "morelli.exposure/1"}'),
+        ("c.json", '{"schema": "morelli.exposure/1", "confusion": {"labels": ["a", "b"], "matrix": null}}'),
+        ("c.json", '{"schema": "morelli.exposure/1", "confusion": {"labels": ["a", "b"], "matrix": [[1, 2], [3]]}}'),
+    ],
+)
+def test_bad_files_are_named(tmp_path, name, text):
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    with pytest.raises(DatasetError) as caught:
+        read_confusion(tmp_path / name)
+    assert name in str(caught.value)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(DatasetError):
+        read_confusion(tmp_path / "absent.csv")
+
+
+def test_bad_questions():
+    table = from_counts(["a", "b"], ["a", "b"], np.eye(2))
+    for settings in (
+        VoteSettings(votes=0), VoteSettings(simulations=10**6, most=10**6), VoteSettings(gap=-1.0),
+        VoteSettings(noise=2.0), VoteSettings(watch=Watch(false_alarm=1.0)), VoteSettings(watch=Watch(votes=0)),
+    ):  # fmt: skip
+        with pytest.raises(InputError):
+            simulate_votes(table, settings)
+    for settings in (VoteSettings(system="glicko"), VoteSettings(direction="sideways")):
+        with pytest.raises(UnknownNameError):
+            simulate_votes(table, settings)
+    with pytest.raises(UnknownNameError):
+        simulate_votes(table, targets=["c"])
+    with pytest.raises(UnknownNameError):
+        simulate_votes(table, ratings={"a": 1.0})
+    with pytest.raises(DatasetError):
+        simulate_votes(table, defended=from_counts(["a", "c"], ["a", "c"], np.eye(2)))
+
+
+def test_a_thousand_simulations_take_seconds():
+    import time
+
+    labels = [f"m{i}" for i in range(22)]
+    start = time.process_time()
+    simulate_votes(
+        from_counts(labels, labels, rates(22, 0.9)), VoteSettings(simulations=1000, most=2000), targets=["m4"]
+    )
+    assert time.process_time() - start < 20

@@ -1,0 +1,209 @@
+"""Places, turns and time: who waits, who is sent away, and what stopping does."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from morelli.types import Item
+from morelli.web.admission import Admission
+from morelli.web.collector import Collector
+from morelli.web.desk import Desk
+from morelli.web.problems import RefusedError
+from morelli.web.settings import Settings
+
+from ..test_identify import Texture
+from .conftest import Start, files, is_error
+
+
+def run(main: Callable[[], Any]) -> Any:
+    return asyncio.run(asyncio.wait_for(main(), 20))
+
+
+@pytest.fixture
+def go() -> Iterator[threading.Event]:
+    """Work waits for it."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def test_no_more_than_the_places(go: threading.Event) -> None:
+    async def main() -> None:
+        admission = Admission(Settings(concurrent=1, queue=2))
+        working: list[int] = []
+
+        async def request(number: int) -> int:
+            async with admission.enter(time.monotonic() + 10) as seat:
+
+                def work() -> int:
+                    working.append(number)
+                    go.wait(10)
+                    return number
+
+                return await seat.run(work)
+
+        tasks = [asyncio.create_task(request(number)) for number in range(3)]
+        await asyncio.sleep(0.1)
+        assert admission.inside == 3
+        assert working == [0]  # one at a time
+        with pytest.raises(RefusedError) as caught:
+            await request(3)
+        assert caught.value.status == 503
+        assert int(caught.value.headers["Retry-After"]) >= 1
+        go.set()
+        assert await asyncio.gather(*tasks) == [0, 1, 2]
+        assert working == [0, 1, 2]
+        assert admission.inside == 0
+
+    run(main)
+
+
+def test_a_late_answer_keeps_its_place_until_its_work_is_done(go: threading.Event) -> None:
+    async def main() -> None:
+        admission = Admission(Settings(concurrent=1, queue=0))
+        with pytest.raises(RefusedError) as caught:
+            async with admission.enter(time.monotonic() + 0.1) as seat:
+                await seat.run(lambda: go.wait(10))
+        assert caught.value.status == 503
+        assert seat.abandoned.is_set()
+        assert admission.inside == 1  # the thread still computes
+        with pytest.raises(RefusedError):
+            async with admission.enter(time.monotonic() + 1):
+                pass
+        go.set()
+        await asyncio.sleep(0.2)
+        assert admission.inside == 0
+        async with admission.enter(time.monotonic() + 1) as seat:
+            assert await seat.run(lambda: 5) == 5
+
+    run(main)
+
+
+def test_a_request_that_does_not_arrive_is_the_client_s_fault() -> None:
+    async def main() -> None:
+        admission = Admission(Settings())
+        with pytest.raises(RefusedError) as caught:
+            async with admission.enter(time.monotonic() + 0.05):
+                await asyncio.sleep(10)
+        assert caught.value.status == 408
+        assert admission.inside == 0
+
+    run(main)
+
+
+def test_what_work_raises_comes_out_and_gives_the_place_back() -> None:
+    async def main() -> None:
+        admission = Admission(Settings(concurrent=1, queue=0))
+        for error in (ZeroDivisionError, TimeoutError, KeyboardInterrupt):
+
+            def work(error: type[BaseException] = error) -> None:
+                raise error("ours")
+
+            with pytest.raises(error, match="ours"):
+                async with admission.enter(time.monotonic() + 5) as seat:
+                    await seat.run(work)
+        await asyncio.sleep(0.05)
+        assert admission.inside == 0
+
+    run(main)
+
+
+def test_stopping_lets_nobody_in_and_leaves_a_little_time(go: threading.Event) -> None:
+    async def main() -> None:
+        admission = Admission(Settings(concurrent=1, queue=5))
+
+        async def request(work: Callable[[], Any]) -> Any:
+            async with admission.enter(time.monotonic() + 10) as seat:
+                return await seat.run(work)
+
+        quick = asyncio.create_task(request(lambda: (time.sleep(0.2), "done")[1]))
+        slow = asyncio.create_task(request(lambda: go.wait(10)))
+        waiting = asyncio.create_task(request(lambda: "never"))
+        await asyncio.sleep(0.05)
+        begin = time.monotonic()
+        admission.stop(0.6)
+        with pytest.raises(RefusedError) as caught:
+            await request(lambda: "no")
+        assert "stopping" in caught.value.message
+        assert await quick == "done"
+        for each in (slow, waiting):
+            with pytest.raises(RefusedError) as caught:
+                await each
+            assert caught.value.status == 503
+            assert "stopping" in caught.value.message
+        assert 0.5 < time.monotonic() - begin < 2
+
+    run(main)
+
+
+def test_those_who_are_sent_away_are_told_a_time_that_grows() -> None:
+    async def main() -> None:
+        admission = Admission(Settings(concurrent=2))
+        admission.inside = 10
+        assert admission.soon() == 3  # ten requests of half a second, two at a time
+        for _ in range(200):
+            admission.learn(4.0)
+        assert admission.soon() == 20
+        admission.inside = 1000
+        assert admission.soon() == 60
+
+    run(main)
+
+
+# -- the same through the API -----------------------------------------------------------------------------------------
+
+
+class Held(Texture):
+    """An encoder whose network waits for a sign."""
+
+    def __init__(self, go: threading.Event) -> None:
+        super().__init__()
+        self.go = go
+
+    def encode(self, prepared: Any) -> Any:
+        self.go.wait(15)
+        return super().encode(prepared)
+
+
+@pytest.fixture
+def held(go: threading.Event) -> Callable[[Desk], None]:
+    def change(desk: Desk) -> None:
+        desk.galleries._encoders["texture"] = Collector(Held(go))
+
+    return change
+
+
+def test_a_full_server_says_503_and_stays_healthy(
+    start: Start, held: Callable[[Desk], None], go: threading.Event, queries: list[Item]
+) -> None:
+    client = start(concurrent=1, queue=1, change=held, seconds=20)
+    ask = lambda: client.post("/v1/identify", files=files(queries[0].path), data={"stability": "false"})  # noqa: E731
+    with ThreadPoolExecutor(4) as pool:
+        first, second = pool.submit(ask), pool.submit(ask)
+        time.sleep(1.0)
+        is_error(ask(), 503)
+        begin = time.perf_counter()
+        assert client.get("/healthz").status_code == 200
+        assert time.perf_counter() - begin < 1
+        assert "morelli_requests_inside 2.0" in client.get("/metrics").text
+        go.set()
+        assert [first.result().status_code, second.result().status_code] == [200, 200]
+    assert ask().status_code == 200
+
+
+def test_an_answer_that_takes_too_long(
+    start: Start, held: Callable[[Desk], None], go: threading.Event, queries: list[Item]
+) -> None:
+    client = start(concurrent=1, queue=5, change=held, seconds=1.0)
+    begin = time.perf_counter()
+    told = is_error(client.post("/v1/identify", files=files(queries[0].path), data={"stability": "false"}), 503)
+    assert time.perf_counter() - begin < 4
+    assert "too long" in told["message"]
+    go.set()
