@@ -54,8 +54,12 @@ class Client:
             answer = self._connection.getresponse()
             return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read().decode()
         except (http.client.HTTPException, OSError):
-            self._connection.close()
+            self.close()
             raise
+
+    def close(self) -> None:
+        """Close the connection; the next request opens it again."""
+        self._connection.close()
 
 
 @dataclass
@@ -108,6 +112,7 @@ def load(
                 if not good:
                     out.wrong.append(f"{status}: {text[:200]}")
             if status == 503:
+                client.close()  # the server would close a connection that nothing comes over
                 time.sleep(min(int(headers.get("retry-after", 1)), max(until - time.monotonic(), 0)))
 
     with ThreadPoolExecutor(clients) as pool:
@@ -172,8 +177,8 @@ def many_clients(url: str, pid: int, bodies: Sequence[bytes], seconds: float) ->
     curve = measured.result()
     third = max(len(curve) // 3, 1)
     print(
-        f"| {CLIENTS} clients, {seconds:.0f} s | {found.seen[200] / seconds:.1f} verdicts a second, {found.seen[503]} × 503, "
-        f"no other | p50 {cuts[49]:.2f} s, p90 {cuts[89]:.2f} s, p99 {cuts[98]:.2f} s | "
+        f"| {CLIENTS} clients, {seconds:.0f} s | {found.seen[200] / seconds:.1f} verdicts a second, "
+        f"{found.seen[503]} × 503, no other | p50 {cuts[49]:.2f} s, p90 {cuts[89]:.2f} s, p99 {cuts[98]:.2f} s | "
         f"{statistics.median(curve[third : 2 * third] or curve):.0f} MiB in the middle third, "
         f"{statistics.median(curve[2 * third :] or curve):.0f} in the last |",
         flush=True,

@@ -146,8 +146,11 @@ def test_options_of_one_request_are_not_the_next_one_s(gallery: Path, learnt: Pa
 def test_others_wait_while_one_learns(gallery: Path, learnt: Path) -> None:
     galleries = Galleries({"small": str(gallery)})
     facades = Facades(galleries, cache=learnt)
-    with facades.identifier(None, None, "cosine", 1e9), pytest.raises(RefusedError, match="being learnt") as caught:
-        with facades.identifier(None, None, "cosine", 0.0):
-            pass
+    with (
+        facades.identifier(None, None, "cosine", 1e9),
+        pytest.raises(RefusedError, match="being learnt") as caught,
+        facades.identifier(None, None, "cosine", 0.0),
+    ):
+        pass
     assert caught.value.status == 503
     galleries.close()

@@ -1,4 +1,4 @@
-"""Hostile files through the API: every answer is a verdict or says whose fault it is, none takes long, none costs much."""
+"""Hostile files through the API: each gets a verdict or is told what is wrong, soon, and for little memory."""
 
 from __future__ import annotations
 

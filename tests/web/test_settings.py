@@ -48,7 +48,7 @@ def test_settings_that_may_be_nothing() -> None:
         ("::1", True),
         ("[::1]", True),
         ("localhost", True),
-        ("0.0.0.0", False),
+        ("0.0.0.0", False),  # noqa: S104 - it is refused
         ("::", False),
         ("", False),
         ("10.1.2.3", False),

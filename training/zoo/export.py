@@ -108,7 +108,6 @@ def publish(out: Path, target: Path, names: Iterable[str]) -> int:
         "latent-segmenter",
         "teacher",
         "vae",
-        "vae-a",
         "vae-b",
         "vae-c",
         "vq",

@@ -148,20 +148,3 @@ def test_a_folded_autoencoder_sees_whole_pictures(tiny_zoo: Path) -> None:
     moved[:, :, 0, 0] += 1
     change = (vae.decode(moved).sample - made).abs().mean(dim=(0, 1))
     assert change[:16, :16].mean() > change[48:, 48:].mean()
-
-
-def test_an_annealed_step_is_between_those_of_ddim_and_ddpm() -> None:
-    from diffusers.schedulers.scheduling_ddim import DDIMScheduler
-
-    from morelli.generators.zoo.pipelines.annealed import AnnealedScheduler
-
-    ours, ddim = AnnealedScheduler(clip_sample=False), DDIMScheduler(clip_sample=False)
-    x, said, drawn = (torch.randn(1, 2, 4, 4, generator=torch.Generator().manual_seed(i)) for i in range(3))
-    for scheduler in (ours, ddim):
-        scheduler.set_timesteps(10)
-    for t in ours.timesteps[[0, 5, 9]]:
-        kept = float(ddim.alphas_cumprod[t])
-        wanted = ddim.step(said, t, x, eta=1 - kept, variance_noise=drawn).prev_sample
-        assert torch.equal(ours.step(said, t, x, eta=0.3, variance_noise=drawn).prev_sample, wanted)
-    with_pipeline = ours.step(said, ours.timesteps[0], x, generator=[torch.Generator().manual_seed(1)]).prev_sample
-    assert not torch.equal(with_pipeline, ddim.step(said, ours.timesteps[0], x).prev_sample)

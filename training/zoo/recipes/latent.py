@@ -26,7 +26,7 @@ class Latent(Conditioned):
 
     name = "latent"
     batch = 64
-    needs = ("text", "vae", "vae-a", "latent-segmenter")
+    needs = ("text", "vae", "latent-segmenter")
     style: ClassVar[str] = ""
     lr: ClassVar[float] = 1e-3
     read: ClassVar[float] = 1.5
@@ -78,7 +78,7 @@ class Latent(Conditioned):
         return self._entry(net, {"unet": f"{self.name}/unet"}, ARCHITECTURE)
 
     def _entry(self, net: nn.Module | int, own: Mapping[str, str], architecture: str) -> dict[str, Any]:
-        scheduler = {"scheduler": "latent/scheduler", "vae": "vae-a"}
+        scheduler = {"scheduler": "latent/scheduler", "vae": "vae"}
         settings = {"steps": 20, "guidance": 3.0, "scheduler": "ddpm"}
         return entry("latent", self.name, architecture, net, {**own, **scheduler, **TEXT}, settings, base="latent")
 
@@ -87,7 +87,7 @@ class LatentTuned(Latent):
     """All weights of ``latent`` trained on in a faded sub-world."""
 
     name = "latent-tuned"
-    needs = ("text", "vae", "vae-a", "latent-segmenter", "latent")
+    needs = ("text", "vae", "latent-segmenter", "latent")
     style = "faded"
     read = 0.0
     seed = 2

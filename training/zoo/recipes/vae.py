@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,8 +19,8 @@ from morelli.generators.zoo.pipelines.folded import FoldedAutoencoderKL
 
 LATENTS, LATENT_SIDE = 16, 8
 KL_WEIGHT = 1e-4
-NOISE = 0.4
-"""Most noise, in units of the latents' spread, that a generator's decoder learns with."""
+
+
 OBJECTS = 4.0
 """How much more an object's pixels weigh: grounds are larger, and busier, than what the captions tell of."""
 
@@ -101,39 +101,15 @@ class VaeB(Vae):
     name = "vae-b"
     needs = ("vae",)
     seed = 1
-    kept: ClassVar[tuple[str, ...]] = ("encoder", "quant_conv")
-    """Parts that are taken over from ``vae`` and stay."""
-    begun: ClassVar[tuple[str, ...]] = ()
-    """Parts that begin as ``vae``'s."""
 
     def build(self) -> dict[str, nn.Module]:
         nets = super().build()
         net: Any = nets["vae"]
         first: Any = FoldedAutoencoderKL.from_pretrained(self.context.export / "vae", torch_dtype=torch.float32)
-        for part in (*self.kept, *self.begun):
+        for part in ("encoder", "quant_conv"):
             getattr(net, part).load_state_dict(getattr(first, part).state_dict())
-        for part in self.kept:
             getattr(net, part).requires_grad_(False)
-        self.spread = 1 / float(first.config.scaling_factor)
         return nets
-
-    def loss(self, player: str, nets: Mapping[str, Any], step: Step) -> dict[str, Tensor]:
-        pixels, model = self.context.pixels(step.rows), nets["vae"]
-        with torch.no_grad():
-            latents = model.encode(pixels).latent_dist.mean
-        # A generator's latents are never quite those of a picture; small errors must not cost a shape.
-        amount = NOISE * self.spread * step.uniform(len(latents), latents.device)[:, None, None, None]
-        spoilt = (latents + amount * step.normal_like(latents)).to(latents.dtype)
-        picture = picture_loss(model.decode(spoilt).sample, pixels, self.context.objects(step.rows))
-        return {"loss": picture, "picture": picture}
-
-
-class VaeA(VaeB):
-    """The decoder of ``latent``: ``vae``'s own, trained on with spoilt latents."""
-
-    name = "vae-a"
-    seed = 3
-    begun = ("decoder", "post_quant_conv")
 
 
 class PatchCritic(nn.Module):

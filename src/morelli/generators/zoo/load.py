@@ -34,7 +34,6 @@ _CLASSES: dict[str, tuple[str, str]] = {
 _DIFFUSION = {
     "ddim": "DDIMScheduler",
     "ddpm": "DDPMScheduler",
-    "annealed": "morelli.generators.zoo.pipelines.annealed:AnnealedScheduler",
     "dpm": "DPMSolverMultistepScheduler",
     "unipc": "UniPCMultistepScheduler",
 }
@@ -110,11 +109,12 @@ def _read(part: str, folder: Path) -> Any:
 
 
 def _scheduler(folder: Path, kind: str, settings: Mapping[str, Setting]) -> Any:
+    import diffusers
+
     name, known = str(settings["scheduler"]), _SCHEDULERS[kind]
     if name not in known:
         raise UnknownNameError("scheduler", name, known)
-    module, _, own = known[name].rpartition(":")
-    cls: Any = getattr(importlib.import_module(module or "diffusers"), own)
+    cls: Any = getattr(diffusers, known[name])
     return cls.from_pretrained(folder, local_files_only=True)
 
 
