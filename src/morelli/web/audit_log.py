@@ -97,12 +97,10 @@ class AuditLog:
                 return
             try:
                 written = os.write(self._file, data)
-            except OSError as error:
-                written = -1
-                raise StorageError(f"cannot be written ({error.strerror or error}).", argument="audit log") from error
-            finally:
-                if self.path is not None and 0 <= written < len(data):
+                if written < len(data):
                     os.write(self._file, b"\n")  # a part of a line must not swallow the next one
+            except OSError as error:
+                raise StorageError(f"cannot be written ({error.strerror or error}).", argument="audit log") from error
         if written < len(data):
             raise StorageError("was written in part only: the disk is full.", argument="audit log")
 

@@ -67,7 +67,7 @@ def decode(out: BinaryIO, data: bytes, name: str, limits: Limits) -> bool:
         "content": picture.content,
         "format": picture.format,
     }
-    _send(out, {"picture": head}, memoryview(picture.pixels).cast("B"))
+    _send(out, {"picture": head}, picture.pixels.data.cast("B"))
     return True
 
 

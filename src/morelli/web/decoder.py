@@ -102,7 +102,7 @@ class Decoder:
                 raise _rebuilt(answer["error"], name)
             told = answer["picture"]
             pixels = np.empty((told["height"], told["width"], 3), np.uint8)
-            self._fill(memoryview(pixels).cast("B"))
+            self._fill(pixels.data.cast("B"))
         pixels.flags.writeable = False
         self.done += 1
         return Picture(pixels, name, told["sha256"], told["content"], told["format"])

@@ -39,15 +39,15 @@ class Metrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
-        made = {"registry": self.registry}
-        self.requests = Counter("morelli_requests", "Requests by route and status.", ["route", "status"], **made)
+        held = self.registry
+        self.requests = Counter("morelli_requests", "Requests by route and status.", ["route", "status"], registry=held)
         self.seconds = Histogram(
-            "morelli_request_seconds", "From arrival to answer.", ["route"], buckets=_SECONDS, **made
+            "morelli_request_seconds", "From arrival to answer.", ["route"], buckets=_SECONDS, registry=held
         )
-        self.images = Counter("morelli_images", "Images by outcome.", ["outcome"], **made)
-        self.batches = Histogram("morelli_batch_images", "Images a run of the network.", buckets=_IMAGES, **made)
-        self.decoders_lost = Counter("morelli_decoders_lost", "Decoding processes that were ended.", **made)
-        self._inside = Gauge("morelli_requests_inside", "Requests that arrive, wait or are worked on.", **made)
+        self.images = Counter("morelli_images", "Images by outcome.", ["outcome"], registry=held)
+        self.batches = Histogram("morelli_batch_images", "Images a run of the network.", buckets=_IMAGES, registry=held)
+        self.decoders_lost = Counter("morelli_decoders_lost", "Decoding processes that were ended.", registry=held)
+        self._inside = Gauge("morelli_requests_inside", "Requests that arrive, wait or are worked on.", registry=held)
 
     def watch(self, inside: Callable[[], float]) -> None:
         """Say where the number of requests inside is read."""
