@@ -115,6 +115,25 @@ def test_what_work_raises_comes_out_and_gives_the_place_back() -> None:
     run(main)
 
 
+def test_nothing_is_done_for_a_client_that_went_away() -> None:
+    async def main() -> None:
+        admission = Admission(Settings(concurrent=1, queue=1))
+        done: list[int] = []
+
+        async def gone() -> bool:
+            return True
+
+        with pytest.raises(RefusedError, match="went away"):
+            async with admission.enter(time.monotonic() + 5) as seat:
+                await seat.run(lambda: done.append(1), gone)
+        async with admission.enter(time.monotonic() + 5) as seat:  # its turn was given back
+            await seat.run(lambda: done.append(2))
+        assert done == [2]
+        assert admission.inside == 0
+
+    run(main)
+
+
 def test_stopping_lets_nobody_in_and_leaves_a_little_time(go: threading.Event) -> None:
     async def main() -> None:
         admission = Admission(Settings(concurrent=1, queue=5))

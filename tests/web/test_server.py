@@ -73,6 +73,14 @@ def test_what_is_wrong_is_told_before_serving(
         assert said in capsys.readouterr().err
 
 
+def test_a_missing_part_names_the_command(
+    gallery: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("morelli.cli.serve.PARTS", ("fastapi", "no_such_part"))
+    assert main(["serve", "--gallery", str(gallery)]) == 1
+    assert 'pip install "morelli[serve]"' in capsys.readouterr().err
+
+
 def test_a_port_that_is_taken(gallery: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

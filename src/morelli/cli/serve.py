@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,8 @@ from morelli.errors import MissingExtraError
 from morelli.web.settings import MIB, Settings
 
 _DEFAULT = Settings()
+#: What the extra brings.
+PARTS = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
 
 
 def register(app: typer.Typer) -> None:
@@ -77,13 +80,8 @@ def serve(
         seconds=seconds, grace=grace, header_seconds=header_seconds, decoders=decoders, decode_seconds=decode_seconds,
         decode_memory=int(decode_mib * MIB), batch=batch, wait_ms=wait_ms, held=held,
     )  # fmt: skip
-    try:
-        import fastapi  # noqa: F401  # pyright: ignore[reportUnusedImport]
-        import prometheus_client  # noqa: F401  # pyright: ignore[reportUnusedImport]
-        import python_multipart  # noqa: F401  # pyright: ignore[reportUnusedImport]
-        import uvicorn  # noqa: F401  # pyright: ignore[reportUnusedImport]
-    except ImportError as error:
-        raise MissingExtraError("serve", "Serving") from error
+    if not all(find_spec(part) for part in PARTS):
+        raise MissingExtraError("serve", "Serving")
     from morelli.web.addresses import refuse_open_door
     from morelli.web.desk import open_desk
     from morelli.web.server import serve as run

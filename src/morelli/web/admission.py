@@ -7,7 +7,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
@@ -40,11 +40,29 @@ class Seat:
         self._admission = admission
         self._holders = 1
 
-    async def run(self, work: Callable[[], T]) -> T:
-        """Do work in a thread of its own once its turn has come; raises what it raises."""
+    async def run(self, work: Callable[[], T], gone: Callable[[], Awaitable[bool]] | None = None) -> T:
+        """Do work in a thread of its own once its turn has come.
+
+        Parameters
+        ----------
+        work : callable
+            What it raises is raised here.
+        gone : callable, optional
+            Asked before: whether the client has gone away, so that nothing need be done.
+        """
         self.arrived = True
         admission = self._admission
         await admission.turns.acquire()
+        try:
+            if gone is not None and await gone():
+                raise RefusedError(408, "the client went away.")
+        except BaseException:
+            admission.turns.release()
+            raise
+        return await self._work(work)
+
+    async def _work(self, work: Callable[[], T]) -> T:
+        admission = self._admission
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
         self._holders += 1

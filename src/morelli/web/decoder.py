@@ -115,15 +115,19 @@ class Decoder:
 
     def kill(self) -> None:
         """End the process, and what it started."""
-        if self.alive:
-            if hasattr(os, "killpg"):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            else:
-                self._process.kill()
+        self._signal()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 _close(pipe)
+
+    def _signal(self) -> None:
+        if not self.alive:
+            return
+        if hasattr(os, "killpg"):  # with it goes the process that it may have started for Content Credentials
+            os.killpg(self._process.pid, signal.SIGKILL)
+        else:
+            self._process.kill()
 
     @contextmanager
     def _within(self, seconds: float) -> Iterator[None]:
@@ -132,7 +136,7 @@ class Decoder:
 
         def stop() -> None:
             late.set()
-            self._process.kill()
+            self._signal()
 
         clock = threading.Timer(seconds, stop)
         clock.daemon = True

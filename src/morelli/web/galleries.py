@@ -102,6 +102,7 @@ class Galleries:
         self._summaries: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {}
         self._encoders: dict[str, Collector] = {}
         self._lock = threading.Lock()
+        self._loading = threading.Lock()  # of its own: who only asks for a gallery need not wait for an encoder
 
     def names(self) -> list[str]:
         """In the order in which they were given."""
@@ -142,7 +143,7 @@ class Galleries:
 
     def encoder(self, name: str) -> Collector:
         """The shared encoder of that id, loaded when first asked for."""
-        with self._lock:
+        with self._loading:
             if name not in self._encoders:
                 loaded = load_encoder(name)
                 side_by_side = getattr(loaded, "side_by_side", False)
@@ -167,7 +168,7 @@ class Galleries:
 
     def close(self) -> None:
         """End the encoders' threads."""
-        with self._lock:
+        with self._loading:
             for each in self._encoders.values():
                 each.close()
 

@@ -91,7 +91,7 @@ class Gate:
         if path in OPEN:
             return None
         caller = Caller("", "write") if not tokens else self._known(headers.get("authorization", ""), scope)
-        self._count(caller.name or _address(scope))
+        self._count(f"token {caller.name}" if tokens else _address(scope))
         return caller
 
     def _known(self, authorization: str, scope: Scope) -> Caller:
@@ -140,4 +140,4 @@ def _named(error: Exception) -> MorelliError:
 
 def _address(scope: Scope) -> str:
     client = scope.get("client")
-    return client[0] if client else "unknown"
+    return f"address {client[0] if client else 'unknown'}"

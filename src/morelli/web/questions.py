@@ -119,7 +119,7 @@ class Question:
                 options = parse_options(self.options, form.fields)
                 self._check_count(form, most)
                 images = desk.images(form.images, seat)
-                answers = await seat.run(lambda: self._answers(desk, images, options))
+                answers = await seat.run(lambda: self._answers(desk, images, options), request.is_disconnected)
             finally:
                 await form.close()
         for answer in answers:
