@@ -90,6 +90,8 @@ def serve(
     known = read_tokens(tokens)
     refuse_open_door(host, bool(known))  # before anything is loaded
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # No request may make this machine fetch anything; a network from a hub must be here before.
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
     usual = os.environ.get("MORELLI_GALLERY")  # a list from typer's own variable would be split at spaces
     galleries = gallery or ([usual] if usual else [])
     desk = open_desk(galleries, settings, tokens=known, audit=audit, trust=trust)
