@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from training.zoo.recipes.store import save_half
+
 from morelli.generators.zoo.manifest import SCHEMA, list_files
 
 ENTRIES = "entries.json"
@@ -109,7 +111,6 @@ def publish(out: Path, target: Path, names: Iterable[str]) -> int:
         "teacher",
         "vae",
         "vae-b",
-        "vae-c",
         "vq",
     ):
         if each in entries:
@@ -120,5 +121,17 @@ def publish(out: Path, target: Path, names: Iterable[str]) -> int:
         shutil.rmtree(target)
     for part in sorted(parts):
         shutil.copytree(out / "export" / part, target / part)
+        _leave_out_encoder(target / part)
     write_manifest(target, kept)
     return sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
+
+
+def _leave_out_encoder(folder: Path) -> None:
+    """An autoencoder's folder is written again with what making pictures needs alone."""
+    from morelli.generators.zoo.pipelines import folded
+
+    config = folder / "config.json"
+    found = json.loads(config.read_text(encoding="utf-8")).get("_class_name") if config.is_file() else None
+    slim: Any = {"FoldedAutoencoderKL": folded.FoldedKLDecoder, "FoldedVQModel": folded.FoldedVQDecoder}.get(found)
+    if slim is not None:
+        save_half(slim.from_pretrained(folder), folder)

@@ -15,7 +15,7 @@ from training.zoo.recipes.latent import Latent, LatentLora, LatentTuned
 from training.zoo.recipes.segmenter import LatentSegmenter, PixelSegmenter
 from training.zoo.recipes.teacher import TeacherRecipe
 from training.zoo.recipes.unet import Unet, UnetB
-from training.zoo.recipes.vae import Vae, VaeB, VaeC
+from training.zoo.recipes.vae import Vae, VaeB
 from training.zoo.recipes.vq import Vq
 from training.zoo.recipes.vq_ar import VqAr
 
@@ -55,7 +55,6 @@ COURSES: dict[str, Course] = {
     "latent": Course(Latent, 10, 120),
     "unet": Course(Unet, 10, 180),
     "vae-b": Course(VaeB, 12, 20, 0.5),
-    "vae-c": Course(VaeC, 10, 12, 0.5),
     "vq": Course(Vq, 15, 15, 0.75),
     "vq-ar": Course(VqAr, 10, 180),
     "dit": Course(Dit, 10, 180),

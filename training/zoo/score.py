@@ -32,7 +32,7 @@ def score(context: Context, name: str, count: int = 64) -> dict[str, Any]:
         figures for the mini-CLIP and the captioner; empty where there is no reader or nothing to measure.
     """
     texts = prompts("test", count, PROMPT_SEED)
-    if name in ("vae", "vae-b", "vae-c", "vq"):
+    if name in ("vae", "vae-b", "vq"):
         made = _given_back(context, name, _drawn(texts))
     elif name == "clip":
         return _swaps(context, texts)

@@ -11,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from morelli.generators.zoo.pipelines import folded
 from morelli.generators.zoo.pipelines.common import (
     chances,
     guide,
@@ -148,3 +149,22 @@ def test_a_folded_autoencoder_sees_whole_pictures(tiny_zoo: Path) -> None:
     moved[:, :, 0, 0] += 1
     change = (vae.decode(moved).sample - made).abs().mean(dim=(0, 1))
     assert change[:16, :16].mean() > change[48:, 48:].mean()
+
+
+@pytest.mark.parametrize("name", ["vae", "vq"])
+@torch.no_grad()
+def test_a_decoder_alone_gives_what_the_autoencoder_gives(name: str, tiny_zoo: Path, tmp_path: Path) -> None:
+    whole_class, half_class = {
+        "vae": (folded.FoldedAutoencoderKL, folded.FoldedKLDecoder),
+        "vq": (folded.FoldedVQModel, folded.FoldedVQDecoder),
+    }[name]
+    whole = whole_class.from_pretrained(tiny_zoo / name, torch_dtype=torch.float32).eval()
+    half_class.from_pretrained(tiny_zoo / name, torch_dtype=torch.float32).save_pretrained(tmp_path)
+    half = half_class.from_pretrained(tmp_path).eval()
+    assert sum(p.numel() for p in half.parameters()) < 0.8 * sum(p.numel() for p in whole.parameters())
+    latents = whole.encode(torch.randn(2, 3, 64, 64))
+    z = latents.latent_dist.mean if name == "vae" else latents.latents
+    assert torch.equal(half.decode(z).sample, whole.decode(z).sample)
+    assert half.config.scaling_factor == whole.config.scaling_factor
+    with pytest.raises(NotImplementedError):
+        half.encode(torch.randn(2, 3, 64, 64))

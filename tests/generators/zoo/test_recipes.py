@@ -42,7 +42,7 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Context:
 
 
 # The rest needs a trained part to begin from; `test_export` and the oracle's tests go through their parts.
-BUILT = [name for name in COURSES if name not in ("latent-tuned", "latent-lora", "vq", "captioner")]
+BUILT = [name for name in COURSES if name not in ("latent-tuned", "latent-lora", "vq")]
 
 
 @pytest.mark.parametrize("name", BUILT)

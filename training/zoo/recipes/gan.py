@@ -78,7 +78,7 @@ class Gan(Conditioned):
 
     name = "gan"
     batch = 64
-    needs = ("text", "vae", "vae-c", "latent-segmenter", "teacher")
+    needs = ("text", "vae", "vae-b", "latent-segmenter", "teacher")
 
     def build(self) -> dict[str, nn.Module]:
         return {"network": GanGenerator(), "critic": Critic()}
@@ -139,5 +139,5 @@ class Gan(Conditioned):
     def save(self, nets: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         net = nets["network"]
         save_half(net, folder / self.name)
-        architecture = "one pass from noise to 8 × 8 latents, adversarially trained decoder; GAN, projection critic"
-        return entry("gan", self.name, architecture, net, {"network": self.name, "vae": "vae-c", **TEXT}, {})
+        architecture = "one pass from noise to 8 × 8 latents, a KL autoencoder's decoder; GAN, projection critic"
+        return entry("gan", self.name, architecture, net, {"network": self.name, "vae": "vae-b", **TEXT}, {})

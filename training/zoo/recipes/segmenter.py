@@ -107,6 +107,28 @@ def segmentation_loss(scores: Tensor, codes: Tensor) -> Tensor:
     return (F.cross_entropy(shape, what, reduction="none") + (codes > 0) * how).mean((1, 2))
 
 
+class PatchReader(nn.Module):
+    """Class scores of every position from a vision transformer's states; thrown away after training.
+
+    Parameters
+    ----------
+    width : int
+        Of the states.
+    side : int
+        Patches along a side of the picture.
+    """
+
+    def __init__(self, width: int, side: int) -> None:
+        super().__init__()
+        self.side, self.spread = side, GRID // side
+        self.read = nn.Linear(width, sum(KINDS) * self.spread**2)
+
+    def loss(self, states: Tensor, codes: Tensor) -> Tensor:
+        """Mean `segmentation_loss` of states (n, 1 + side², width), the class token's first, which is left out."""
+        grid = self.read(states[:, 1:]).transpose(1, 2).unflatten(2, (self.side, self.side))
+        return segmentation_loss(F.pixel_shuffle(grid, self.spread), codes).mean()
+
+
 def load_segmenter(folder: Path) -> Segmenter:
     """The trained network in a folder that is called as the part is, fp32."""
     from safetensors.torch import load_file

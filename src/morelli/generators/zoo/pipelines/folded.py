@@ -6,6 +6,7 @@ sees pictures of three channels.
 
 from __future__ import annotations
 
+from functools import wraps
 from typing import Any
 
 import torch.nn.functional as F
@@ -48,3 +49,41 @@ class FoldedVQModel(VQModel):
         if not return_dict:
             return picture, lost
         return DecoderOutput(sample=picture, commit_loss=lost)
+
+
+class FoldedKLDecoder(FoldedAutoencoderKL):
+    """What making pictures needs of a `FoldedAutoencoderKL`: all but the encoder, half of the weights."""
+
+    @wraps(AutoencoderKL.__init__)  # diffusers reads the signature to know what a config may hold
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        del self.encoder, self.quant_conv
+
+    def encode(self, x: Tensor, return_dict: bool = True) -> Any:
+        """Not here.
+
+        Raises
+        ------
+        NotImplementedError
+            Always.
+        """
+        raise NotImplementedError("A decoder alone encodes nothing; the encoder is not among the zoo's weights.")
+
+
+class FoldedVQDecoder(FoldedVQModel):
+    """What making pictures needs of a `FoldedVQModel`: the codes and the decoder."""
+
+    @wraps(VQModel.__init__)
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        del self.encoder, self.quant_conv
+
+    def encode(self, x: Tensor, return_dict: bool = True) -> Any:
+        """Not here.
+
+        Raises
+        ------
+        NotImplementedError
+            Always.
+        """
+        raise NotImplementedError("A decoder alone encodes nothing; the encoder is not among the zoo's weights.")
