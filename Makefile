@@ -36,7 +36,7 @@ endif
 
 test:
 	@$(PYTHON) tools/setup.py --venv $(VENV) --target test --extra dev
-	$(RUN)/python -m pytest -q
+	$(RUN)/python -m pytest -q --durations=40
 
 lint:
 	@$(PYTHON) tools/setup.py --venv $(VENV) --target lint --extra dev

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from morelli.encoders.across import placed_like
 from morelli.encoders.base import Encoder
 from morelli.encoders.cache import EmbeddingCache
 from morelli.encoders.copies import CONDITIONS, SAMPLE, choose_sample, embed_copies
@@ -19,6 +20,7 @@ from morelli.gallery.records import AddReport, Conflict
 from morelli.gallery.store import Gallery
 from morelli.gallery.thumbnail import make_thumbnail
 from morelli.images.dataset import Dataset
+from morelli.images.load import Picture
 from morelli.types import EncoderStamp, Item, Reference
 
 if TYPE_CHECKING:
@@ -93,7 +95,8 @@ def enrol(
     dataset : Dataset
         As `read_dataset` gives it.
     encoder : Encoder
-        One that the gallery knows, or another one, which the gallery then has too.
+        One that the gallery knows, or another one, which the gallery then has too. On an engine
+        (`morelli.encoders.across.place`) the pictures are spread over its workers.
     cache : EmbeddingCache, optional
         Asked before the network, and filled batch by batch.
     progress : callable, optional
@@ -120,7 +123,7 @@ def enrol(
     stamp = encoder.stamp
     if any(held.encoder == stamp.encoder for held in gallery.stamps()):
         gallery.require(stamp)
-    seen = _run(_Decoder(), dataset.items, "reading", progress, batch=batch)
+    seen = _run(placed_like(encoder, _Decoder()), dataset.items, "reading", progress, batch=batch)
     errors = _errors(seen, dataset.items)
     _refuse_if_all_failed(dataset, errors)
     pictures = [(dataset.items[row], info) for row, info in zip(seen.rows, seen.pictures, strict=True)]
@@ -186,8 +189,12 @@ def _run(
         cache=cache,
         batch=batch,
         progress=None if progress is None else lambda done, total: progress(stage, done, total),
-        side_work=(lambda picture: make_thumbnail(picture.pixels)) if thumbnails else None,
+        side_work=_thumbnail if thumbnails else None,
     )
+
+
+def _thumbnail(picture: Picture) -> bytes:
+    return make_thumbnail(picture.pixels)
 
 
 def _add(

@@ -14,7 +14,8 @@
     │   ├── DatasetError                    a folder that is no dataset, or metadata that do not fit it
     │   │   └── NotEnoughPhotosError            fewer photographs than synthetic models can learn from
     │   ├── ArrayError                      embeddings or pixels of the wrong shape, or with NaN
-    │   └── NotEnoughReferencesError        one model only, no reference of this prompt, k larger than what there is
+    │   ├── NotEnoughReferencesError        one model only, no reference of this prompt, k larger than what there is
+    │   └── NotDifferentiableError          an encoder without gradients where a defence needs them
     ├── GalleryError                        a gallery that cannot be used as asked
     │   ├── MissingGalleryError (FileNotFoundError)
     │   ├── EmptyGalleryError
@@ -31,6 +32,9 @@
     ├── MissingExtraError (ImportError)     an optional part is not installed; names the command
     ├── WeightsError                        a weights file is absent or is not the one that was named
     ├── DivergedError (ArithmeticError)     a training whose loss is no number any more
+    ├── EngineError (RuntimeError)          work could not be spread over other processes or machines
+    │   ├── WorkFailedError                 one item's work raised what nobody foresaw; the message quotes it
+    │   └── WorkerLostError                 the process that did it was gone, again and again
     ├── NotFittedError (ValueError)         scores asked of an attributor before ``fit``
     └── StorageError (OSError)              the disk refused: full, read-only, gone
 """
@@ -127,6 +131,10 @@ class NotEnoughReferencesError(InputError):
     """Fewer references than the question needs."""
 
 
+class NotDifferentiableError(InputError):
+    """No gradient flows through the encoder."""
+
+
 class GalleryError(MorelliError):
     """A gallery that cannot be used as asked."""
 
@@ -193,6 +201,18 @@ class WeightsError(MorelliError):
 
 class DivergedError(MorelliError, ArithmeticError):
     """A training whose loss or gradients are no numbers any more."""
+
+
+class EngineError(MorelliError, RuntimeError):
+    """Work could not be spread over other processes or machines."""
+
+
+class WorkFailedError(EngineError):
+    """The work on one item raised an error that is none of Morelli's; the message quotes it."""
+
+
+class WorkerLostError(EngineError):
+    """The process that worked on an item was gone before it answered, as often as it was tried."""
 
 
 class StorageError(MorelliError, OSError):

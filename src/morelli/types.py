@@ -19,6 +19,7 @@ CLAIMS_SCHEMA = "morelli.claims/1"
 ERROR_SCHEMA = "morelli.error/1"
 EXPOSURE_SCHEMA = "morelli.exposure/1"
 VOTES_SCHEMA = "morelli.votes/1"
+PROTECT_SCHEMA = "morelli.protect/1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,8 +197,8 @@ class Claim:
     statement : str
         One line, cleaned of control characters.
     signed : bool
-        A valid signature over this very file covers it; else anyone could have written it. Whether the signer is
-        known is told in words.
+        A valid signature over this very file covers it, by a certificate that chains to a root that the user named;
+        else anyone could have written it.
     """
 
     source: str

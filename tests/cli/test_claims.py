@@ -64,6 +64,10 @@ def test_signed_below_a_named_root(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "3 claims, 3 signed" in out
     assert 'Content Credentials, signer "Test Works": signed by "Test Works"' in out
     assert "[signed]" in out
+    assert main(["claims", str(tmp_path / "s.png")]) == 0
+    out = capsys.readouterr().out
+    assert "3 claims, 0 signed" in out
+    assert "[signed]" not in out
 
 
 def test_the_command_needs_no_torch(folder: Path) -> None:

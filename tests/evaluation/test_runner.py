@@ -381,9 +381,8 @@ def test_a_method_that_sees_pictures_stands_in_the_same_table(small, monkeypatch
     for row in rows:
         assert (row["n_queries"], row["references_used"]) == (54, 15)
         assert row["lift"] is not None
-    for protocol in (None, "same-prompt", "one-vs-many"):
-        with pytest.raises(InputError, match="mean-colour sees pictures"):
-            run(small, protocol=protocol, methods=("mean-colour",))
+    with pytest.raises(UnknownNameError, match="mean-colour"):
+        run(small, protocol="any-prompt", methods=("mean-color",))
 
 
 def test_progress_tells_stage_and_counts(small):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from starlette.testclient import TestClient
@@ -15,7 +17,9 @@ from morelli.encoders import catalogue
 from morelli.images.dataset import read_dataset
 from morelli.testing.datasets import write_dataset
 from morelli.types import Item
+from morelli.web import desk as desk_module
 from morelli.web.app import ROUTES, build_app
+from morelli.web.decoders import Decoders, Read
 from morelli.web.desk import Desk, open_desk
 from morelli.web.settings import Settings
 from morelli.web.tokens import Tokens
@@ -57,6 +61,44 @@ def toys() -> Iterator[None]:
     del catalogue.REGISTRY._loaded["texture"]
 
 
+class Lent:
+    """The decoding processes of all applications of a package's tests that want the usual ones: starting some takes
+    longer than most of these tests."""
+
+    def __init__(self, decoders: Decoders) -> None:
+        self._decoders = decoders
+
+    def read(self, data: bytes, name: str, *, claims: bool, wait: float) -> Read:
+        return self._decoders.read(data, name, claims=claims, wait=wait)
+
+    def close(self) -> None:
+        """They are closed after the last test."""
+
+
+@pytest.fixture(scope="package", autouse=True)
+def lent() -> Iterator[None]:
+    usual = Settings(decoders=1)
+    decoders = Decoders(usual)
+    asked = [name for name in Settings.__dataclass_fields__ if name.startswith(("decode", "max_"))]
+
+    def lend(settings: Settings, trust: Path | None, on_loss: Callable[[], None]) -> Any:
+        if trust is None and all(getattr(settings, name) == getattr(usual, name) for name in asked):
+            return Lent(decoders)
+        return Decoders(settings, trust, on_loss)
+
+    with patch.object(desk_module, "Decoders", lend):
+        yield
+    decoders.close()
+
+
+def until(holds: Callable[[], Any], seconds: float = 30) -> None:
+    """Wait for what must come true; how long that takes is the machine's matter."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it did not come true"
+        time.sleep(0.01)
+
+
 Start = Callable[..., TestClient]
 
 
@@ -89,7 +131,7 @@ def start(gallery: Path, learnt: Path) -> Iterator[Start]:
 
 
 @pytest.fixture(scope="package")
-def client(gallery: Path, learnt: Path, toys: None) -> Iterator[TestClient]:
+def client(gallery: Path, learnt: Path, toys: None, lent: None) -> Iterator[TestClient]:
     """Asks an application with the usual settings, which tests share."""
     with starting(gallery, learnt) as started:
         yield started()

@@ -1,10 +1,12 @@
 """The real server in a process of its own, with the cheap encoder: ``python -m tests.web.process serve …``.
 
-``TEXTURE_SECONDS`` slows the encoder down, for tests that stop the server while it works.
+For tests that stop the server while it works: the encoder waits as long as the file ``TEXTURE_GATE`` is there. And
+``TEXTURE_SECONDS`` slows it down.
 """
 
 from __future__ import annotations
 
+import http.client
 import os
 import re
 import signal
@@ -29,6 +31,9 @@ class SlowTexture(Texture):
     """Takes as long as it is told to."""
 
     def encode(self, prepared: Sequence[Any]) -> Any:
+        gate = os.environ.get("TEXTURE_GATE")
+        while gate and Path(gate).exists():
+            time.sleep(0.02)
         time.sleep(float(os.environ.get("TEXTURE_SECONDS", "0")))
         return super().encode(prepared)
 
@@ -79,6 +84,17 @@ def _wait(process: subprocess.Popen[str], log: Path) -> str:
             raise RuntimeError(f"the server ended with {process.returncode}: {log.read_text()}")
         time.sleep(0.1)
     raise RuntimeError(f"the server does not start: {log.read_text()}")
+
+
+def get(server: Running, path: str) -> tuple[int, str]:
+    """Status and text of what is asked on a connection of its own, without the cost of a library's client."""
+    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=30)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    finally:
+        connection.close()
 
 
 def children(pid: int) -> list[int]:

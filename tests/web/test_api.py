@@ -206,6 +206,10 @@ def test_an_image_as_text(client: TestClient) -> None:
         (b"--b\r\n", "multipart/form-data; boundary=b", 422),
         (b"--b\r\nContent-Disposition: nonsense\r\n\r\nx\r\n--b--\r\n", "multipart/form-data; boundary=b", 422),
         (b"--b--\r\n", "multipart/form-data; boundary=b", 422),
+        # Heads of parts that never end would otherwise be joined and searched again with every packet.
+        (b"--b\r\nX: " + b"x" * 100_000, "multipart/form-data; boundary=b", 422),
+        (b"--b\r\n" + b"x" * 100_000, "multipart/form-data; boundary=b", 422),
+        (b"--b\r\n" + b"X: y\r\n" * 100_000, "multipart/form-data; boundary=b", 422),
         (b"--\xff\r\n", "multipart/form-data; boundary=\xff; charset=\xfe".encode("latin-1"), 422),
     ],
 )

@@ -16,6 +16,7 @@ from morelli.testing.encoders import check_encoder
 from morelli.web.collector import Collector
 
 from ..encoders.toys import PickyEncoder, ToyEncoder, flat
+from .conftest import until
 
 
 class Slow(ToyEncoder):
@@ -23,11 +24,12 @@ class Slow(ToyEncoder):
 
     def __init__(self) -> None:
         super().__init__()
-        self.go = threading.Event()
+        self.go, self.asked = threading.Event(), threading.Event()
         self.fails = False
 
     def encode(self, prepared: Sequence[Any]):
-        self.go.wait(10)
+        self.asked.set()
+        self.go.wait(30)
         if self.fails:
             raise RuntimeError("the network broke")
         return super().encode(prepared)
@@ -50,9 +52,9 @@ def test_what_waits_becomes_one_run() -> None:
     collector = Collector(encoder, batch=6, wait=0.05, on_run=counts.append)
     with ThreadPoolExecutor(9) as pool:
         first = pool.submit(ask, collector, 1)
-        time.sleep(0.3)  # the first one is with the network by now
+        assert encoder.asked.wait(30)  # the first one is with the network by now
         others = [pool.submit(ask, collector, value) for value in range(2, 10)]
-        time.sleep(0.3)
+        until(lambda: collector._wishes.qsize() == 8)
         encoder.go.set()
         assert first.result() == 1
         assert [each.result() for each in others] == list(range(2, 10))
@@ -62,10 +64,10 @@ def test_what_waits_becomes_one_run() -> None:
 
 def test_a_large_request_is_not_cut_and_a_batch_not_exceeded() -> None:
     encoder = Slow()
-    collector = Collector(encoder, batch=6, wait=0.05)
+    collector = Collector(encoder, batch=6, wait=0.0)
     with ThreadPoolExecutor(4) as pool:
         wishes = [pool.submit(ask, collector, 7, count) for count in (1, 4, 4, 9)]
-        time.sleep(0.3)
+        assert encoder.asked.wait(30)
         encoder.go.set()
         assert [each.result() for each in wishes] == [7] * 4
     assert sum(encoder.batches) == 18
@@ -114,14 +116,14 @@ def test_closing_answers_what_waits_and_refuses_the_rest() -> None:
     collector = Collector(encoder, batch=1, wait=0.0)
     with ThreadPoolExecutor(3) as pool:
         wishes = [pool.submit(ask, collector, value) for value in (1, 2, 3)]
-        time.sleep(0.2)
+        until(lambda: collector._wishes.qsize() == 2)
         collector.close()
         collector.close()
         encoder.go.set()
-        assert [each.result(5) for each in wishes] == [1, 2, 3]
+        assert [each.result(30) for each in wishes] == [1, 2, 3]
     with pytest.raises(MorelliError, match="stopped"):
         ask(collector, 4)
-    collector._thread.join(5)
+    collector._thread.join(30)
     assert not collector._thread.is_alive()
 
 

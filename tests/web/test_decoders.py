@@ -49,10 +49,10 @@ def test_the_same_pictures_and_the_same_errors(decoders: Decoders, tmp_path: Pat
             wanted = load_image(data, name=path.name, limits=limits)
         except ImageError as error:
             with pytest.raises(type(error)) as caught:
-                decoders.read(data, path.name, claims=True, wait=5)
+                decoders.read(data, path.name, claims=True, wait=30)
             assert str(caught.value) == str(error)
             continue
-        found = decoders.read(data, path.name, claims=False, wait=5).picture
+        found = decoders.read(data, path.name, claims=False, wait=30).picture
         assert np.array_equal(found.pixels, wanted.pixels)
         assert not found.pixels.flags.writeable
         for name in ("name", "sha256", "content", "format"):
@@ -63,13 +63,13 @@ def test_claims_are_those_of_the_file(decoders: Decoders) -> None:
     info = PngImagePlugin.PngInfo()
     info.add_text("parameters", "a cat\nSteps: 20, Sampler: Euler, Seed: 1, Model: anything")
     data = noise(pnginfo=info)
-    found = decoders.read(data, "x.png", claims=True, wait=5)
+    found = decoders.read(data, "x.png", claims=True, wait=30)
     wanted = read_claims(data)
     assert found.claims == tuple(wanted.claims)
     assert found.notes == tuple(wanted.notes)
     assert 'model "anything"' in found.claims[0].statement
     assert found.picture.sha256 == hashlib.sha256(data).hexdigest()
-    assert decoders.read(data, "x.png", claims=False, wait=5).claims == ()
+    assert decoders.read(data, "x.png", claims=False, wait=30).claims == ()
 
 
 def test_a_file_that_takes_too_long_is_ended() -> None:
@@ -78,8 +78,8 @@ def test_a_file_that_takes_too_long_is_ended() -> None:
     before = {decoder._process.pid for decoder in made._all}
     begin = time.monotonic()
     with pytest.raises(ImageTooLargeError, match=r"more than 1\.5 seconds"):
-        made.read(scan_bomb(3000, 3000), "bomb.jpg", claims=False, wait=5)
-    assert time.monotonic() - begin < 5
+        made.read(scan_bomb(3000, 3000), "bomb.jpg", claims=False, wait=30)
+    assert time.monotonic() - begin < 15
     assert lost == [1]
     # The next one is decoded, by another process, and the first one is gone.
     assert made.read(noise(), "x.png", claims=False, wait=30).picture.pixels.shape == (64, 64, 3)
@@ -95,7 +95,7 @@ def test_a_file_that_takes_too_much_memory() -> None:
     flat = io.BytesIO()
     Image.new("RGB", (6000, 6000)).save(flat, "PNG")
     with pytest.raises(ImageTooLargeError, match="memory"):
-        made.read(flat.getvalue(), "x.png", claims=False, wait=5)
+        made.read(flat.getvalue(), "x.png", claims=False, wait=30)
     assert made.read(noise(), "x.png", claims=False, wait=30).picture.pixels.shape == (64, 64, 3)
     made.close()
 
@@ -108,7 +108,7 @@ def test_the_usual_memory_is_enough_for_the_usual_limit() -> None:
     for mode, kind in (("RGBA", "PNG"), ("CMYK", "JPEG")):
         file = io.BytesIO()
         Image.new(mode, (side, side)).save(file, kind)
-        assert made.read(file.getvalue(), "x", claims=False, wait=5).picture.pixels.shape == (side, side, 3)
+        assert made.read(file.getvalue(), "x", claims=False, wait=30).picture.pixels.shape == (side, side, 3)
     made.close()
 
 
@@ -136,7 +136,42 @@ def test_a_process_that_crashes_amid_a_file(monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setattr(one, "WORKER", (str(tmp_path / "worker.py"),))
     made = Decoders(Settings(decoders=1))
     with pytest.raises(UnreadableImageError, match="crashed"):
-        made.read(noise(), "x.png", claims=False, wait=5)
+        made.read(noise(), "x.png", claims=False, wait=30)
+    made.close()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        '{"picture": {"height": 1000000, "width": 1000000, "sha256": "", "content": "", "format": "PNG"}}',
+        '{"picture": {"height": -1, "width": -1, "sha256": "", "content": "", "format": "PNG"}}',
+        '{"picture": {"height": "1", "width": 1}}',
+        '{"picture": null}',
+        '{"error": []}',
+        "[]",
+        "3",
+        "no JSON",
+        "[" * 100_000,
+    ],
+    ids=["huge", "negative", "text", "null", "error", "list", "number", "no JSON", "deep"],
+)
+def test_a_worker_that_a_hostile_file_has_taken_over(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answer: str
+) -> None:
+    """Whatever it answers: no memory for what nobody may send, and the next file goes to another process."""
+    (tmp_path / "answer").write_text(answer)
+    (tmp_path / "worker.py").write_text(
+        "import sys, pathlib\nsys.stdin.buffer.readline()\nprint('{\"ready\": true}', flush=True)\n"
+        "sys.stdin.buffer.readline()\n"
+        f"print(pathlib.Path({str(tmp_path / 'answer')!r}).read_text(), flush=True)\nsys.stdin.buffer.read()\n"
+    )
+    monkeypatch.setattr(one, "WORKER", (str(tmp_path / "worker.py"),))
+    made = Decoders(Settings(decoders=1))
+    (held,) = made._all
+    with pytest.raises(UnreadableImageError, match="crashed"):
+        made.read(noise(), "x.png", claims=False, wait=30)
+    assert not held.alive
+    assert held not in made._all
     made.close()
 
 
@@ -152,7 +187,7 @@ def test_claims_that_take_too_long_cost_the_claims_only(monkeypatch: pytest.Monk
     )
     monkeypatch.setattr(one, "WORKER", (str(tmp_path / "worker.py"),))
     made = Decoders(Settings(decoders=1, decode_seconds=1.0))
-    found = made.read(noise(), "x.png", claims=True, wait=5)
+    found = made.read(noise(), "x.png", claims=True, wait=30)
     assert found.picture.pixels.shape == (64, 64, 3)
     assert found.notes == ("Claims not read: the reader crashed, or took more than 1 seconds.",)
     made.close()
@@ -165,7 +200,7 @@ def test_what_a_worker_prints_is_no_answer(monkeypatch: pytest.MonkeyPatch, tmp_
     )
     monkeypatch.setattr(one, "WORKER", (str(tmp_path / "worker.py"),))
     made = Decoders(Settings(decoders=1))
-    assert made.read(noise(), "x.png", claims=False, wait=5).picture.pixels.shape == (64, 64, 3)
+    assert made.read(noise(), "x.png", claims=False, wait=30).picture.pixels.shape == (64, 64, 3)
     made.close()
 
 

@@ -11,6 +11,7 @@ import pytest
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.testclient import TestClient
 
 from morelli.types import Item
 from morelli.web.app import ROUTES
@@ -108,6 +109,37 @@ def test_a_foreign_host_name_is_refused_without_tokens(start: Start, tokens: Tok
     assert told["argument"] == "Host"
     client = start(tokens=tokens)
     assert client.get("/metrics", headers={"Host": "morelli.example", **bearer(READ)}).status_code == 200
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "http://127.0.0.1.evil.example", "null", "file://", ""])
+def test_a_page_from_elsewhere_may_not_ask_without_tokens(client: TestClient, queries: list[Item], origin: str) -> None:
+    """A browser sends such a form without asking anybody first."""
+    sent = {"files": files(queries[0].path), "data": {"stability": "false", "method": "cosine"}}
+    told = is_error(client.post("/v1/identify", headers={"Origin": origin}, **sent), 403)
+    assert told["argument"] == "Origin"
+    for own in ("http://127.0.0.1:8000", "http://localhost", "http://[::1]:3000"):
+        assert client.get("/healthz", headers={"Origin": own}).status_code == 200
+
+
+def test_with_a_token_a_page_may_ask(start: Start, tokens: Tokens) -> None:
+    headers = {"Origin": "https://morelli.example", **bearer(READ)}
+    assert start(tokens=tokens).get("/v1/galleries", headers=headers).status_code == 200
+
+
+def test_who_is_not_let_in_cannot_fill_the_disk(start: Start, tokens: Tokens, tmp_path: Path) -> None:
+    """Wrong tokens are written down as often as one may guess; nothing else of those outside is."""
+    log = tmp_path / "audit.jsonl"
+    client = start(tokens=tokens, audit=log, rate=3)
+    for _ in range(6):
+        is_error(client.post("/healthz"), 405)
+    assert [client.get("/metrics").status_code for _ in range(6)] == [401] * 3 + [429] * 3
+    assert [client.get("/nowhere", headers=bearer(READ)).status_code for _ in range(6)] == [404] * 3 + [429] * 3
+    assert [entry["status"] for entry in lines(log.read_text())] == [401] * 3 + [404] * 3
+    told = client.get("/metrics", headers=bearer(WRITE)).text
+    assert 'morelli_requests_total{route="GET /metrics",status="429"} 3.0' in told
+    other = tmp_path / "loopback.jsonl"
+    is_error(start(audit=other).get("/v1/galleries", headers={"Host": "evil.example"}), 403)
+    assert other.read_text() == ""
 
 
 def test_no_token_is_ever_written_down(

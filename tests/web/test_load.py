@@ -8,19 +8,20 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import httpx2
 import pytest
 from benchmarks.serve import form, load
 from starlette.testclient import TestClient
 
 from morelli.encoders.catalogue import load_encoder
+from morelli.enrol import enrol
+from morelli.gallery.store import Gallery
 from morelli.identify import Identifier
+from morelli.images.dataset import Dataset
 from morelli.report.plain import plain
 from morelli.types import Item
 
-from ..test_identify import gallery_of
 from .conftest import Start, files
-from .process import resident, running
+from .process import get, resident, running
 
 CLIENTS, SECONDS = 64, 10.0
 
@@ -46,7 +47,7 @@ def test_64_clients(gallery: Path, learnt: Path, queries: list[Item], tmp_path: 
             slowest = 0.0
             while not stop.wait(0.2):
                 begin = time.perf_counter()
-                assert httpx2.get(f"{server.url}/healthz", timeout=30).status_code == 200
+                assert get(server, "/healthz")[0] == 200
                 slowest = max(slowest, time.perf_counter() - begin)
             return slowest
 
@@ -54,7 +55,7 @@ def test_64_clients(gallery: Path, learnt: Path, queries: list[Item], tmp_path: 
             health = pool.submit(healthy)
             found = load(server.url, bodies, CLIENTS, SECONDS, same)
             stop.set()
-        told = httpx2.get(f"{server.url}/metrics").text
+        told = get(server, "/metrics")[1]
         print(f"{dict(found.seen)}; health at most {health.result():.2f} s; {resident(server.pid):.0f} MiB")
         assert found.wrong == []  # everybody got the answer on the own image, the same each time
         assert set(found.seen) <= {200, 503}
@@ -73,9 +74,11 @@ def test_the_default_encoder(
 ) -> None:
     """A gallery of the real network; the answers are the facade's, also when several clients ask at once."""
     known = [item for item in items if item not in queries and item.prompt_id >= "003"]
-    gallery_of(tmp_path / "real", known, load_encoder("efficientnet-lite0"))
-    client: TestClient = start(galleries=[str(tmp_path / "real")], seconds=110)
-    facade = Identifier(tmp_path / "real", cache=learnt, keep=False, stability=False)
+    where = tmp_path / "real"
+    # Without degraded copies, which are eight times the work and no matter of the server's.
+    enrol(Gallery.create(where), Dataset(where, tuple(known)), load_encoder("efficientnet-lite0"), copies=0)
+    client: TestClient = start(galleries=[str(where)], seconds=110)
+    facade = Identifier(where, cache=learnt, keep=False, stability=False)
     with ThreadPoolExecutor(3) as pool:
         answers = list(
             pool.map(

@@ -36,15 +36,34 @@ class _NearestCentroid(Attributor):
         """Keep the background: it serves as references where a query comes without its own."""
         self.background_ = background
         self.models_ = np.unique(background.models) if background is not None else np.empty(0, dtype=np.str_)
+        # Centroids of the background by names of vectors, made when first asked for: not from every image each query.
+        self.means_: dict[tuple[str, ...], NDArray[np.float64]] = {}
         return self
 
     def _centroids(
         self, references: LabelledEmbeddings | None, models: NDArray[np.str_], names: tuple[str, ...]
     ) -> NDArray[np.float64]:
-        used = references if references is not None and len(references) else getattr(self, "background_", None)
-        if used is None or not len(used):
+        if references is not None and len(references):
+            return class_means(unit_vectors(references.vectors, names), references.models, models)
+        background = getattr(self, "background_", None)
+        if background is None or not len(background):
             raise NotEnoughReferencesError("there is nothing to compare with.", argument="references")
-        return class_means(unit_vectors(used.vectors, names), used.models, models)
+        if names not in self.means_:
+            self.means_[names] = _means_by_model(background, models, names)
+        return self.means_[names]
+
+
+def _means_by_model(
+    background: LabelledEmbeddings, models: NDArray[np.str_], names: tuple[str, ...]
+) -> NDArray[np.float64]:
+    """`class_means` of unit vectors, with one model's images at a time in memory."""
+    order = np.argsort(background.models, kind="stable")
+    ends = np.searchsorted(background.models[order], models, side="right")
+    starts = np.searchsorted(background.models[order], models, side="left")
+    parts = [order[start:end] for start, end in zip(starts, ends, strict=True)]
+    return np.stack(
+        [unit_vectors({name: background.vectors[name][rows] for name in names}, names).mean(axis=0) for rows in parts]
+    )
 
 
 class Euclid(_NearestCentroid):

@@ -74,10 +74,8 @@ class Comparison:
 
     def nearest(self, vectors: Vectors, count: int) -> list[tuple[int, float]]:
         """Row in the gallery and distance of the references nearest to the first query, nearest first."""
-        query, space = self.learned.place({name: values[:1] for name, values in vectors.items()}), self.learned.space
-        distances = np.linalg.norm(space[self.rows] - query, axis=1)
-        order = np.argsort(distances, kind="stable")[:count]
-        return [(int(self.rows[i]), float(distances[i])) for i in order]
+        query = self.learned.place({name: values[:1] for name, values in vectors.items()})
+        return self.learned.nearest.find(query, count, self.rows)
 
 
 class Comparer:

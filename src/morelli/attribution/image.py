@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from morelli.errors import InputError, UnknownNameError
 from morelli.registry import Registry
 
 if TYPE_CHECKING:
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Pixels = NDArray[np.uint8]
+    Feature = NDArray[np.float32]
 
 
 class ImageAttributor(ABC):
@@ -25,9 +28,13 @@ class ImageAttributor(ABC):
     ----------
     models_ : ndarray of str, shape (m,)
         Columns of `scores`, sorted; set by `fit`.
+    under_trained : str
+        What a fitted attributor lacks of its published training, as a phrase ("300 of 12,000 published steps"); ""
+        where it lacks nothing, or nothing is trained. Tables label such a method.
     """
 
     models_: NDArray[np.str_]
+    under_trained: str = ""
 
     @abstractmethod
     def fit(self, images: Sequence[Pixels], models: NDArray[np.str_]) -> Self:
@@ -45,6 +52,117 @@ class ImageAttributor(ABC):
     def scores(self, images: Sequence[Pixels]) -> NDArray[np.float64]:
         """Scores of n pictures under every model: shape (n, m), columns in the order of ``models_``."""
 
+    def embed(self, images: Sequence[Pixels]) -> NDArray[np.float32]:
+        """What the method compares pictures by, for models that it was not fitted on: shape (n, d).
 
-#: ``IMAGE_REGISTRY.get(name)()`` is a fresh image attributor; built-in ones come with the baselines.
-IMAGE_REGISTRY: Registry[Callable[[], ImageAttributor]] = Registry("image attributor", {}, "morelli.image_attributors")
+        Raises
+        ------
+        InputError
+            The method has no such thing.
+        """
+        raise InputError("gives scores and no embeddings.", argument=type(self).__name__)
+
+
+class FeatureAttributor(ImageAttributor):
+    """An image attributor in two parts: features of each picture alone, and what is learnt from them.
+
+    Features are computed once and learnt from as often as a protocol asks.
+    """
+
+    #: Whether `features` needs the prompts' texts.
+    uses_texts: bool = False
+    #: Whether references of the query's own prompt join what is learnt from: quick methods are fitted for each prompt.
+    joins_references: bool = True
+
+    @abstractmethod
+    def features(self, images: Sequence[Pixels], texts: Sequence[str] | None = None) -> list[Feature]:
+        """What the method sees of each picture, nothing learnt: one array a picture, float32.
+
+        Parameters
+        ----------
+        images : sequence of ndarray, shape (height, width, 3), uint8
+        texts : sequence of str, optional
+            The prompts, where ``uses_texts``.
+        """
+
+    @abstractmethod
+    def fit_features(self, features: Sequence[Feature], models: NDArray[np.str_]) -> Self:
+        """Learn from features of pictures whose models are known."""
+
+    @abstractmethod
+    def scores_features(self, features: Sequence[Feature]) -> NDArray[np.float64]:
+        """Scores under every model, shape (n, m)."""
+
+    def embed_features(self, features: Sequence[Feature]) -> NDArray[np.float32]:
+        """Embeddings, shape (n, d)."""
+        raise InputError("gives scores and no embeddings.", argument=type(self).__name__)
+
+    def fit(self, images: Sequence[Pixels], models: NDArray[np.str_], texts: Sequence[str] | None = None) -> Self:
+        """Learn from pictures, and their prompts where ``uses_texts``."""
+        return self.fit_features(self.features(images, texts), models)
+
+    def scores(self, images: Sequence[Pixels], texts: Sequence[str] | None = None) -> NDArray[np.float64]:
+        """Scores of n pictures under every model: shape (n, m)."""
+        return self.scores_features(self.features(images, texts))
+
+    def embed(self, images: Sequence[Pixels], texts: Sequence[str] | None = None) -> NDArray[np.float32]:
+        """What the method compares pictures by: shape (n, d)."""
+        return self.embed_features(self.features(images, texts))
+
+
+#: ``IMAGE_REGISTRY.get(name)()`` is a fresh image attributor. The baselines are entry points of the package itself, as
+#: attribution knows nothing of the layers above it.
+IMAGE_REGISTRY: Registry[Callable[..., ImageAttributor]] = Registry("image attributor", {}, "morelli.image_attributors")
+
+
+def is_image_attributor(spec: str) -> bool:
+    """Whether a spec, ``NAME`` or ``NAME@option=value+option=value``, names an image attributor."""
+    return spec.partition("@")[0] in IMAGE_REGISTRY
+
+
+def load_image_attributor(spec: str) -> ImageAttributor:
+    """A fresh image attributor.
+
+    Parameters
+    ----------
+    spec : str
+        ``NAME``, or ``NAME@option=value+option=value`` with arguments of its class: ``resnet50@steps=300+batch=16``.
+
+    Raises
+    ------
+    UnknownNameError
+        No such name or option; the nearest are suggested.
+    InputError
+        A value that is not what the option takes.
+    """
+    name, _, text = spec.partition("@")
+    maker = IMAGE_REGISTRY.get(name)
+    return maker(**_options(name, maker, text)) if text else maker()
+
+
+def _options(name: str, maker: Callable[..., ImageAttributor], text: str) -> dict[str, Any]:
+    known = inspect.signature(maker).parameters
+    out: dict[str, Any] = {}
+    for part in text.split("+"):
+        option, equals, value = (piece.strip() for piece in part.partition("="))
+        if option not in known:
+            raise UnknownNameError(f"option of {name}", option, known)
+        if not equals or not value:
+            raise InputError("needs a value: option=value.", argument=f"{name}@{option}")
+        out[option] = _value(value, known[option].default, f"{name}@{option}")
+    return out
+
+
+def _value(text: str, default: Any, argument: str) -> Any:
+    """A value of the type of the option's default; where that is None, a number if it reads as one, else text."""
+    if isinstance(default, bool):
+        if text not in ("true", "false"):
+            raise InputError(f"must be true or false; got {text!r}.", argument=argument)
+        return text == "true"
+    kinds: tuple[type, ...] = (int, float, str) if default is None else (type(default),)
+    for kind in kinds:
+        try:
+            return kind(text)
+        except (TypeError, ValueError):
+            continue
+    raise InputError(f"must be {kinds[0].__name__}; got {text!r}.", argument=argument)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from morelli.attribution import persist
 from morelli.attribution.base import Attributor
 from morelli.attribution.calibration import CalibrationPair, calibrate_attributor
 from morelli.attribution.likelihood import LikelihoodAttributor
-from morelli.attribution.nearest import coordinates
+from morelli.attribution.nearest import Nearest, coordinates
 from morelli.errors import NotFittedError
 from morelli.types import LabelledEmbeddings
 
@@ -89,6 +90,11 @@ class Learned:
         if self._space is None:
             self._space = self.place(self.background.vectors)
         return self._space
+
+    @cached_property
+    def nearest(self) -> Nearest:
+        """The background's rows in that space, to be asked which are nearest."""
+        return Nearest(self.space)
 
     def place(self, vectors: Vectors) -> NDArray[np.float32]:
         """Coordinates of n embeddings in that space: shape (n, d).

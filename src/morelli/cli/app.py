@@ -32,6 +32,7 @@ COMMANDS: dict[str, str] = {
     "evaluate": "morelli.cli.evaluate",
     "exposure": "morelli.cli.exposure",
     "simulate-votes": "morelli.cli.simulate_votes",
+    "protect": "morelli.cli.protect",
     "synthesize": "morelli.cli.synthesize",
     "train": "morelli.cli.train",
     "serve": "morelli.cli.serve",

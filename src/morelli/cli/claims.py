@@ -17,7 +17,8 @@ TrustOption = Annotated[
     Path | None,
     typer.Option(
         envvar="MORELLI_TRUST",
-        help="PEM file with the root certificates of the authorities that you know; nothing is downloaded.",
+        help="PEM file with the root certificates of the authorities that you know; without it nothing counts as "
+        "signed. Nothing is downloaded.",
         show_default=False,
     ),
 ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from morelli.cli.engines import AddressOption, EngineOption, chosen_engine
 from morelli.cli.output import emit_json, say
 from morelli.cli.progress import staged_progress
 from morelli.errors import InputError
@@ -36,6 +37,8 @@ class _Request:
     encoder: str
     pictures: _Pictures
     as_json: bool
+    engine: str = "local"
+    ray_address: str | None = None
 
 
 def evaluate(
@@ -81,6 +84,8 @@ def evaluate(
     map_: Annotated[
         Path | None, typer.Option("--map", help="Draw a map (t-SNE) of the queries' embeddings (.png, .svg, .pdf).")
     ] = None,
+    engine: EngineOption = "local",
+    ray_address: AddressOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Measure attributors on a dataset whose models are known, with intervals and leak tests."""
@@ -91,7 +96,8 @@ def evaluate(
         raise typer.BadParameter("names no attributor.", param_hint="--method")
     steps = None if degrade is None else tuple(step.strip() for step in degrade.split(",") if step.strip())
     settings = Settings(protocol, methods, k, epsilon, seed, ablation, steps, pairs, level)
-    _answer(_Request(settings, dataset, references, encoder, _Pictures(confusion, figure, map_), as_json))
+    pictures = _Pictures(confusion, figure, map_)
+    _answer(_Request(settings, dataset, references, encoder, pictures, as_json, engine, ray_address))
 
 
 def _answer(asked: _Request) -> None:
@@ -128,6 +134,7 @@ def _check_pictures(asked: _Request) -> None:
 
 
 def _measure(asked: _Request) -> Evaluation:
+    from morelli.encoders.across import place
     from morelli.encoders.cache import EmbeddingCache
     from morelli.encoders.catalogue import load_encoder
     from morelli.evaluation.runner import evaluate as run
@@ -136,8 +143,9 @@ def _measure(asked: _Request) -> Evaluation:
     first = read_dataset(asked.dataset)
     second = None if asked.references is None else read_dataset(asked.references)
     encoder = load_encoder(asked.encoder)
-    with staged_progress() as report:
-        return run(first, encoder, asked.settings, references=second, cache=EmbeddingCache(), progress=report)
+    with chosen_engine(asked.engine, asked.ray_address) as engine, staged_progress() as report:
+        placed = place(encoder, engine)
+        return run(first, placed, asked.settings, references=second, cache=EmbeddingCache(), progress=report)
 
 
 def _draw(found: Evaluation, wanted: _Pictures) -> None:

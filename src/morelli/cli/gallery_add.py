@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from morelli.cli.engines import AddressOption, EngineOption, chosen_engine
 from morelli.cli.gallery_read import GalleryArgument, JsonOption, label_json
 from morelli.cli.output import emit_json, error_json, say
 from morelli.cli.progress import staged_progress
@@ -15,6 +16,7 @@ from morelli.errors import MissingGalleryError
 
 if TYPE_CHECKING:
     from morelli.encoders.base import Encoder
+    from morelli.engine.base import Engine
     from morelli.enrol import EnrolReport
     from morelli.gallery.records import AddReport
     from morelli.gallery.store import Gallery
@@ -46,6 +48,8 @@ def add(
         bool, typer.Option("--skip-conflicts", help="Leave out pictures that are known under two labels.")
     ] = False,
     copies: CopiesOption = 72,
+    engine: EngineOption = "local",
+    ray_address: AddressOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Add a dataset's pictures, with their embeddings; make the gallery where there is none.
@@ -57,7 +61,17 @@ def add(
 
     pictures = read_dataset(dataset)
     loaded = choose_encoder(gallery, encoder)
-    if fill(gallery, pictures, loaded, skip_conflicts=skip_conflicts, copies=copies, as_json=as_json):
+    with chosen_engine(engine, ray_address) as workers:
+        failed = fill(
+            gallery,
+            pictures,
+            loaded,
+            skip_conflicts=skip_conflicts,
+            copies=copies,
+            as_json=as_json,
+            engine=workers,
+        )
+    if failed:
         raise typer.Exit(1)
 
 
@@ -89,6 +103,7 @@ def fill(
     skip_conflicts: bool = False,
     schema: str = ADD_SCHEMA,
     more: Mapping[str, Any] | None = None,
+    engine: Engine | None = None,
 ) -> bool:
     """Add pictures to a gallery, made where there is none, and say what changed; whether some could not be used.
 
@@ -98,7 +113,10 @@ def fill(
         Of the JSON object.
     more : mapping, optional
         What else it holds.
+    engine : Engine, optional
+        Where pictures are read and embedded.
     """
+    from morelli.encoders.across import place
     from morelli.encoders.cache import EmbeddingCache
     from morelli.enrol import enrol
 
@@ -107,7 +125,13 @@ def fill(
     try:
         with staged_progress() as report:
             done = enrol(
-                held, pictures, encoder, cache=cache, progress=report, skip_conflicts=skip_conflicts, copies=copies
+                held,
+                pictures,
+                place(encoder, engine),
+                cache=cache,
+                progress=report,
+                skip_conflicts=skip_conflicts,
+                copies=copies,
             )
     except KeyboardInterrupt:
         if cache.enabled:

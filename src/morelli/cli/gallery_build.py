@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from morelli.cli import making
+from morelli.cli.engines import AddressOption, EngineOption, chosen_engine
 from morelli.cli.gallery_add import CopiesOption, choose_encoder, fill
 from morelli.cli.gallery_read import GalleryArgument, JsonOption
 from morelli.cli.output import say
@@ -46,6 +47,8 @@ def build(
     price: making.PriceOption = None,
     cap: making.CapOption = None,
     yes_send: making.YesSendOption = False,
+    engine: EngineOption = "local",
+    ray_address: AddressOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Ask generators for images of each prompt, and add them as references; make the gallery where there is none.
@@ -58,15 +61,27 @@ def build(
     asked = read_prompts(prompts)
     chosen = making.choose(generators, yes_send, price=price)
     loaded = choose_encoder(gallery, encoder)  # before any image is paid for
-    with making.opened(_folder(gallery) if images is None else images, cap) as (store, ledger):
-        outcome = making.make(chosen, asked, k, seed, store, ledger, as_json)
+    with (
+        making.opened(_folder(gallery) if images is None else images, cap) as (store, ledger),
+        chosen_engine(engine, ray_address) as workers,
+    ):
+        outcome = making.make(chosen, asked, k, seed, store, ledger, as_json, engine=workers)
         more: dict[str, Any] = {
             "folder": str(store.folder),
             "generation": making.summary(chosen, outcome, store, ledger),
         }
         say(making.line(outcome, store, ledger))
         pictures = _made_for(chosen, asked, k, seed, store, outcome)
-        failed = fill(gallery, pictures, loaded, copies=copies, as_json=as_json, schema=BUILD_SCHEMA, more=more)
+        failed = fill(
+            gallery,
+            pictures,
+            loaded,
+            copies=copies,
+            as_json=as_json,
+            schema=BUILD_SCHEMA,
+            more=more,
+            engine=workers,
+        )
     if failed or outcome.failed:
         raise typer.Exit(1)
 

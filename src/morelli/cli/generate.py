@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from morelli.cli import making
+from morelli.cli.engines import AddressOption, EngineOption, chosen_engine
 from morelli.cli.output import emit_json
 from morelli.errors import InputError
 
@@ -41,6 +42,8 @@ def generate(
     price: making.PriceOption = None,
     cap: making.CapOption = None,
     yes_send: making.YesSendOption = False,
+    engine: EngineOption = "local",
+    ray_address: AddressOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
 ) -> None:
     """Make images with models, as a dataset: OUT/<model>/<hash>.png and a metadata.csv.
@@ -50,8 +53,8 @@ def generate(
     """
     asked = _prompts(prompt, prompts)
     chosen = making.choose(generator, yes_send, options=_options(set_ or []), price=price)
-    with making.opened(out, cap) as (store, ledger):
-        outcome = making.make(chosen, asked, count, seed, store, ledger, as_json)
+    with making.opened(out, cap) as (store, ledger), chosen_engine(engine, ray_address) as workers:
+        outcome = making.make(chosen, asked, count, seed, store, ledger, as_json, engine=workers)
         if as_json:
             told = making.summary(chosen, outcome, store, ledger)
             emit_json({"schema": GENERATE_SCHEMA, "out": str(store.folder), **told})

@@ -13,6 +13,7 @@ from morelli.cli.output import emit_json, error_json, say
 from morelli.cli.spending_progress import spending_progress
 
 if TYPE_CHECKING:
+    from morelli.engine.base import Engine
     from morelli.generators.base import Generator
     from morelli.generators.produce import Outcome
     from morelli.generators.prompts import Prompt
@@ -73,8 +74,9 @@ def make(
     store: ImageStore,
     ledger: Ledger,
     as_json: bool,
+    engine: Engine | None = None,
 ) -> Outcome:
-    """Make what the folder lacks, under a progress bar; failures are told as they are at the end."""
+    """Make what the folder lacks, on an engine, under a progress bar; failures are told as they are at the end."""
     from morelli.generators.hosted import attach
     from morelli.generators.produce import Outcome, run
 
@@ -82,7 +84,7 @@ def make(
     outcome = Outcome()
     try:
         with spending_progress() as report:
-            run(chosen, asked, count, store, seed=seed, progress=report, outcome=outcome)
+            run(chosen, asked, count, store, seed=seed, progress=report, outcome=outcome, engine=engine)
     except KeyboardInterrupt:
         say(f"{outcome.made.total()} images made and kept in {store.folder}: the same command goes on from there.")
         raise

@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from morelli.cli.claims import TrustOption
 from morelli.cli.output import say
-from morelli.errors import MissingExtraError
+from morelli.errors import InputError, MissingExtraError
 from morelli.web.settings import MIB, Settings
 
 _DEFAULT = Settings()
 #: What the extra brings.
 PARTS = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
+
+
+def _limit(text: str) -> Any:
+    return typer.Option(help=text, rich_help_panel="Limits")
+
+
+def _work(text: str) -> Any:
+    return typer.Option(help=text, rich_help_panel="How the work is done")
+
+
+def _bytes(option: str, mib: float) -> int:
+    if not 1 <= mib * MIB < math.inf:
+        raise InputError(f"must be more than 0; got {mib:g}.", argument=option)
+    return int(mib * MIB)
 
 
 def register(app: typer.Typer) -> None:
@@ -49,36 +64,40 @@ def serve(
         Path | None, typer.Option(help="File to which one JSON line an answer is added.", show_default=False)
     ] = None,
     trust: TrustOption = None,
-    max_mib: Annotated[float, typer.Option(help="MiB of one image file.")] = _DEFAULT.max_bytes / MIB,
-    max_pixels: Annotated[int, typer.Option(help="Width × height of one image.")] = _DEFAULT.max_pixels,
-    max_images: Annotated[int, typer.Option(help="Images of one request.")] = _DEFAULT.max_images,
-    max_request_mib: Annotated[float, typer.Option(help="MiB of one request.")] = _DEFAULT.max_request / MIB,
+    max_mib: Annotated[float, _limit("MiB of one image file.")] = _DEFAULT.max_bytes / MIB,
+    max_pixels: Annotated[int, _limit("Width × height of one image.")] = _DEFAULT.max_pixels,
+    max_images: Annotated[int, _limit("Images of one request.")] = _DEFAULT.max_images,
+    max_request_mib: Annotated[float, _limit("MiB of one request.")] = _DEFAULT.max_request / MIB,
     rate: Annotated[
-        int, typer.Option(help="Requests a minute of one token, or address where there are no tokens; 0: no limit.")
+        int, _limit("Requests a minute of one token, or of one address where there are no tokens; 0: no limit.")
     ] = _DEFAULT.rate,
-    concurrent: Annotated[int, typer.Option(help="Requests that are worked on at a time.")] = _DEFAULT.concurrent,
-    queue: Annotated[int, typer.Option(help="Requests that may wait; one more gets 503.")] = _DEFAULT.queue,
-    connections: Annotated[int, typer.Option(help="Open connections.")] = _DEFAULT.connections,
-    seconds: Annotated[float, typer.Option(help="Until a request has its answer, or 503.")] = _DEFAULT.seconds,
-    grace: Annotated[float, typer.Option(help="Seconds for requests at hand when stopped.")] = _DEFAULT.grace,
-    header_seconds: Annotated[float, typer.Option(help="For a request's head.")] = _DEFAULT.header_seconds,
-    decoders: Annotated[int, typer.Option(help="Processes that decode images.")] = _DEFAULT.decoders,
-    decode_seconds: Annotated[float, typer.Option(help="To decode one image.")] = _DEFAULT.decode_seconds,
-    decode_mib: Annotated[float, typer.Option(help="MiB to decode one image.")] = _DEFAULT.decode_memory / MIB,
-    batch: Annotated[int, typer.Option(help="Images of one run of the network.")] = _DEFAULT.batch,
-    wait_ms: Annotated[float, typer.Option(help="Milliseconds that a run waits for more.")] = _DEFAULT.wait_ms,
-    held: Annotated[int, typer.Option(help="Galleries with a method each that are kept in memory.")] = _DEFAULT.held,
+    concurrent: Annotated[int, _limit("Requests that are worked on at a time.")] = _DEFAULT.concurrent,
+    queue: Annotated[int, _limit("Requests that may wait; one more gets 503.")] = _DEFAULT.queue,
+    connections: Annotated[int, _limit("Open connections.")] = _DEFAULT.connections,
+    seconds: Annotated[float, _limit("Seconds until a request has its answer, or 503.")] = _DEFAULT.seconds,
+    grace: Annotated[float, _limit("Seconds that requests have left once the server is stopped.")] = _DEFAULT.grace,
+    header_seconds: Annotated[
+        float, _limit("Seconds for a request's head, and for taking an answer.")
+    ] = _DEFAULT.header_seconds,
+    decode_seconds: Annotated[float, _limit("Seconds to decode one image.")] = _DEFAULT.decode_seconds,
+    decode_mib: Annotated[float, _limit("MiB to decode one image.")] = _DEFAULT.decode_memory / MIB,
+    decoders: Annotated[int, _work("Processes that decode images.")] = _DEFAULT.decoders,
+    batch: Annotated[int, _work("Images of one run of the network.")] = _DEFAULT.batch,
+    wait_ms: Annotated[float, _work("Milliseconds that a run waits for more images.")] = _DEFAULT.wait_ms,
+    held: Annotated[int, _work("Galleries, with a method each, that are kept in memory.")] = _DEFAULT.held,
 ) -> None:
     """Serve identify, check and verify over HTTP, until it is stopped (Ctrl-C, SIGTERM).
 
-    The schema is at /openapi.json. Nothing is ever fetched for a caller. A gallery that changes is seen at the next
-    request.
+    The schema is at /openapi.json. Nothing is ever fetched for a caller.
+
+    A gallery that changes is seen at the next request.
     """
     settings = Settings(
-        max_bytes=int(max_mib * MIB), max_pixels=max_pixels, max_images=max_images,
-        max_request=int(max_request_mib * MIB), rate=rate, concurrent=concurrent, queue=queue, connections=connections,
-        seconds=seconds, grace=grace, header_seconds=header_seconds, decoders=decoders, decode_seconds=decode_seconds,
-        decode_memory=int(decode_mib * MIB), batch=batch, wait_ms=wait_ms, held=held,
+        max_bytes=_bytes("--max-mib", max_mib), max_pixels=max_pixels, max_images=max_images,
+        max_request=_bytes("--max-request-mib", max_request_mib), rate=rate, concurrent=concurrent, queue=queue,
+        connections=connections, seconds=seconds, grace=grace, header_seconds=header_seconds, decoders=decoders,
+        decode_seconds=decode_seconds, decode_memory=_bytes("--decode-mib", decode_mib), batch=batch, wait_ms=wait_ms,
+        held=held,
     )  # fmt: skip
     if not all(find_spec(part) for part in PARTS):
         raise MissingExtraError("serve", "Serving")
@@ -91,7 +110,7 @@ def serve(
     refuse_open_door(host, bool(known))  # before anything is loaded
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # No request may make this machine fetch anything; a network from a hub must be here before.
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ["HF_HUB_OFFLINE"] = "1"
     usual = os.environ.get("MORELLI_GALLERY")  # a list from typer's own variable would be split at spaces
     galleries = gallery or ([usual] if usual else [])
     desk = open_desk(galleries, settings, tokens=known, audit=audit, trust=trust)

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from morelli.cli import synthesize_compare
+from morelli.cli.engines import AddressOption, EngineOption, chosen_engine
 from morelli.cli.output import emit_json, say
 from morelli.cli.progress import progress
 
 if TYPE_CHECKING:
+    from morelli.engine.base import Engine
     from morelli.synthesis.run import Plan
     from morelli.synthesis.settings import TrainingSettings
 
@@ -52,6 +54,8 @@ def synthesize(
     together: Annotated[
         int | None, typer.Option(min=1, help="Seeds of one architecture that are trained side by side.")
     ] = None,
+    engine: EngineOption = "local",
+    ray_address: AddressOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
 ) -> None:
     """Train synthetic models: small autoencoders of 288 architectures, from photographs (paper 002).
@@ -78,10 +82,11 @@ def synthesize(
         max_steps=max_steps,
     )
     plan = Plan(select(architectures), seeds, workers, device, scheme, together)
-    _make(plan, settings, photos, out, as_json)
+    with chosen_engine(engine, ray_address) as where:
+        _make(plan, settings, photos, out, as_json, where)
 
 
-def _make(plan: Plan, settings: TrainingSettings, folder: Path, out: Path, as_json: bool) -> None:
+def _make(plan: Plan, settings: TrainingSettings, folder: Path, out: Path, as_json: bool, engine: Engine) -> None:
     from morelli.synthesis.photos import read_photos
     from morelli.synthesis.report import write_report
     from morelli.synthesis.run import synthesize as run
@@ -92,7 +97,7 @@ def _make(plan: Plan, settings: TrainingSettings, folder: Path, out: Path, as_js
         say(f"note: {note}")
     try:
         with progress("models") as report:
-            told = run(plan, photos, out, settings, progress=report)
+            told = run(plan, photos, out, settings, progress=report, engine=engine)
     except KeyboardInterrupt:
         say(f"the models made so far are kept in {out}: the same command goes on from there.")
         raise

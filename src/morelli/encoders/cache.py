@@ -17,6 +17,7 @@ import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +49,22 @@ def default_folder() -> Path:
     variable, usual = ("LOCALAPPDATA", "AppData/Local") if sys.platform == "win32" else ("XDG_CACHE_HOME", ".cache")
     base = os.environ.get(variable, "")
     return (Path(base) if Path(base).is_absolute() else home / usual) / "morelli"
+
+
+class Cache(Protocol):
+    """Embeddings that were computed before; see `EmbeddingCache`."""
+
+    def get(self, stamp: EncoderStamp, contents: Sequence[str]) -> dict[str, dict[str, NDArray[np.float32]]]:
+        """What is known of these pictures."""
+        ...
+
+    def put(self, stamp: EncoderStamp, entries: Mapping[str, Vectors]) -> None:
+        """Keep embeddings."""
+        ...
+
+    def contents(self, stamp: EncoderStamp) -> frozenset[str]:
+        """Content hashes of all pictures that are known."""
+        ...
 
 
 class EmbeddingCache:
@@ -103,6 +120,20 @@ class EmbeddingCache:
             except (sqlite3.Error, OSError) as error:
                 self._failed(stamp, error)
         return found
+
+    def contents(self, stamp: EncoderStamp) -> frozenset[str]:
+        """Content hashes of all pictures that have an entry under this stamp; a damaged one counts until it is read."""
+        with self._lock:
+            if not self.enabled:
+                return frozenset()
+            try:
+                file = self._existing(stamp)
+                return (
+                    frozenset(row[0] for row in file.execute("SELECT content FROM embeddings")) if file else frozenset()
+                )
+            except (sqlite3.Error, OSError) as error:
+                self._failed(stamp, error)
+                return frozenset()
 
     def put(self, stamp: EncoderStamp, entries: Mapping[str, Vectors]) -> None:
         """Keep embeddings, all of them or none: content hash → named vectors of shape (d,), float32."""

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from morelli.encoders.base import Encoder
-from morelli.encoders.cache import EmbeddingCache
+from morelli.encoders.cache import Cache
 from morelli.errors import ArrayError, InputError, MorelliError
 from morelli.images.load import Limits, Picture, load_image
 from morelli.images.pixels import check_pixels, content_hash
@@ -94,7 +94,7 @@ def embed(
     sources: Sequence[Source],
     *,
     transform: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None,
-    cache: EmbeddingCache | None = None,
+    cache: Cache | None = None,
     batch: int = 16,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -136,13 +136,17 @@ def embed(
     InputError
         ``batch`` or ``workers`` is below 1.
     """
+    if batch < 1 or (workers is not None and workers < 1):
+        raise InputError("must be 1 or more.", argument="batch" if batch < 1 else "workers")
+    elsewhere = getattr(encoder, "embed_many", None)
+    if elsewhere is not None:  # an encoder that spreads pictures itself: see `morelli.encoders.across`
+        given = {"transform": transform, "cache": cache, "batch": batch, "progress": progress}
+        return elsewhere(sources, **given, on_error=on_error, limits=limits, side_work=side_work)
     if getattr(encoder, "side_by_side", False):
         from morelli.encoders.split import SplitEncoder
 
         encoder = SplitEncoder(encoder)
     workers = _default_workers() if workers is None else workers
-    if batch < 1 or workers < 1:
-        raise InputError("must be 1 or more.", argument="batch" if batch < 1 else "workers")
     read = _Reader(encoder, transform, cache, limits, side_work)
     run = _Run(encoder, cache, len(sources), progress, on_error)
     waiting: list[tuple[int, _Read]] = []
@@ -193,7 +197,7 @@ class _Reader:
         self,
         encoder: Encoder,
         transform: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None,
-        cache: EmbeddingCache | None,
+        cache: Cache | None,
         limits: Limits,
         side_work: Callable[[Picture], Any] | None,
     ) -> None:
@@ -237,7 +241,7 @@ class _Run:
     def __init__(
         self,
         encoder: Encoder,
-        cache: EmbeddingCache | None,
+        cache: Cache | None,
         total: int,
         progress: Callable[[int, int], None] | None,
         on_error: Literal["raise", "collect"],

@@ -51,6 +51,8 @@ class EvaluationSet:
     bases, decoders : ndarray of str, shape (n,), or None
         The model that each image's model was derived from, and what decodes its latents; "" where not known. None:
         the dataset does not say.
+    texts : ndarray of str, shape (n,), or None
+        The prompts themselves, "" where not known. None: the dataset has none.
     """
 
     embeddings: LabelledEmbeddings
@@ -62,6 +64,7 @@ class EvaluationSet:
     degradation: Degradation | None = None
     bases: NDArray[np.str_] | None = None
     decoders: NDArray[np.str_] | None = None
+    texts: NDArray[np.str_] | None = None
 
     def __len__(self) -> int:
         return len(self.contents)
@@ -75,6 +78,7 @@ class EvaluationSet:
             paths=self.paths[rows],
             bases=None if self.bases is None else self.bases[rows],
             decoders=None if self.decoders is None else self.decoders[rows],
+            texts=None if self.texts is None else self.texts[rows],
         )
 
     def pictures(self, rows: NDArray[np.intp]) -> list[NDArray[np.uint8]]:
@@ -210,9 +214,11 @@ def _prepare_one(
         probed = [info for i in keep if (info := kept_infos[i]) is not None]
         leaks = leak_test(probed, embeddings.models, embeddings.prompts).to_json()
     leaks["form"] = "untouched" if form is None else str(form)
-    bases, decoders = (_column([getattr(items[i], name) for i in keep]) for name in ("base", "decoder"))
+    bases, decoders, texts = (
+        _column([getattr(items[i], name) for i in keep]) for name in ("base", "decoder", "prompt")
+    )
     return EvaluationSet(
-        embeddings, contents[keep], leaks, tuple(notes), paths[keep], form, bases=bases, decoders=decoders
+        embeddings, contents[keep], leaks, tuple(notes), paths[keep], form, bases=bases, decoders=decoders, texts=texts
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from morelli.attribution.catalogue import load_attributor
-from morelli.attribution.image import IMAGE_REGISTRY
+from morelli.attribution.image import is_image_attributor, load_image_attributor
 from morelli.evaluation.pictures import run_on_pictures
 from morelli.evaluation.protocols import run_tasks, run_versions
 from morelli.evaluation.scored import figures
@@ -51,9 +51,10 @@ class RowMaker:
     def score(self, name: str, tasks: Sequence[Task], *, calibrate: bool = True) -> Scored:
         """All queries of the tasks, scored by the method of that name; without calibrations if they are not wanted."""
         sets = self.sets
-        if name in IMAGE_REGISTRY:
-            return run_on_pictures(IMAGE_REGISTRY.get(name), sets.queries, tasks, sets.source)
         report = partial(self.progress, name) if self.progress else None
+        if is_image_attributor(name):
+            made = partial(load_image_attributor, name)
+            return run_on_pictures(made, [sets.queries], tasks, sets.source, progress=report)[0]
         make, source = partial(load_attributor, name), sets.source.embeddings
         data = sets.queries.embeddings
         return run_tasks(make, data, tasks, source=source, progress=report, calibrate=calibrate)
@@ -61,9 +62,9 @@ class RowMaker:
     def score_versions(self, name: str, tasks: Sequence[Task], versions: Sequence[EvaluationSet]) -> list[Scored]:
         """The same with each version of the queries: as they are, and degraded."""
         source = self.sets.source
-        if name in IMAGE_REGISTRY:
-            return [run_on_pictures(IMAGE_REGISTRY.get(name), version, tasks, source) for version in versions]
         report = partial(self.progress, name) if self.progress else None
+        if is_image_attributor(name):
+            return run_on_pictures(partial(load_image_attributor, name), versions, tasks, source, progress=report)
         data = [version.embeddings for version in versions]
         return run_versions(partial(load_attributor, name), data, tasks, source=source.embeddings, progress=report)
 
@@ -84,13 +85,15 @@ class RowMaker:
         """
         settings = self.settings
         found = figures(scored, self.families, baseline=baseline, epsilon=settings.epsilon, seed=settings.seed)
-        return {
+        row = {
             "method": name,
             "encoder": self.encoder,
             **found,
             "references_used": self._references_used(tasks),
             "background": background,
         }
+        # A method that sees pictures uses no encoder of the table's, and its training may fall short of the published.
+        return row | {"encoder": None, "under_trained": scored.under_trained} if is_image_attributor(name) else row
 
     def _references_used(self, tasks: Sequence[Task]) -> float:
         """Mean references a candidate."""

@@ -110,7 +110,7 @@ def evaluate(
         "rows": table.rows,
         "leaks": parts[0].leaks if references is None else parts[0].leaks | {"references": parts[1].leaks},
         "notes": list(dict.fromkeys(
-            [*(note for part in parts for note in part.notes), *shared, *table.notes]
+            [*(note for part in parts for note in part.notes), *shared, *table.notes, *_under_trained(table.rows)]
         )),
         "seconds": time.monotonic() - started,
     }  # fmt: skip
@@ -119,6 +119,12 @@ def evaluate(
     confusion = {name: _confusion(found) for name, found in table.scored.items()}
     seen = frozenset(sets.source.embeddings.models.tolist())
     return Evaluation(result, confusion, table.families or families, sets.queries, seen, table.cases)
+
+
+def _under_trained(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A sentence for each method whose training fell short of the published one."""
+    short = {row["method"]: row["under_trained"] for row in rows if row.get("under_trained")}
+    return [f"{method} is under-trained: {what}." for method, what in short.items()]
 
 
 def _learns(settings: Settings) -> bool:

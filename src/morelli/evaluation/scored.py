@@ -48,6 +48,8 @@ class Scored:
         Calibrated; None where the data did not allow it.
     known : ndarray, shape (n,)
         How well the query fits any known model, higher is better: its best score (`CalibrationPair.known`).
+    under_trained : str
+        What the method lacked of its published training, "" for nothing (`ImageAttributor.under_trained`).
     """
 
     models: NDArray[np.str_]
@@ -58,6 +60,7 @@ class Scored:
     log_probabilities: Array | None
     p_values: Array | None
     known: Array
+    under_trained: str = ""
 
     def __len__(self) -> int:
         return len(self.truth)
@@ -108,7 +111,7 @@ class Collector:
         out[:, columns] = values
         return out
 
-    def result(self) -> Scored:
+    def result(self, under_trained: str = "") -> Scored:
         """Everything added so far."""
         scores, log_p, p, best = (np.concatenate(parts) for parts in zip(*self._parts, strict=True))
         return Scored(
@@ -120,6 +123,7 @@ class Collector:
             log_p if self._calibrated else None,
             p if self._calibrated else None,
             best,
+            under_trained,
         )
 
 

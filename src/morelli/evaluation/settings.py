@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from morelli.attribution.catalogue import load_attributor
-from morelli.attribution.image import IMAGE_REGISTRY
+from morelli.attribution.catalogue import attributor_names, load_attributor
+from morelli.attribution.image import IMAGE_REGISTRY, is_image_attributor, load_image_attributor
 from morelli.errors import InputError, UnknownNameError
 from morelli.evaluation.pair_scores import METHODS as PAIR_METHODS
 from morelli.evaluation.sweep import expand
 
 PROTOCOLS = ("same-prompt", "any-prompt", "one-vs-many", "open-set", "robustness", "identification", "verification")
-#: Protocols whose references are of all prompts: methods that see pictures can be run there.
-ALL_PROMPTS = ("any-prompt", "open-set", "robustness", "identification")
 #: Protocols that draw both sides of a comparison from one dataset.
 ONE_DATASET = ("verification", "identification")
 LEVELS = ("model", "base")
@@ -66,7 +64,7 @@ def default_methods(prompt_known: bool) -> list[str]:
 
 def learning(methods: Sequence[str]) -> list[str]:
     """Those of the attributors that learn from a background of embeddings."""
-    return [name for name in methods if name not in IMAGE_REGISTRY and load_attributor(name).uses_background]
+    return [name for name in methods if not is_image_attributor(name) and load_attributor(name).uses_background]
 
 
 def check_settings(settings: Settings, *, second: bool = False) -> None:
@@ -77,7 +75,7 @@ def check_settings(settings: Settings, *, second: bool = False) -> None:
     UnknownNameError
         For a protocol or a method that there is not.
     InputError
-        For a number out of its range, or a method that sees pictures under a protocol that tells it the prompt.
+        For a number out of its range, or an option of a method that is not what it takes.
     """
     if settings.protocol is not None and settings.protocol not in PROTOCOLS:
         raise UnknownNameError("protocol", settings.protocol, PROTOCOLS)
@@ -102,15 +100,10 @@ def check_settings(settings: Settings, *, second: bool = False) -> None:
         _check_pair_methods(settings)
         return
     for name in settings.methods or ():
-        if name not in IMAGE_REGISTRY:
-            load_attributor(name)
-        elif settings.protocol not in ALL_PROMPTS:
-            raise InputError(
-                f"{name} sees pictures and learns models over all prompts; "
-                f"{settings.protocol or PROTOCOLS[0]} compares inside one.",
-                argument="--method",
-                fix="Use --protocol any-prompt.",
-            )
+        if is_image_attributor(name):
+            load_image_attributor(name)
+        elif name not in attributor_names():
+            raise UnknownNameError("attributor", name, [*attributor_names(), *IMAGE_REGISTRY])
 
 
 def _check_level(settings: Settings) -> None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from morelli.attribution.image import IMAGE_REGISTRY
 from morelli.errors import NotEnoughReferencesError
 from morelli.evaluation import protocols
 from morelli.evaluation.identification import identification
@@ -42,9 +41,7 @@ def plan_tasks(sets: Sets, settings: Settings) -> tuple[str, Plan[protocols.Task
 
 
 def _robust_base(sets: Sets, settings: Settings) -> str | None:
-    """Any-prompt where a method sees pictures, as it learns models over all prompts; else what the data allow."""
-    if any(name in IMAGE_REGISTRY for name in settings.methods or ()):
-        return "any-prompt"
+    """What the data allow: None is same-prompt."""
     data = sets.queries.embeddings
     if sets.second is not None:
         return None

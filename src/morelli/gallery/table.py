@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 FOLDER = "references.lance"
 ROWS = 100_000  # a part with so many rows is not joined with others
 FULL = ("no space left", "os error 28", "os error 27", "os error 122", "file too large", "quota")
+REMOTE = (
+    "Check that the bucket exists and what the environment says of the object store: AWS_ACCESS_KEY_ID, "
+    "AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL (docs/gallery.md)."
+)
+SAID = 400  # characters of the object store's own words that are passed on
 READ_ONLY = ("permission denied", "os error 13", "os error 30", "read-only")
 
 
@@ -60,10 +65,13 @@ def storage(path: str, doing: str) -> Iterator[None]:
     except (MorelliError, CommitConflictError):
         raise
     except (OSError, ValueError, RuntimeError, pa.ArrowException) as error:
-        text = str(error).split(", /")[0]
+        # Before the first ", /" stands what happened; behind it where in Lance's source.
+        text = " ".join(str(error).split(", /")[0].split())[:SAID]
         small = str(error).lower()
         fix = None
-        if any(sign in small for sign in FULL):
+        if is_remote(path):
+            fix = REMOTE
+        elif any(sign in small for sign in FULL):
             fix = "Free some space and try again; the gallery is as it was."
         elif any(sign in small for sign in READ_ONLY):
             fix = "Check the permissions of the folder."

@@ -7,13 +7,18 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from morelli.engine.base import Engine
 from morelli.errors import (
     BadGenerationError,
+    EngineError,
     MorelliError,
     NotEnoughReferencesError,
     RefusedContentError,
     StorageError,
+    WorkerLostError,
+    WorkFailedError,
 )
+from morelli.generators.across import ahead
 from morelli.generators.base import Generated, Generator, check_generated
 from morelli.generators.prompts import Prompt
 from morelli.generators.store import ImageStore
@@ -130,7 +135,7 @@ class Outcome:
 
 
 # What is wrong with one prompt or one image; a generator that raises anything else is not asked again in this run.
-_OF_THE_PROMPT = (RefusedContentError, BadGenerationError, NotEnoughReferencesError)
+_OF_THE_PROMPT = (RefusedContentError, BadGenerationError, NotEnoughReferencesError, WorkFailedError, WorkerLostError)
 
 
 def run(
@@ -142,6 +147,7 @@ def run(
     seed: int = 0,
     progress: Callable[[Step], None] = lambda step: None,
     outcome: Outcome | None = None,
+    engine: Engine | None = None,
 ) -> Outcome:
     """Images of every prompt by every generator; a failure stops no other prompt or generator.
 
@@ -151,30 +157,35 @@ def run(
         Images of each prompt by each generator.
     outcome : Outcome, optional
         Filled as the run goes, so that a caller who is interrupted knows how far it came.
+    engine : Engine, optional
+        Where local generators make their images, several prompts at once; they come in the same order. By default here.
 
     Raises
     ------
     StorageError
         The disk refuses: nothing more can be kept, so the run ends. Everything kept before stays.
+    EngineError
+        The engine as a whole cannot go on; one prompt whose worker was lost counts as failed instead.
     """
     found = Outcome() if outcome is None else outcome
     start = time.monotonic()
     total = len(generators) * len(prompts) * count
     for place, generator in enumerate(generators):
         name = generator.model
-        for number, prompt in enumerate(prompts, start=place * len(prompts)):
-            try:
-                images = produce(generator, prompt.text, count, seed, store=store, prompt_id=prompt.id)
-                for done, each in enumerate(images, start=number * count + 1):
-                    _count(found, name, each)
-                    progress(Step(done, total, name, sum(found.cost.values())))
-            except _OF_THE_PROMPT as error:
-                found.failed.append((name, prompt.text, error))
-            except StorageError:
-                raise
-            except MorelliError as error:
-                found.failed.append((name, prompt.text, error))
-                break
+        with ahead(generator, prompts, count, seed, store, engine) as asked:
+            for number, prompt in enumerate(prompts, start=place * len(prompts)):
+                try:
+                    images = produce(asked, prompt.text, count, seed, store=store, prompt_id=prompt.id)
+                    for done, each in enumerate(images, start=number * count + 1):
+                        _count(found, name, each)
+                        progress(Step(done, total, name, sum(found.cost.values())))
+                except _OF_THE_PROMPT as error:
+                    found.failed.append((name, prompt.text, error))
+                except (StorageError, EngineError):
+                    raise
+                except MorelliError as error:
+                    found.failed.append((name, prompt.text, error))
+                    break
     found.seconds = time.monotonic() - start
     return found
 

@@ -71,6 +71,8 @@ def _shown(result: dict[str, Any]) -> list[dict[str, Any]]:
         shown["n_candidates"] = None if count is None else f"{count:.0f}" if count == round(count) else f"{count:.1f}"
         if row.get("attainable") is False:
             shown["method"] = f"{row['method']} (k too small for α)"
+        if row.get("under_trained"):
+            shown["method"] = f"{row['method']} (under-trained)"
         rows.append(shown)
     return rows
 

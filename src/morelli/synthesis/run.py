@@ -10,14 +10,15 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from morelli.devices import choose_device
-from morelli.errors import InputError
+from morelli.engine.base import Engine
+from morelli.errors import EngineError, InputError, MorelliError
 from morelli.synthesis.architectures import Architecture, ModelKey
 from morelli.synthesis.photos import Photos
 from morelli.synthesis.records import Record
@@ -73,7 +74,13 @@ class Plan:
 
 
 def synthesize(
-    plan: Plan, photos: Photos, out: str | Path, settings: TrainingSettings, *, progress: Progress | None = None
+    plan: Plan,
+    photos: Photos,
+    out: str | Path,
+    settings: TrainingSettings,
+    *,
+    progress: Progress | None = None,
+    engine: Engine | None = None,
 ) -> dict[str, Any]:
     """Train models into a store; what is there already is not made again.
 
@@ -89,6 +96,8 @@ def synthesize(
     settings : TrainingSettings
     progress : callable, optional
         Called with how many models are done and how many there will be.
+    engine : Engine, optional
+        Where groups of models are trained, in the place of the plan's processes. By default here.
 
     Returns
     -------
@@ -99,6 +108,8 @@ def synthesize(
     ------
     InputError, DatasetError, StorageError
         As `StoreWriter`; and what `choose_device` and `choose_scheme` refuse.
+    EngineError
+        Some models could not be trained on the engine; all others were, and the store has them.
     """
     device = torch.device(choose_device(plan.device))
     scheme = choose_scheme(plan.scheme, device)
@@ -107,17 +118,30 @@ def synthesize(
     with StoreWriter(out, settings, photos.digest) as writer:
         pool = Pool(photos, settings, device)
         show = progress or (lambda done, total: None)
-        while jobs := _jobs(plan, writer, together):
+        lost: dict[ModelKey, MorelliError] = {}
+        while jobs := [job for job in _jobs(plan, writer, together) if not lost.keys() & set(job)]:
             there = _answered(plan, writer)
             total = there + sum(map(len, jobs))
             show(there, total)
             tell = partial(_tell, show, there, total)
             # Closed at once when the disk or the user stops the run, so that no process goes on.
-            with closing(_trained(jobs, plan, photos, settings, pool, scheme, tell)) as results:
+            if engine is not None and engine.remote:
+                found = _on_engine(jobs, engine, _Kit(photos, settings, str(device), scheme), tell, lost)
+            else:
+                found = _trained(jobs, plan, photos, settings, pool, scheme, tell)
+            with closing(found) as results:
                 for trained in results:
                     writer.add(trained, pool.check)
                     made += len(trained)
         told = counts(plan.architectures, plan.seeds, writer.records)
+    if lost:
+        key, error = next(iter(lost.items()))
+        raise EngineError(
+            f"{len(lost)} models could not be trained; {made} others were, and are kept. {key.architecture_id}, seed "
+            f"{key.seed}: {error.message}",
+            argument="engine",
+            fix="The same command trains what is missing.",
+        )
     return {**told, "made": made, "seconds": time.perf_counter() - start}
 
 
@@ -191,6 +215,50 @@ def _trained(
             show(done)
 
 
+def _on_engine(
+    jobs: Sequence[list[ModelKey]],
+    engine: Engine,
+    kit: _Kit,
+    show: Callable[[int], None],
+    lost: dict[ModelKey, MorelliError],
+) -> Generator[list[Trained], None, None]:
+    """Groups that an engine's workers trained; keys whose worker was lost go into ``lost`` and stop no other."""
+    done = 0
+    with closing(engine.map(_train_group, jobs, shared=kit)) as answers:
+        for answer in answers:
+            job = jobs[answer.index]
+            if isinstance(answer.error, EngineError):
+                lost.update(dict.fromkeys(job, answer.error))
+                continue
+            # Copies: what comes from Ray's memory may only be read, and goes with it.
+            yield [
+                replace(each, weights=_as_tensors({name: value.copy() for name, value in each.weights.items()}))
+                for each in answer.get()
+            ]
+            done += len(job)
+            show(done)
+
+
+@dataclass(frozen=True)
+class _Kit:
+    """What every group is trained with; a worker cuts its crops from the photographs once."""
+
+    photos: Photos
+    settings: TrainingSettings
+    device: str
+    scheme: str
+
+    @cached_property
+    def pool(self) -> Pool:
+        return Pool(self.photos, self.settings, torch.device(self.device))
+
+
+def _train_group(kit: _Kit, keys: list[ModelKey]) -> list[Any]:
+    """What an engine's worker does; see `_work`."""
+    torch.set_num_threads(1)
+    return _as_numpy(train(keys, kit.pool, kit.settings, scheme=kit.scheme))
+
+
 @contextmanager
 def _processes(workers: int, given: tuple[Photos, TrainingSettings, str, str]) -> Iterator[ProcessPoolExecutor]:
     """Processes that end with the block, however it ends: what they were at is not waited for."""
@@ -226,5 +294,8 @@ def _work(keys: list[ModelKey]) -> list[Any]:
     if _given is None:
         raise RuntimeError("a worker must be made ready first.")
     pool, settings, scheme = _given
-    done: list[Any] = train(keys, pool, settings, scheme=scheme)
+    return _as_numpy(train(keys, pool, settings, scheme=scheme))
+
+
+def _as_numpy(done: list[Any]) -> list[Any]:
     return [replace(each, weights={name: value.numpy() for name, value in each.weights.items()}) for each in done]

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
+from morelli.errors import MorelliError
 from morelli.web.problems import RefusedError, busy
 from morelli.web.settings import Settings
 
@@ -59,7 +60,11 @@ class Seat:
         except BaseException:
             admission.turns.release()
             raise
-        return await self._work(work)
+        try:
+            return await self._work(work)
+        except asyncio.CancelledError:  # too late: before the request's files are closed, which its thread may read
+            self.abandoned.set()
+            raise
 
     async def _work(self, work: Callable[[], T]) -> T:
         admission = self._admission
@@ -73,8 +78,9 @@ class Seat:
             admission.learn(time.monotonic() - begun)
             self.leave()
             if answer.done():  # too late: the client was told so
-                return
-            if error is not None:
+                if error is not None and not isinstance(error, MorelliError):
+                    _LOG.warning("Work that nobody waited for any more failed.", exc_info=error)
+            elif error is not None:
                 answer.set_exception(error)
             else:
                 answer.set_result(result)  # pyright: ignore[reportArgumentType]
@@ -173,7 +179,7 @@ class Admission:
         """Let nobody in any more; those inside have so many seconds left."""
         self.stopping = True
         self._end = min(self._end, asyncio.get_running_loop().time() + grace)
-        for clock in self._clocks:
+        for clock in [each for each in self._clocks if not each.expired()]:  # of those, tasks are ending already
             clock.reschedule(min(clock.when() or self._end, self._end))
 
     def soon(self) -> int:

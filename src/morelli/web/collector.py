@@ -95,13 +95,11 @@ class Collector:
                 return
             wishes, carried, last = self._gather(first)
             self._run(wishes)
-            if last and carried is None:
-                return
             if last:
-                self._wishes.put(None)
+                return
 
     def _gather(self, first: _Wish) -> tuple[list[_Wish], _Wish | None, bool]:
-        """Wishes for one run, one that did not fit any more, and whether the end was met."""
+        """Wishes for one run; one that did not fit any more, or else whether the end was met."""
         wishes, images = [first], len(first.prepared)
         until = time.monotonic() + self._wait
         while images < self._batch:

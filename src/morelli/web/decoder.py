@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, Any
 
 import numpy as np
@@ -25,6 +25,8 @@ WORKER = ("-P", "-m", "morelli.web.decode_worker")
 #: Seconds in which a process must have started.
 START = 60.0
 _LINE = 16 * 2**20
+#: What an answer that is cut off, or is none, raises here.
+_BROKEN = (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, MemoryError, RecursionError)
 
 
 class LostError(Exception):
@@ -44,10 +46,15 @@ class Decoder:
         ``max_bytes``, ``max_pixels``, ``decode_seconds`` and ``decode_memory`` count.
     roots : str or None
         Certificates (PEM) of known authorities, for claims.
+
+    Attributes
+    ----------
+    done : int
+        Files that it was given.
     """
 
     def __init__(self, settings: Settings, roots: str | None) -> None:
-        self.seconds = settings.decode_seconds
+        self.seconds, self.most = settings.decode_seconds, settings.max_pixels
         self.done = 0
         self._ready = False
         # The child needs no token, and one thread of linear algebra: more would only take address space.
@@ -94,6 +101,7 @@ class Decoder:
         LostError
             The process is gone, by its own fault or by its time.
         """
+        self.done += 1
         head = {"name": name, "size": len(data), "claims": claims}
         with self._within(self.seconds):
             self._write(json.dumps(head).encode() + b"\n", data)
@@ -101,10 +109,11 @@ class Decoder:
             if "error" in answer:
                 raise _rebuilt(answer["error"], name)
             told = answer["picture"]
+            if not 0 < told["height"] * told["width"] <= self.most:  # it may be a hostile file that speaks from there
+                raise ValueError("that is no picture that it was allowed to decode")
             pixels = np.empty((told["height"], told["width"], 3), np.uint8)
             self._fill(pixels.data.cast("B"))
         pixels.flags.writeable = False
-        self.done += 1
         return Picture(pixels, name, told["sha256"], told["content"], told["format"])
 
     def claims(self) -> tuple[tuple[Claim, ...], tuple[str, ...]]:
@@ -124,10 +133,12 @@ class Decoder:
     def _signal(self) -> None:
         if not self.alive:
             return
-        if hasattr(os, "killpg"):  # with it goes the process that it may have started for Content Credentials
-            os.killpg(self._process.pid, signal.SIGKILL)
-        else:
+        if not hasattr(os, "killpg"):
             self._process.kill()
+            return
+        with suppress(ProcessLookupError):  # it may have been ended, and waited for, in another thread just now
+            # With it goes the process that it may have started for Content Credentials.
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     @contextmanager
     def _within(self, seconds: float) -> Iterator[None]:
@@ -143,14 +154,19 @@ class Decoder:
         clock.start()
         try:
             yield
-        except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-            if isinstance(error, MorelliError):
+        except MorelliError:  # a whole answer
+            raise
+        except BaseException as error:
+            self.kill()  # what it sends from now on would be taken for the answer to another file
+            if not isinstance(error, _BROKEN):
                 raise
-            self.kill()
             xcpu = -getattr(signal, "SIGXCPU", 0)
             raise LostError(late.is_set() or self._process.returncode == xcpu) from error
         finally:
             clock.cancel()
+            clock.join()  # it may be ending the process just now, and then nothing more must be asked of it
+            if late.is_set():
+                self.kill()
 
     def _write(self, *parts: bytes) -> None:
         pipe = self._process.stdin
@@ -193,4 +209,5 @@ def _rebuilt(told: dict[str, Any], name: str) -> ImageError:
     kind = getattr(errors, str(told["kind"]), None)
     if not (isinstance(kind, type) and issubclass(kind, ImageError)):
         kind = UnreadableImageError
-    return kind(str(told["message"]), argument=told["argument"] or name, fix=told["fix"])
+    argument, fix = told["argument"], told["fix"]
+    return kind(str(told["message"]), argument=str(argument or name), fix=None if fix is None else str(fix))

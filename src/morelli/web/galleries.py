@@ -8,14 +8,16 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from morelli.encoders.catalogue import DEFAULT_ENCODER, load_encoder
-from morelli.encoders.split import SplitEncoder
 from morelli.errors import InputError, MorelliError, UnknownNameError
 from morelli.gallery.view import GalleryView
 from morelli.web.collector import Collector
 from morelli.web.problems import busy
+
+if TYPE_CHECKING:
+    from morelli.encoders.base import Encoder
 
 _LOG = logging.getLogger(__name__)
 
@@ -145,9 +147,7 @@ class Galleries:
         """The shared encoder of that id, loaded when first asked for."""
         with self._loading:
             if name not in self._encoders:
-                loaded = load_encoder(name)
-                side_by_side = getattr(loaded, "side_by_side", False)
-                self._encoders[name] = self._collect(SplitEncoder(loaded) if side_by_side else loaded)
+                self._encoders[name] = self._collect(_spread(load_encoder(name)))
             return self._encoders[name]
 
     def summary(self, name: str) -> dict[str, Any]:
@@ -171,6 +171,15 @@ class Galleries:
         with self._loading:
             for each in self._encoders.values():
                 each.close()
+
+
+def _spread(encoder: Encoder) -> Encoder:
+    """A network whose few images may run side by side spread over the cores; any other as it is."""
+    if not getattr(encoder, "side_by_side", False):
+        return encoder
+    from morelli.encoders.split import SplitEncoder  # here, as it loads torch, which the encoder has loaded by now
+
+    return SplitEncoder(encoder)
 
 
 def _birth(path: str) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from morelli.errors import MorelliError
 from morelli.report.plain import refusal
 from morelli.web.addresses import names_loopback
 from morelli.web.answers import error_response
-from morelli.web.problems import RefusedError, broken, busy
+from morelli.web.problems import RefusedError, broken, busy, status_of
 from morelli.web.questions import Visit, record_refusal
 from morelli.web.tokens import Caller
 
@@ -81,13 +81,13 @@ class Gate:
         Raises
         ------
         RefusedError
-            401: no valid token; 403: without tokens, a name that is not this machine's, as a web page could use to
-            reach a server that only listens here; 429: too often.
+            401: no valid token; 403: without tokens, a name that is not this machine's, or a page from elsewhere, as a
+            browser could bring both to a server that only listens here; 429: too often.
         """
         headers = Headers(scope=scope)
         tokens = self.desk.tokens
-        if not tokens and not names_loopback(headers.get("host", "")):
-            raise RefusedError(403, "this server answers to the name localhost only.", argument="Host")
+        if not tokens:
+            _refuse_strangers(headers)
         if path in OPEN:
             return None
         caller = Caller("", "write") if not tokens else self._known(headers.get("authorization", ""), scope)
@@ -120,10 +120,12 @@ class Gate:
             )
 
     async def _refuse(self, error: MorelliError, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            record_refusal(self.desk, visit, error)
-        except MorelliError as refused:  # the client is refused in any case
-            _LOG.error("%s", refused)
+        # Of those who were not let in, only wrong tokens, which are limited: else anybody could fill the disk.
+        if visit.caller is not None or status_of(error) == 401:
+            try:
+                record_refusal(self.desk, visit, error)
+            except MorelliError as refused:  # the client is refused in any case
+                _LOG.error("%s", refused)
         await error_response(error)(scope, receive, send)
 
 
@@ -136,6 +138,15 @@ def _named(error: Exception) -> MorelliError:
         return type(told)(told.message, fix="Tell the server's operator.")  # without the path
     _LOG.error("A request failed.", exc_info=error)
     return broken()
+
+
+def _refuse_strangers(headers: Headers) -> None:
+    """Where no token is asked for, a browser must not be made to ask in the place of its user."""
+    if not names_loopback(headers.get("host", "")):
+        raise RefusedError(403, "this server answers to the name localhost only.", argument="Host")
+    origin = headers.get("origin")
+    if origin is not None and not names_loopback(origin.partition("://")[2]):
+        raise RefusedError(403, "pages from elsewhere may not ask this server.", argument="Origin")
 
 
 def _address(scope: Scope) -> str:

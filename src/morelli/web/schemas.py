@@ -67,7 +67,7 @@ class Near(_Body):
 
 
 class Said(_Body):
-    """What the file says of itself."""
+    """What the file says of itself; ``signed``: below a root that the operator named."""
 
     source: str
     statement: str
@@ -239,7 +239,7 @@ class ErrorBody(_Body):
 
 _WHY = {
     401: "No token, or not a known one.",
-    403: "The token's role is not enough, or the request came under a foreign host name.",
+    403: "The token's role is not enough; without tokens, a foreign host name or a foreign page.",
     408: "The request did not arrive in time.",
     409: "The gallery, as it is, does not allow the question.",
     413: "Too many bytes or pixels, or decoding takes too long.",

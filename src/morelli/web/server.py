@@ -32,9 +32,10 @@ _LOG = logging.getLogger(__name__)
 
 
 class Connection(H11Protocol):
-    """uvicorn's, with a limit on how long a request's head may take and on how many connections there are.
+    """uvicorn's, with limits on how many connections there are and on how long a client may keep one waiting.
 
-    ``limits`` is set by `serve` on a class of its own: seconds for the head, and connections.
+    The clock runs while it is the client's turn: to send a request's head, to send on what was answered already, or to
+    take the answer. ``limits`` is set by `serve` on a class of its own: seconds on that clock, and connections.
     """
 
     limits: tuple[float, int] = (10.0, 512)
@@ -45,7 +46,6 @@ class Connection(H11Protocol):
         self._clock: asyncio.TimerHandle | None = None
         if len(self.connections) > self.limits[1]:
             self._refuse(503, "there are too many connections.", "Retry-After: 1\r\n")
-            return
         self._wind()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -56,8 +56,17 @@ class Connection(H11Protocol):
     def handle_events(self) -> None:
         """Stop the clock once a head is there."""
         super().handle_events()
-        if self.cycle is not None and not self.cycle.response_complete:
-            self._halt()
+        self._wait()
+
+    def pause_writing(self) -> None:
+        """Start the clock: the client does not take its answer."""
+        super().pause_writing()
+        self._wind()
+
+    def resume_writing(self) -> None:
+        """Stop the clock: it does."""
+        super().resume_writing()
+        self._wait()
 
     def on_response_complete(self) -> None:
         """Start the clock for the next request of this connection."""
@@ -67,6 +76,11 @@ class Connection(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         """What is no HTTP at all gets the one error object too."""
         self._refuse(400, "this is no valid HTTP request.")
+
+    def _wait(self) -> None:
+        """Stop the clock while it is the server's turn."""
+        if self.cycle is not None and not self.cycle.response_complete and not self.flow.write_paused:
+            self._halt()
 
     def _wind(self) -> None:
         self._halt()
@@ -78,9 +92,12 @@ class Connection(H11Protocol):
             self._clock = None
 
     def _slow(self) -> None:
-        if self.conn.their_state is h11.SEND_BODY:
+        self._wind()  # once more, for who does not take the answer to this either
+        if self.transport.is_closing() or self.flow.write_paused:
+            self.transport.abort()  # closing waits for what was written to be taken, which may be for ever
+        elif self.conn.their_state is h11.SEND_BODY:
             self.transport.close()  # that request was answered already, before its body had come
-        elif not self.transport.is_closing():
+        else:
             self._refuse(408, "the request's head did not arrive in time.")
 
     def _refuse(self, status: int, message: str, headers: str = "") -> None:

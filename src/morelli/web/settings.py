@@ -43,7 +43,7 @@ class Settings:
     grace : float
         Seconds that requests have left once the server is told to stop.
     header_seconds : float
-        Until a connection has sent a request's head.
+        Until a connection has sent a request's head; and until it has taken what it was answered.
     decoders : int
         Processes that decode images.
     decode_seconds : float

@@ -18,6 +18,7 @@ from tests.images.claims import files, signing
 
 ME = signing.identity("Test Works")
 SIGNED = signing.sign(files.png(), "image/png", ME)
+ROOT = ME.root.decode()
 
 
 def signature(found: FileClaims) -> Claim:
@@ -30,9 +31,13 @@ def test_signed_by_nobody_known(kind: str) -> None:
     mime = f"image/{kind.lower()}"
     data = SIGNED if kind == "PNG" else signing.sign(files.saved(kind), mime, ME)
     found = read_claims(data)
-    assert [claim.signed for claim in found.claims] == [True, True, True]
-    assert {claim.source for claim in found.claims} == {'Content Credentials, signer "Test Works" (no known root)'}
-    assert "chains to no known root, so anyone could have put that name into it" in found.claims[0].statement
+    assert [claim.signed for claim in found.claims] == [False, False, False]
+    assert {claim.source for claim in found.claims} == {"Content Credentials (no known root)"}
+    said = found.claims[0].statement
+    assert 'a certificate that names "Test Works" and chains to no root that you named: anyone can make one' in said
+    known = read_claims(data, roots=ROOT)  # the very same file, below a root that is known
+    assert [claim.signed for claim in known.claims] == [True, True, True]
+    assert [claim.statement for claim in known.claims[1:]] == [claim.statement for claim in found.claims[1:]]
     assert [claim.statement for claim in found.claims[1:]] == [
         'written by "Test Painter 1.0"',
         'created by "Painter 3", digital source type trainedAlgorithmicMedia: made by a trained model',
@@ -47,7 +52,16 @@ def test_signed_below_a_known_root(tmp_path: Path) -> None:
     claim = signature(read_claims(SIGNED, roots=load_roots(known)))
     assert (claim.source, claim.signed) == ('Content Credentials, signer "Test Works"', True)
     assert "chains to a root that you named" in claim.statement
-    assert "no known root" in signature(read_claims(SIGNED, roots=load_roots(other))).source
+    claim = signature(read_claims(SIGNED, roots=load_roots(other)))
+    assert (claim.source, claim.signed) == ("Content Credentials (no known root)", False)
+
+
+def test_a_chain_that_brings_its_own_root_is_not_known_by_it() -> None:
+    """A forger with the same names everywhere, root included: only the key of the root tells."""
+    forger = signing.identity("Test Works")
+    claims = read_claims(signing.sign(files.png(), "image/png", forger), roots=ROOT).claims
+    assert claims
+    assert not any(claim.signed for claim in claims)
 
 
 def assert_invalid(found: FileClaims, said: str = "not of this file as it is") -> None:
@@ -59,16 +73,16 @@ def assert_invalid(found: FileClaims, said: str = "not of this file as it is") -
 def test_a_manifest_of_another_file_is_never_signed() -> None:
     manifest = b"".join(whole for kind, whole in files.chunks_of(SIGNED) if kind == b"caBX")
     assert manifest
-    assert_invalid(read_claims(files.png(manifest, seed=1)))
+    assert_invalid(read_claims(files.png(manifest, seed=1), roots=ROOT))
 
 
 def test_changed_pixels_texts_and_appended_bytes_are_never_signed() -> None:
     data = bytearray(SIGNED)
     data[-30] ^= 1  # in the pixels
-    assert_invalid(read_claims(bytes(data)))
-    assert_invalid(read_claims(SIGNED + b"a payload"))
+    assert_invalid(read_claims(bytes(data), roots=ROOT))
+    assert_invalid(read_claims(SIGNED + b"a payload", roots=ROOT))
     forged = SIGNED[:33] + files.text("parameters", files.INFOTEXT) + SIGNED[33:]
-    found = read_claims(forged)
+    found = read_claims(forged, roots=ROOT)
     assert not any(claim.signed for claim in found.claims)
     assert any('model "dreamshaper_8"' in claim.statement for claim in found.claims)
 
@@ -78,7 +92,7 @@ def test_an_appended_manifest_is_not_read() -> None:
     jpeg = signing.sign(files.saved("JPEG"), "image/jpeg", ME)
     start = jpeg.index(b"\xff\xeb")
     for data in (files.png() + manifest, files.saved("JPEG") + jpeg[start:], files.png() + SIGNED):
-        found = read_claims(data)
+        found = read_claims(data, roots=ROOT)
         assert not any(claim.signed for claim in found.claims), found
         assert any("bytes follow the end of the image" in note for note in found.notes)
     found = read_claims(files.png() + manifest)
@@ -91,14 +105,14 @@ def test_two_manifests_and_broken_ones_are_never_signed() -> None:
     twice = SIGNED[:33] + manifest + SIGNED[33:]
     broken = SIGNED.replace(b"c2pa.signature", b"c2pa.signaturf")
     for data in (twice, broken):
-        found = read_claims(data)
+        found = read_claims(data, roots=ROOT)
         assert not any(claim.signed for claim in found.claims)
         assert found.claims or found.notes
 
 
 def test_a_signature_says_what_it_covers_and_a_text_beside_it_is_anyone_s() -> None:
     data = signing.sign(files.png(files.text("parameters", files.INFOTEXT)), "image/png", ME)
-    found = read_claims(data)
+    found = read_claims(data, roots=ROOT)
     assert [claim.signed for claim in found.claims] == [True, True, True, False]
 
 
@@ -114,15 +128,19 @@ def test_what_it_was_made_from() -> None:
 
 def test_names_in_a_certificate_are_cleaned() -> None:
     evil = signing.identity('X" \x1b[1m signed by "OpenAI')
-    said = signature(read_claims(signing.sign(files.png(), "image/png", evil)))
+    data = signing.sign(files.png(), "image/png", evil)
+    said = signature(read_claims(data, roots=evil.root.decode()))
     assert "\x1b" not in said.statement + said.source
     assert "signer \"X' [1m signed by 'OpenAI\"" in said.source
+    said = signature(read_claims(data))
+    assert "\x1b" not in said.statement + said.source
+    assert "names \"X' [1m signed by 'OpenAI\" and chains to no root" in said.statement
 
 
 def test_a_wrong_extension_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "signed.jpg"
     path.write_bytes(SIGNED)
-    assert read_claims(path).claims == read_claims(SIGNED).claims
+    assert read_claims(path, roots=ROOT).claims == read_claims(SIGNED, roots=ROOT).claims
 
 
 def test_an_absent_reader_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,12 +182,14 @@ def test_the_reader_s_own_limits_hold(monkeypatch: pytest.MonkeyPatch, code: str
 def test_a_changed_byte_in_a_manifest_changes_no_signed_claim() -> None:
     """A signature covers all but padding and labels of boxes: whatever else is changed, the file is not signed."""
     start, end = SIGNED.index(b"caBX") + 4, SIGNED.index(b"IDAT") - 8
-    honest = list(_claims(report(SIGNED, "image/png", None)["report"]))
+    honest = list(_claims(report(SIGNED, "image/png", ROOT)["report"]))
+    assert honest
+    assert all(claim.signed for claim in honest)
     refused = 0
     for place in range(start, end, 13):
         data = bytearray(SIGNED)
         data[place] ^= 0x55
-        found = report(bytes(data), "image/png", None)
+        found = report(bytes(data), "image/png", ROOT)
         told = list(_claims(found["report"])) if "report" in found else []
         if any(claim.signed for claim in told):
             assert told == honest, place

@@ -17,11 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from training.zoo.recipe import Player, Step
-from training.zoo.recipes.clip import attribute_loss
 from training.zoo.recipes.conditioned import TEXT, Conditioned, entry
 from training.zoo.recipes.encoded import encoded
 from training.zoo.recipes.store import save_half
-from training.zoo.recipes.teacher import SIGHT, sight
+from training.zoo.recipes.teacher import SIGHT, sight, taught_loss
 from training.zoo.recipes.vae import LATENTS
 
 from morelli.generators.zoo.pipelines.gan import GanGenerator
@@ -133,7 +132,7 @@ class Gan(Conditioned):
         whole = F.softplus(-critic.whole_score(features, states[:, -1]).float()).mean()
         patch = F.softplus(-patches.float()).mean()
         labels = torch.from_numpy(self.context.pictures.attributes[step.rows]).long().to(self.context.device)
-        read = attribute_loss(self.context.teacher(seen), labels)
+        read = taught_loss(self.context.teacher(seen), labels)
         return {"loss": whole + patch + TAUGHT * read, "whole": whole, "patch": patch, "read": read}
 
     def save(self, nets: Mapping[str, Any], folder: Path) -> dict[str, Any]:

@@ -13,13 +13,17 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from training.zoo.data import GRID
+from training.zoo.data import GRID, IGNORED
 from training.zoo.recipe import Player, Step
 from training.zoo.recipes.clip import AttributeReader, attribute_loss
 from training.zoo.recipes.segmenter import FILE, KINDS, LATENT_WIDTH, LatentSegmenter
 from training.zoo.recipes.vae import LATENT_SIDE
 
+from morelli.generators.zoo.world import SHAPES
+
 WIDTH, FEATURES = 64, 192
+COUNTS = 0.5
+"""Weight of the counts of the shapes that are there, beside the mean over all attributes."""
 SIGHT = sum(KINDS) * (GRID // LATENT_SIDE) ** 2 + LATENT_WIDTH
 """Channels of what the segmenter of latents sees: its scores, folded to the latents' positions, and its features."""
 
@@ -51,6 +55,17 @@ class Teacher(nn.Module):
         return self.read(F.silu(self.think(F.max_pool2d(seen, 2).flatten(1))))
 
 
+def taught_loss(scores: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy over the attributes, and over the counts of the shapes that are there once more.
+
+    Most attributes are counts of shapes that are not there, which anybody gets right; without the second part a GAN
+    draws what the captions name and as much of it as it likes.
+    """
+    counts = slice(0, 3 * len(SHAPES), 3)
+    there = torch.where(labels[:, counts] > 0, labels[:, counts], IGNORED)
+    return attribute_loss(scores, labels) + COUNTS * attribute_loss(scores[:, counts], there)
+
+
 def load_teacher(folder: Path) -> Teacher:
     """The trained network, fp32."""
     from safetensors.torch import load_file
@@ -76,7 +91,7 @@ class TeacherRecipe(LatentSegmenter):
         labels = torch.from_numpy(self.context.pictures.attributes[step.rows]).long().to(self.context.device)
         with torch.no_grad():
             seen = sight(self.context.latent_segmenter, self.seen(step))
-        return {"loss": attribute_loss(nets["teacher"](seen), labels)}
+        return {"loss": taught_loss(nets["teacher"](seen), labels)}
 
     def save(self, nets: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         from safetensors.torch import save_file

@@ -1,8 +1,8 @@
 """Content Credentials (C2PA): signed or not, by whom, of this very file or not. Offline, in a process with limits.
 
 C2PA Technical Specification 2.x, §15 (validation). "Signed" is said of a claim only where the signature is valid, its
-hashes match this file's bytes and nothing else failed. That somebody signed is one thing; who it was is known only
-where the certificate chains to a root that the user named: anyone can make a certificate with any name in it.
+hashes match this file's bytes, nothing else failed, and the certificate chains to a root that the user named. Anyone
+can make a certificate with any name in it, so a valid signature below no known root is told, and is not "signed".
 """
 
 from __future__ import annotations
@@ -132,31 +132,31 @@ def _ask(data: bytes, mime: str, roots: str | None, carried: Carried) -> dict[st
 
 
 def _claims(report: Mapping[str, Any]) -> Iterator[Claim]:
-    """The signature first; then what was signed, with the same mark."""
+    """The signature first; then what it covers, with the same mark."""
     manifests = report.get("manifests") or {}
     active = manifests.get(report.get("active_manifest")) or {}
-    signed, trusted = _is_signed(report), report.get("validation_state") == "Trusted"
+    valid, known = _is_valid(report), report.get("validation_state") == "Trusted"
     info = active.get("signature_info") or {}
     signer = quoted(word(info.get("issuer")) or word(info.get("common_name")) or "nobody named")
-    if signed and trusted:
-        source = f"{SOURCE}, signer {signer}"
-        chain = "the certificate chains to a root that you named"
-    elif signed:
-        source = f"{SOURCE}, signer {signer} (no known root)"
-        chain = "the certificate chains to no known root, so anyone could have put that name into it"
-    else:
-        source = f"{SOURCE} (invalid)"
-        chain = ""
+    signed = valid and known
+    at = f" on {word(info.get('time'))}" if info.get("time") else ""
     if signed:
-        at = f" on {word(info.get('time'))}" if info.get("time") else ""
-        yield Claim(source, f"signed by {signer}{at}, and unchanged since; {chain}", signed=True)
+        source = f"{SOURCE}, signer {signer}"
+        said = f"signed by {signer}{at}, and unchanged since; the certificate chains to a root that you named"
+    elif valid:
+        source = f"{SOURCE} (no known root)"
+        said = (
+            f"signed{at}, and unchanged since, with a certificate that names {signer} and chains to no root that you "
+            "named: anyone can make one with any name"
+        )
     else:
-        yield Claim(source, _why_invalid(report, signer), signed=False)
+        source, said = f"{SOURCE} (invalid)", _why_invalid(report, signer)
+    yield Claim(source, said, signed=signed)
     for statement in (*_statements(active), *_ingredients(active, manifests)):
         yield Claim(source, statement, signed=signed)
 
 
-def _is_signed(report: Mapping[str, Any]) -> bool:
+def _is_valid(report: Mapping[str, Any]) -> bool:
     """The library's verdict, and, beside it, the two findings that it must rest on."""
     codes = set(_codes(report.get("validation_results"), "success"))
     return (

@@ -1,0 +1,160 @@
+"""DNA-Det: patches, contrast, and transforms learnt first (baseline ``dna-det``)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from morelli.baselines.network import NetworkAttributor
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
+
+    from morelli.baselines.loop import Learner
+
+    Pixels = NDArray[np.uint8]
+
+SIDE = 128
+EACH, CROPS, EPOCHS = 16, 16, 30
+PRE_EPOCHS, PRE_BATCH, PRE_RATE = 50, 128, 1e-4
+RATE, DECAY, DECAY_EVERY, BALANCE_RATE = 1e-3, 0.9, 2500, 0.01
+
+
+class DnaDet(NetworkAttributor):
+    """Yang et al., *Deepfake Network Architecture Attribution* (2022), with the constants of its public program.
+
+    A four-stage network over 64-pixel patches of the picture, which is brought to 128 pixels and enlarged to 512.
+    First it learns to tell 170 transforms of pictures apart (`transforms`; 50 epochs in batches of 128, Adam at 1e-4).
+    Then it learns the models: 16 pictures of each a step, 16 patches of each picture, cross-entropy and supervised
+    contrast (temperature 0.07), balanced by learnt weights; Adam at 1e-3, × 0.9 every 2,500 steps, 30 epochs (the
+    constants for LSUN and pictures in the wild). A picture's score is the mean over 16 patches of a grid.
+
+    Deviations: the transforms are learnt on the training pictures, not on photographs; the first quality of a double
+    compression is not published (here 129 − the second).
+
+    Parameters
+    ----------
+    steps : int, optional
+        Of both stages together, dealt to them as the published ones are; None: the published epochs.
+    batch : int
+        Pictures of each model a step.
+    crops : int
+        Patches a picture in training.
+    seed : int
+    device, precision : str
+    checkpoint : str, optional
+    """
+
+    published_batch = EACH
+    published_form = (("crops", CROPS),)
+
+    def __init__(
+        self,
+        steps: int | None = None,
+        batch: int = EACH,
+        crops: int = CROPS,
+        seed: int = 0,
+        device: str = "auto",
+        precision: str = "auto",
+        checkpoint: str | None = None,
+    ) -> None:
+        self.steps, self.batch, self.crops, self.seed = steps, batch, crops, seed
+        self.device, self.precision, self.checkpoint = device, precision, checkpoint
+
+    def _stages(self, pictures: int, classes: int) -> tuple[int, int]:
+        """Published steps of both stages."""
+        return PRE_EPOCHS * max(1, pictures // PRE_BATCH), EPOCHS * max(1, pictures // (EACH * classes))
+
+    def _published_steps(self, pictures: int, classes: int) -> int:
+        return sum(self._stages(pictures, classes))
+
+    def _tensor(self, images: Sequence[Pixels]) -> Tensor:
+        from morelli.baselines.shapes import stack_squares
+
+        return stack_squares(images, SIDE)
+
+    def _learner(self, x: Tensor, labels: NDArray[np.intp], classes: int, steps: int) -> Learner:
+        import torch
+
+        from morelli.baselines.dna_network import DnaNetwork, Transforms
+        from morelli.baselines.loop import Learner
+
+        network = DnaNetwork(classes).to(self.device_)
+        first = torch.nn.ModuleDict({"head": Transforms()}).to(self.device_)
+        pre = [*network.body.parameters(), *first.parameters()]
+        balance = [network.balance]
+        others = [each for each in network.parameters() if each is not network.balance]
+        optimisers = {
+            "first": torch.optim.Adam(pre, lr=PRE_RATE),
+            "network": torch.optim.Adam([{"params": others}], lr=RATE),
+            "balance": torch.optim.Adam(balance, lr=BALANCE_RATE),
+        }
+        before, after = self._stages(len(x), classes)
+        before = round(steps * before / (before + after))
+
+        def step(number: int, rng: np.random.Generator) -> dict[str, float]:
+            if number < before:
+                return self._first(network, first["head"], optimisers["first"], x, number, rng)
+            return self._second(network, optimisers, x, labels, number - before, rng)
+
+        return Learner({"network": network, "first": first}, optimisers, step)
+
+    def _first(
+        self, network: nn.Module, head: nn.Module, optimiser, x: Tensor, number: int, rng: np.random.Generator
+    ) -> dict[str, float]:
+        """A step of learning which transform a patch went through."""
+        import torch
+        from torch.nn.functional import cross_entropy
+
+        from morelli.baselines.dna_network import patches
+        from morelli.baselines.loop import descend, epoch_rows
+        from morelli.baselines.transforms import TRANSFORMS, apply_transform
+
+        size = min(PRE_BATCH, len(x), PRE_BATCH * self.batch // EACH or 1)
+        rows = epoch_rows(len(x), size, number, self.seed)
+        kinds = rng.integers(len(TRANSFORMS), size=len(rows))
+        pictures = [each.permute(1, 2, 0).cpu().numpy() for each in x[rows]]
+        changed = np.stack([apply_transform(p, int(k), rng) for p, k in zip(pictures, kinds.tolist(), strict=True)])
+        inputs = torch.from_numpy(changed).permute(0, 3, 1, 2).to(x.device)
+        with self.autocast():
+            logits = head(network.get_submodule("body")(patches(inputs, 1, rng)).mean(dim=(2, 3)))
+        loss = cross_entropy(logits.float(), torch.from_numpy(kinds).to(x.device))
+        descend(optimiser, loss, number)
+        return {"transforms": float(loss.detach())}
+
+    def _second(
+        self,
+        network: nn.Module,
+        optimisers: dict,
+        x: Tensor,
+        labels: NDArray[np.intp],
+        number: int,
+        rng: np.random.Generator,
+    ) -> dict[str, float]:
+        """A step of learning the models."""
+        import torch
+
+        from morelli.baselines.dna_network import dna_loss, patches
+        from morelli.baselines.loop import balanced_rows, descend, set_rate
+
+        set_rate(optimisers["network"], RATE * DECAY ** (number // DECAY_EVERY))
+        rows = balanced_rows(labels, self.batch, rng)
+        y = torch.from_numpy(labels[rows].astype(np.int64)).to(x.device).repeat_interleave(self.crops)
+        with self.autocast():
+            _, logits, projected = network(patches(x[rows], self.crops, rng))
+        parts = dna_loss(logits.float(), projected.float(), y, network.get_parameter("balance"))
+        optimisers["balance"].zero_grad(set_to_none=True)
+        descend(optimisers["network"], parts["loss"], number)
+        optimisers["balance"].step()
+        return {name: float(value.detach()) for name, value in parts.items()}
+
+    def _read(self, network: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+        from morelli.baselines.dna_network import grid_patches
+
+        shown, count = grid_patches(x)
+        features, logits, _ = network(shown)
+        means = [part.unflatten(0, (len(x), count)).mean(1) for part in (features, logits.log_softmax(1))]
+        return means[0], means[1]

@@ -1,0 +1,167 @@
+"""``morelli protect``: images that give their model away less."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from morelli.cli import asking
+from morelli.cli.output import emit_json, error_json, say
+from morelli.cli.progress import staged_progress
+from morelli.errors import InputError, MorelliError
+
+if TYPE_CHECKING:
+    from morelli.protect import Protected, Protector
+
+SHEET = "sheet.png"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command()(protect)
+
+
+def protect(
+    images: asking.ImagesArgument,
+    out: Annotated[Path, typer.Option(help="Folder for the protected images (PNG).", show_default=False)],
+    gallery: asking.GalleryOption = None,
+    epsilon: Annotated[float, typer.Option(help="Largest change of a sample, in levels of 255.")] = 2.0,
+    defence: Annotated[
+        str,
+        typer.Option(help="pgd: as published; eot: outlives re-encoding, spares smooth ground; canonical: one form."),
+    ] = "pgd",
+    model: Annotated[
+        str | None, typer.Option(help="The model that made the images. By default found out with the gallery.")
+    ] = None,
+    prompt: asking.PromptOption = None,
+    surrogate: Annotated[
+        str | None, typer.Option(help="Encoders to optimise against, with commas. By default all that the gallery has.")
+    ] = None,
+    steps: Annotated[int, typer.Option(help="Gradient steps.")] = 50,
+    seed: Annotated[int, typer.Option(help="Decides the random start and the draws.")] = 0,
+    recipe: Annotated[
+        str | None, typer.Option(help="Of canonical: median, resize:F, blur:S, jpeg:Q …, joined by +.")
+    ] = None,
+    method: asking.MethodOption = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="Of the report; one that is no surrogate is the honest test.")
+    ] = None,
+    sheet: Annotated[
+        bool, typer.Option("--sheet", help=f"Also write {SHEET}: before, after, and the difference × 16.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what an earlier run wrote there.")] = False,
+    as_json: asking.JsonOption = False,
+) -> None:
+    """Change images a little so that their model is recognised less, and say how much that helped.
+
+    The images themselves are never touched; protected ones are written as PNG, without the originals' metadata.
+    """
+    where = asking.required_gallery(gallery)
+    files, empty = asking.pictures(images)
+    outputs = _plan(files, out, sheet, overwrite)
+    options = asking.method_options(method, encoder) | ({} if recipe is None else {"recipe": recipe})
+    if surrogate is not None:
+        options["surrogates"] = list(dict.fromkeys(name.strip() for name in surrogate.split(",") if name.strip()))
+    failed = len(empty)
+    for name, error in empty:
+        _tell(name, error, as_json)
+    if files:
+        from morelli.protect import PerturbSettings, Protector
+
+        settings = PerturbSettings(epsilon=epsilon, steps=steps, seed=seed)
+        protector = Protector(where, defence=defence, settings=settings, **options)
+        failed += _run(protector, files, outputs, {"model": model, "prompt": prompt}, out, sheet, overwrite, as_json)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _plan(files: list[Path], out: Path, sheet: bool, overwrite: bool) -> list[Path]:
+    from morelli.defence.files import plan_outputs
+
+    outputs = plan_outputs(files, out, overwrite=overwrite)
+    if sheet and out / SHEET in outputs:
+        raise InputError(
+            f"an image is called {SHEET} too.", argument="--sheet", fix="Leave it out, or rename the image."
+        )
+    if sheet and (out / SHEET).exists() and not overwrite:
+        raise InputError(
+            f"{out / SHEET} exists already.", argument="--out", fix="Name another place, or add --overwrite."
+        )
+    return outputs
+
+
+def _run(
+    protector: Protector,
+    files: list[Path],
+    outputs: list[Path],
+    asked: dict[str, str | None],
+    out: Path,
+    sheet: bool,
+    overwrite: bool,
+    as_json: bool,
+) -> int:
+    """Protect, write and tell one image after another; how many failed."""
+    from morelli.defence.files import png_bytes, write_file
+    from morelli.defence.sheet import side_by_side
+
+    failed, pairs = 0, []
+    with staged_progress() as bars:
+        for source, path, found in zip(
+            files, outputs, protector.protect(files, **asked, progress=_spoken(bars)), strict=True
+        ):
+            if isinstance(found, MorelliError):
+                failed += 1
+                _tell(str(source), found, as_json)
+                continue
+            data = png_bytes(found.after)
+            write_file(path, data, overwrite=overwrite)
+            done = replace(found, output=str(path), output_sha256=hashlib.sha256(data).hexdigest())
+            emit_json(done.to_json()) if as_json else show(done)
+            if sheet:
+                pairs.append((found.before, found.after))
+    if pairs:
+        write_file(out / SHEET, png_bytes(side_by_side(pairs)), overwrite=overwrite)
+        say(f"wrote {out / SHEET}")
+    return failed
+
+
+def _spoken(bars: Callable[[str, int, int], None]) -> Callable[[str, int, int], None]:
+    def report(stage: str, done: int, total: int) -> None:
+        if stage == "learning":
+            say("learning the statistics of the gallery, once …")
+        else:
+            bars(stage, done, total)
+
+    return report
+
+
+def _tell(image: str, error: MorelliError, as_json: bool) -> None:
+    text = " ".join(str(error).split())
+    say(f"error: {text}" if error.argument == image else f"error: {image}: {text}")
+    if as_json:
+        emit_json(error_json(error, image=image))
+
+
+def show(found: Protected) -> None:
+    """A report for people."""
+    report, quality = found.report, found.report["quality"]
+    print(f"{found.image} → {found.output}")
+    print(f"{'model':9} {report['model']['name']} ({report['model']['from']})")
+    for when in ("before", "after", "noise"):
+        if when in report:
+            print(f"{when:9} {_line(report[when])}")
+    decibel = "equal" if quality["psnr"] is None else f"{quality['psnr']:.1f} dB"
+    print(f"{'quality':9} PSNR {decibel}, MS-SSIM {quality['ms_ssim']:.4f}, at most {quality['largest_change']} levels")
+    for note in report["notes"]:
+        print(f"{'note':9} {note}")
+    print()
+
+
+def _line(judged: dict[str, Any]) -> str:
+    rank = "" if judged["rank"] is None else f", the true model is in place {judged['rank']}"
+    return f"{judged['decision']} (first {judged['first']}, {100 * judged['probability']:.1f} %{rank})"

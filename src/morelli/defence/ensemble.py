@@ -1,0 +1,135 @@
+"""A named defence as a function of an image: surrogates, what each minimises, and the settings that belong to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from morelli.defence.levels import to_levels
+from morelli.defence.objective import TEMPERATURE, contrastive, fit_statistics, likelihood_ratio
+from morelli.defence.perturb import Target, balanced, perturb
+from morelli.defence.settings import PerturbSettings
+from morelli.defence.transforms import TRANSFORMS
+from morelli.errors import InputError, UnknownNameError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from morelli.attribution.bank import Bank
+    from morelli.defence.surrogate import Surrogate
+    from morelli.types import LabelledEmbeddings
+
+    Pixels = NDArray[np.uint8]
+
+#: Defences that follow gradients: as published, and better.
+GRADIENT_DEFENCES = ("pgd", "eot")
+
+
+def defence_settings(defence: str, settings: PerturbSettings) -> PerturbSettings:
+    """The settings with what belongs to a defence: "eot" degrades before each step and spares smooth ground.
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such defence.
+    """
+    if defence not in GRADIENT_DEFENCES:
+        raise UnknownNameError("defence", defence, GRADIENT_DEFENCES)
+    if defence == "pgd":
+        return replace(settings, transforms=(), masked=False)
+    return replace(settings, transforms=settings.transforms or TRANSFORMS, masked=True)
+
+
+@dataclass(eq=False)
+class Ensemble:
+    """Surrogates with references under each: protects one image after another.
+
+    Parameters
+    ----------
+    surrogates : sequence of Surrogate
+    references : mapping of str to LabelledEmbeddings
+        Of each surrogate, by the id of its encoder. What the defender has; no image of the attacker's.
+    defence : {"pgd", "eot"}
+    settings : PerturbSettings
+        Transforms and masking are those of the defence.
+    temperature : float
+        Of the contrastive loss.
+
+    Raises
+    ------
+    UnknownNameError
+        No such defence.
+    InputError
+        No surrogate, or one without references.
+    """
+
+    surrogates: Sequence[Surrogate]
+    references: Mapping[str, LabelledEmbeddings]
+    defence: str = "pgd"
+    settings: PerturbSettings = field(default_factory=PerturbSettings)
+    temperature: float = TEMPERATURE
+    _banks: dict[str, Bank] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.settings = defence_settings(self.defence, self.settings)
+        if not self.surrogates:
+            raise InputError("names no encoder.", argument="surrogate")
+        for surrogate in self.surrogates:
+            if surrogate.stamp.encoder not in self.references:
+                raise InputError(
+                    f"there are no references under {surrogate.stamp.encoder}.",
+                    argument="surrogate",
+                    fix="Embed the references with it, or take another surrogate.",
+                )
+
+    def targets(self, pixels: Pixels, model: str, prompt: str | None = None) -> list[Target]:
+        """What each surrogate minimises for one image; arguments and errors as `protect`."""
+        return [self._target(surrogate, pixels, model, prompt) for surrogate in self.surrogates]
+
+    def protect(
+        self,
+        pixels: Pixels,
+        model: str,
+        prompt: str | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Pixels:
+        """The image, perturbed.
+
+        Parameters
+        ----------
+        pixels : ndarray, shape (height, width, 3), uint8
+        model : str
+            That made it.
+        prompt : str, optional
+            Id of its prompt: other models' images of the same prompt are then the positives, where there are any.
+        progress : callable, optional
+            Called with the steps done and their number.
+
+        Raises
+        ------
+        NotEnoughReferencesError
+            The references are of one model, or, for "eot", one image a model.
+        UnknownNameError
+            For "eot": the references have none of that model.
+        InputError, ImageTooSmallError, DivergedError
+            As `morelli.defence.perturb.perturb`.
+        """
+        return perturb(pixels, self.targets(pixels, model, prompt), self.settings, progress)
+
+    def _target(self, surrogate: Surrogate, pixels: Pixels, model: str, prompt: str | None) -> Target:
+        held = self.references[surrogate.stamp.encoder]
+        with torch.no_grad():
+            own = {name: values.numpy()[None] for name, values in surrogate(to_levels(pixels)).items()}
+        inside = (held.prompts == prompt) if prompt else np.zeros(len(held), dtype=np.bool_)
+        rivals = inside & (held.models != model)
+        loss = contrastive(own, held.take(inside) if rivals.any() else held, model, temperature=self.temperature)
+        if self.defence == "pgd":
+            return Target(surrogate, loss)
+        name = surrogate.stamp.encoder
+        if name not in self._banks:
+            self._banks[name] = fit_statistics(held)
+        return Target(surrogate, balanced([loss, likelihood_ratio(self._banks[name], held, model, prompt)]))

@@ -1,0 +1,100 @@
+"""The training loop: the same steps again, interrupted or not; what diverges is said."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from morelli.baselines.loop import Learner, balanced_rows, descend, epoch_rows, open_journal, train
+from morelli.errors import DivergedError, InputError
+
+
+def learner(stop_at: int | None = None, made: list[int] | None = None) -> Learner:
+    """A noisy regression with momentum; ``stop_at`` pulls the plug before that step."""
+    torch.manual_seed(0)
+    network = torch.nn.Linear(4, 1)
+    optimiser = torch.optim.Adam(network.parameters(), lr=0.05)
+
+    def step(number, rng):
+        if number == stop_at:
+            raise KeyboardInterrupt
+        if made is not None:
+            made.append(number)
+        x = torch.from_numpy(rng.normal(size=(8, 4)).astype(np.float32)) + 0.1 * torch.randn(8, 4)
+        loss = (network(x)[:, 0] - x.sum(1)).square().mean()
+        descend(optimiser, loss, number)
+        return {"loss": float(loss.detach())}
+
+    return Learner({"network": network}, {"optimiser": optimiser}, step)
+
+
+def weights(made: Learner):
+    return made.modules["network"].weight.detach().numpy().copy()
+
+
+def test_a_training_is_a_function_of_its_seed():
+    one, two, other = learner(), learner(), learner()
+    curve = train(one, 60, 3)
+    train(two, 60, 3)
+    train(other, 60, 4)
+    assert np.array_equal(weights(one), weights(two))
+    assert not np.array_equal(weights(one), weights(other))
+    assert curve.steps[-1] == 60
+    assert curve.losses[-1]["loss"] < curve.losses[0]["loss"] / 2
+
+
+def test_an_interrupted_training_goes_on_as_if_nothing_had_happened(tmp_path):
+    whole = learner()
+    curve = train(whole, 60, 3)
+    with pytest.raises(KeyboardInterrupt):
+        train(learner(stop_at=41), 60, 3, open_journal(tmp_path, {"a": 1}), save_every=0.0)
+    made: list[int] = []
+    again = learner(made=made)
+    resumed = train(again, 60, 3, open_journal(tmp_path, {"a": 1}), save_every=0.0)
+    assert made[0] > 30
+    assert np.array_equal(weights(again), weights(whole))
+    assert resumed == curve
+
+
+def test_a_finished_training_is_read_and_not_repeated(tmp_path):
+    first = learner()
+    train(first, 20, 3, open_journal(tmp_path, {"a": 1}))
+    made: list[int] = []
+    again = learner(made=made)
+    train(again, 20, 3, open_journal(tmp_path, {"a": 1}))
+    assert made == []
+    assert np.array_equal(weights(again), weights(first))
+    train(learner(made=made), 20, 3, open_journal(tmp_path, {"a": 2}))
+    assert len(made) == 20
+
+
+def test_a_checkpoint_put_in_another_s_place_is_refused(tmp_path):
+    train(learner(), 5, 3, open_journal(tmp_path, {"a": 1}))
+    mine, other = open_journal(tmp_path, {"a": 1}), open_journal(tmp_path, {"a": 2})
+    (mine.folder / "checkpoint.pt").replace(other.folder / "checkpoint.pt")
+    with pytest.raises(InputError, match="another training"):
+        train(learner(), 5, 3, other)
+
+
+def test_divergence_is_said_and_the_weights_stay():
+    network = torch.nn.Linear(1, 1)
+    before = network.weight.detach().clone()
+    optimiser = torch.optim.SGD(network.parameters(), lr=1.0)
+    with pytest.raises(DivergedError, match="step 5"):
+        descend(optimiser, network(torch.ones(1, 1)).sum() * float("nan"), 4)
+    assert torch.equal(network.weight, before)
+
+
+def test_an_epoch_shows_every_row_once():
+    rows = np.concatenate([epoch_rows(7, 3, number, 0) for number in range(7)])
+    for epoch in rows.reshape(3, 7):
+        assert sorted(epoch.tolist()) == list(range(7))
+    assert rows[:7].tolist() != rows[7:14].tolist()
+
+
+def test_batches_hold_every_class_equally_often():
+    labels = np.array([0, 0, 0, 0, 1, 1, 2])
+    rows = balanced_rows(labels, 2, np.random.default_rng(0))
+    assert labels[rows].tolist() == [0, 0, 1, 1, 2, 2]
+    assert len(set(rows[:4].tolist())) == 4

@@ -1,0 +1,174 @@
+"""``morelli protect`` through the command line."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from morelli.cli import main
+from morelli.encoders import catalogue
+from morelli.images.dataset import read_dataset
+from morelli.testing.datasets import write_dataset
+from morelli.types import EncoderStamp, Item
+
+from ..defence.test_protect import gallery_of
+from ..defence.toys import STAMP, BlindEncoder, GrainEncoder
+
+BLIND = EncoderStamp("blind", "1", "plain", STAMP.dims)
+BASE = ("--method", "euclid", "--steps", 4, "--epsilon", 3)
+
+
+@pytest.fixture(scope="module")
+def items(tmp_path_factory: pytest.TempPathFactory) -> tuple[Item, ...]:
+    return read_dataset(write_dataset(tmp_path_factory.mktemp("d"), models=3, prompts=4, seeds=3, size=40)).items
+
+
+@pytest.fixture(scope="module")
+def query(items: tuple[Item, ...]) -> Path:
+    return next(item.path for item in items if (item.model, item.prompt_id, item.seed) == ("model-01", "002", 2))
+
+
+@pytest.fixture(scope="module")
+def gallery(tmp_path_factory: pytest.TempPathFactory, items: tuple[Item, ...], query: Path) -> Path:
+    rest = [item for item in items if item.path != query]
+    return gallery_of(tmp_path_factory.mktemp("g") / "g", rest, GrainEncoder())
+
+
+@pytest.fixture(autouse=True)
+def toys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("MORELLI_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("MORELLI_TRACEBACK", raising=False)
+    monkeypatch.delenv("MORELLI_GALLERY", raising=False)
+    monkeypatch.setattr("morelli.protect.DEFAULT_ENCODER", "grain")
+    catalogue.REGISTRY.add("grain", GrainEncoder)
+    catalogue.REGISTRY.add("blind", lambda: BlindEncoder(BLIND))
+    yield
+    for name in ("grain", "blind"):
+        del catalogue.REGISTRY._loaded[name]
+
+
+@pytest.fixture
+def run(gallery: Path, capsys: pytest.CaptureFixture[str]):
+    """Run ``morelli protect``: exit status, stdout, stderr."""
+
+    def run(*arguments: object, of: Path = gallery) -> tuple[int, str, str]:
+        capsys.readouterr()
+        status = main(["protect", *map(str, arguments), "--gallery", str(of)])
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def pixels(path: Path | str) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB")).astype(int)
+
+
+def test_json_and_files(run, query: Path, tmp_path: Path) -> None:
+    before = query.read_bytes()
+    out = tmp_path / "out"
+    status, text, err = run(query, "--out", out, *BASE, "--model", "model-01", "--prompt", "002", "--json", "--sheet")
+    assert status == 0, err
+    (line,) = text.splitlines()
+    found = json.loads(line)
+    assert found["schema"] == "morelli.protect/1"
+    assert found["output"] == str(out / f"{query.stem}.png")
+    assert found["sha256"] == hashlib.sha256(before).hexdigest()
+    assert found["output_sha256"] == hashlib.sha256(Path(found["output"]).read_bytes()).hexdigest()
+    away = np.abs(pixels(found["output"]) - pixels(query))
+    assert 1 <= away.max() == found["quality"]["largest_change"] <= 3
+    assert (found["defence"]["epsilon"], found["defence"]["steps"]) == (3.0, 4)
+    assert sorted(path.name for path in out.iterdir()) == sorted([f"{query.stem}.png", "sheet.png"])
+    assert pixels(out / "sheet.png").shape == (40, 3 * 40 + 16, 3)
+    assert query.read_bytes() == before
+
+
+def test_for_people(run, query: Path, tmp_path: Path) -> None:
+    status, text, _ = run(
+        query, "--out", tmp_path / "o", "--defence", "canonical", "--method", "euclid", "--model", "model-01"
+    )
+    lines = text.splitlines()
+    assert status == 0
+    assert lines[0] == f"{query} → {tmp_path / 'o' / (query.stem + '.png')}"
+    assert [line.split()[0] for line in lines[1:5]] == ["model", "before", "after", "quality"]
+    assert "the true model is in place 1" in lines[2]
+
+
+def test_nothing_is_replaced_unless_asked(run, query: Path, tmp_path: Path) -> None:
+    target = tmp_path / f"{query.stem}.png"
+    target.write_bytes(b"mine")
+    status, text, err = run(query, "--out", tmp_path, *BASE)
+    assert (status, text) == (1, "")
+    assert "exists already" in err
+    assert target.read_bytes() == b"mine"
+    assert run(query, "--out", tmp_path, *BASE, "--overwrite")[0] == 0
+    assert target.read_bytes() != b"mine"
+    # An original is not overwritten whatever is asked.
+    copy = shutil.copy(query, tmp_path / "own.png")
+    status, _, err = run(copy, "--out", tmp_path, *BASE, "--overwrite")
+    assert status == 1
+    assert "one of the images itself" in err
+    assert Path(copy).read_bytes() == query.read_bytes()
+
+
+def test_a_bad_image_among_good_ones(run, query: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (9, 9)).save(tmp_path / "tiny.png")
+    status, text, err = run(tmp_path / "tiny.png", query, "--out", tmp_path / "o", *BASE, "--json")
+    first, second = map(json.loads, text.splitlines())
+    assert status == 1
+    assert first["schema"] == "morelli.error/1"
+    assert first["image"] == str(tmp_path / "tiny.png")
+    assert second["schema"] == "morelli.protect/1"
+    assert "tiny.png" in err
+    assert [path.name for path in (tmp_path / "o").iterdir()] == [f"{query.stem}.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--epsilon", "0"), "epsilon: must lie between 1 and 32"),
+        (("--epsilon", "-2"), "epsilon"),
+        (("--epsilon", "64"), "epsilon"),
+        (("--steps", "0"), "steps"),
+        (("--defence", "pdg"), "Did you mean 'pgd'"),
+        (("--surrogate", "blind"), "no gradient flows through the encoder blind"),
+        (("--surrogate", ","), "names no encoder"),
+        (("--model", "model-7"), "no model is called"),
+        (("--defence", "canonical", "--recipe", "jpeg:0"), "the quality must be"),
+    ],
+)
+def test_bad_input_is_one_line_and_writes_nothing(run, query: Path, tmp_path: Path, arguments, said: str) -> None:
+    status, text, err = run(query, "--out", tmp_path / "o", *BASE, *arguments)
+    assert (status, text) == (1, "")
+    assert len(err.splitlines()) == 1
+    assert said in err
+    assert not (tmp_path / "o").exists()
+
+
+def test_one_model_only(run, items: tuple[Item, ...], query: Path, tmp_path: Path) -> None:
+    alone = gallery_of(tmp_path / "alone", [item for item in items if item.model == "model-00"], GrainEncoder())
+    status, _, err = run(query, "--out", tmp_path / "o", *BASE, of=alone)
+    assert status == 1
+    assert "one model only" in err
+
+
+def test_encoders_without_gradients_are_left_out_by_default(run, items, query: Path, tmp_path: Path) -> None:
+    rest = [item for item in items if item.path != query]
+    both = gallery_of(tmp_path / "both", rest, GrainEncoder(), BlindEncoder(BLIND))
+    status, text, _ = run(query, "--out", tmp_path / "o", *BASE, "--json", of=both)
+    found = json.loads(text)
+    assert status == 0
+    assert [each["encoder"] for each in found["defence"]["surrogates"]] == ["grain"]
+    assert "No gradient flows through blind: it is no surrogate." in found["notes"]
+    blind = gallery_of(tmp_path / "blind", rest, BlindEncoder(BLIND))
+    status, _, err = run(query, "--out", tmp_path / "p", *BASE, of=blind)
+    assert status == 1
+    assert "no gradient flows" in err
+    assert run(query, "--out", tmp_path / "p", *BASE, "--defence", "canonical", of=blind)[0] == 0

@@ -1,0 +1,183 @@
+"""The perturbation stays within its limits, does what it is for, and refuses what cannot be."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from morelli.defence.ensemble import Ensemble, defence_settings
+from morelli.defence.levels import to_levels
+from morelli.defence.masking import SMOOTH, masking_map
+from morelli.defence.perturb import Target, perturb, rounded, sign_noise
+from morelli.defence.settings import PerturbSettings
+from morelli.errors import DivergedError, InputError, UnknownNameError
+from morelli.types import LabelledEmbeddings
+
+from .toys import STAMP, GrainEncoder, GrainSurrogate, scene
+
+
+def towards_rough(vectors) -> torch.Tensor:
+    """Small where neighbours differ much."""
+    return -vectors["grain/steps"].sum()
+
+
+ROUGH = Target(GrainSurrogate(), towards_rough)
+
+
+def value(pixels) -> float:
+    return float(towards_rough(GrainSurrogate()(to_levels(pixels))))
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    epsilon=st.floats(1, 12),
+    masked=st.booleans(),
+    seed=st.integers(0, 99),
+    text=st.sampled_from(["", "jpeg:60", "blur:1"]),
+)
+def test_no_sample_moves_by_more_than_epsilon(epsilon: float, masked: bool, seed: int, text: str) -> None:
+    pixels = scene(seed, 20, 24)
+    after = perturb(pixels, [ROUGH], PerturbSettings(epsilon, 3, transforms=(text,), masked=masked, seed=seed))
+    change = np.abs(after.astype(int) - pixels)
+    assert after.dtype == np.uint8
+    assert change.max() <= epsilon
+    assert change.max() >= 1
+    if masked:
+        assert (change <= np.floor(np.float32(epsilon) * masking_map(pixels)[:, :, None])).all()
+
+
+@given(limit=st.floats(0, 9), seed=st.integers(0, 99))
+def test_rounding_never_passes_the_limit(limit: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 256, (4, 5, 3)).astype(np.uint8)
+    change = rng.uniform(-limit, limit, pixels.shape)
+    away = rounded(pixels, change, limit).astype(int) - pixels
+    assert np.abs(away).max() <= limit
+    # Away from the limits and the ends of the scale it is plain rounding.
+    free = (np.abs(np.rint(change)) <= np.floor(limit)) & (pixels >= 10) & (pixels <= 245)
+    np.testing.assert_array_equal(away[free], np.rint(change)[free])
+
+
+def test_it_reaches_what_random_signs_do_not() -> None:
+    pixels = scene()
+    settings = PerturbSettings(epsilon=4, steps=15)
+    protected, control = perturb(pixels, [ROUGH], settings), sign_noise(pixels, 4)
+    # Roughness is what random signs raise already; gradients must raise it more at the same largest change.
+    assert value(protected) < value(control) - 0.5 < value(pixels) - 0.5
+
+
+def test_more_epsilon_reaches_more() -> None:
+    pixels = scene()
+    reached = [value(perturb(pixels, [ROUGH], PerturbSettings(epsilon=e, steps=10))) for e in (1, 2, 4, 8)]
+    assert reached == sorted(reached, reverse=True)
+
+
+def test_the_seed_decides_everything() -> None:
+    pixels, several = scene(), ("", "jpeg:70", "blur:1")
+    one, two, other = (perturb(pixels, [ROUGH], PerturbSettings(2, 4, transforms=several, seed=s)) for s in (3, 3, 4))
+    np.testing.assert_array_equal(one, two)
+    assert (one != other).any()
+
+
+def test_the_ensemble_is_averaged() -> None:
+    """Two surrogates that pull apart equally leave nothing to follow but the heavier one."""
+    pixels = scene()
+    brighter = Target(GrainSurrogate(), lambda v: -v["colour/mean"].sum())
+    darker = Target(GrainSurrogate(), lambda v: 3 * v["colour/mean"].sum())
+    after = perturb(pixels, [brighter, darker], PerturbSettings(4, 20))
+    assert after.mean() < pixels.mean() - 3
+
+
+def test_masking_spares_smooth_ground() -> None:
+    pixels = scene()
+    mask = masking_map(pixels)
+    assert mask.shape == pixels.shape[:2]
+    assert mask[:, :20].max() < 0.6 < mask[:, 36:].min()
+    flat = np.full((20, 20, 3), 77, np.uint8)
+    np.testing.assert_allclose(masking_map(flat), SMOOTH)
+    change = np.abs(perturb(pixels, [ROUGH], PerturbSettings(8, 8, masked=True)).astype(int) - pixels)
+    assert change[:, :20].max() < change[:, 36:].max() == 8
+
+
+@pytest.mark.parametrize("epsilon", [0, -2, 0.5, 33, float("nan"), float("inf")])
+def test_epsilon_out_of_range(epsilon: float) -> None:
+    for call in (lambda: perturb(scene(), [ROUGH], PerturbSettings(epsilon)), lambda: sign_noise(scene(), epsilon)):
+        with pytest.raises(InputError, match="epsilon: must lie between 1 and 32"):
+            call()
+
+
+def test_refused() -> None:
+    with pytest.raises(InputError, match="steps"):
+        perturb(scene(), [ROUGH], PerturbSettings(steps=0))
+    with pytest.raises(InputError, match="step"):
+        perturb(scene(), [ROUGH], PerturbSettings(step=-1.0))
+    with pytest.raises(InputError, match="no surrogate"):
+        perturb(scene(), [], PerturbSettings())
+    broken = Target(GrainSurrogate(), lambda v: v["grain/steps"].sum() * torch.nan)
+    with pytest.raises(DivergedError, match="no number"):
+        perturb(scene(), [broken], PerturbSettings(steps=1))
+
+
+def test_sign_noise_is_plus_or_minus_epsilon() -> None:
+    pixels = np.full((40, 40, 3), 100, np.uint8)
+    change = sign_noise(pixels, 3.7).astype(int) - 100
+    assert set(np.unique(change)) == {-3, 3}
+    assert abs(change.mean()) < 0.2
+
+
+# -- the named defences -----------------------------------------------------------------------------------------------
+
+
+def leaderboard() -> LabelledEmbeddings:
+    """Three models that differ in roughness, six prompts, three images each."""
+    encoder, models, prompts, vectors = GrainEncoder(), [], [], []
+    for model, sigma in (("calm", 2.0), ("middle", 9.0), ("rough", 20.0)):
+        for prompt in range(6):
+            for seed in range(3):
+                rng = np.random.default_rng([prompt, seed, int(sigma)])
+                x = 60 + 20 * prompt + rng.normal(0, sigma * rng.uniform(0.8, 1.2), (24, 24, 3))
+                vectors.append(encoder.encode([encoder.prepare(np.clip(x, 0, 255).astype(np.uint8))]))
+                models.append(model)
+                prompts.append(f"p{prompt}")
+    joined = {name: np.concatenate([v[name] for v in vectors]) for name in STAMP.dims}
+    return LabelledEmbeddings(joined, np.array(models), np.array(prompts), np.array(models))
+
+
+@pytest.mark.parametrize("defence", ["pgd", "eot"])
+def test_a_calm_image_becomes_rougher(defence: str) -> None:
+    held, rng = leaderboard(), np.random.default_rng(5)
+    pixels = np.clip(100 + rng.normal(0, 3, (24, 24, 3)), 0, 255).astype(np.uint8)
+    ensemble = Ensemble([GrainSurrogate()], {"grain": held}, defence, PerturbSettings(8, 12))
+    after = ensemble.protect(pixels, "calm", "p2")
+    rougher, noisy = (
+        float(GrainSurrogate()(to_levels(x))["grain/steps"].sum()) for x in (after, sign_noise(pixels, 8))
+    )
+    before = float(GrainSurrogate()(to_levels(pixels))["grain/steps"].sum())
+    assert rougher > before + 5
+    assert defence == "eot" or rougher > noisy * 0.6
+
+
+def test_positives_are_of_the_prompt_where_there_are_any() -> None:
+    held = leaderboard()
+    ensemble = Ensemble([GrainSurrogate()], {"grain": held}, "pgd")
+    pixels = scene(0, 24, 24)
+    x = {name: v.detach() for name, v in GrainSurrogate()(to_levels(pixels)).items()}
+    inside, everywhere, absent = (
+        float(ensemble.targets(pixels, "calm", prompt)[0].objective(x)) for prompt in ("p0", None, "p77")
+    )
+    assert inside != everywhere
+    assert absent == everywhere
+
+
+def test_ensemble_refuses() -> None:
+    with pytest.raises(UnknownNameError, match="defence"):
+        Ensemble([GrainSurrogate()], {"grain": leaderboard()}, "pdg")
+    with pytest.raises(InputError, match="names no encoder"):
+        Ensemble([], {})
+    with pytest.raises(InputError, match="no references under grain"):
+        Ensemble([GrainSurrogate()], {})
+    with pytest.raises(UnknownNameError):
+        defence_settings("canonical", PerturbSettings())

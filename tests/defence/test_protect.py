@@ -1,0 +1,186 @@
+"""The facade: what its report says, whom it judges against, and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from morelli.defence.canonical import RECIPE, canonical
+from morelli.defence.quality import ms_ssim, psnr
+from morelli.encoders.embed import embed
+from morelli.enrol import enrol
+from morelli.errors import (
+    EmptyGalleryError,
+    GalleryMismatchError,
+    ImageTooSmallError,
+    InputError,
+    MissingGalleryError,
+    MissingImageError,
+    MorelliError,
+    NotDifferentiableError,
+    NotEnoughReferencesError,
+    UnknownNameError,
+)
+from morelli.gallery.store import Gallery
+from morelli.images.dataset import Dataset, read_dataset
+from morelli.images.load import load_image
+from morelli.protect import DEFENCES, PerturbSettings, Protected, Protector
+from morelli.testing.datasets import write_dataset
+from morelli.types import EncoderStamp, Item
+
+from .toys import STAMP, BlindEncoder, GrainEncoder
+
+QUICK = PerturbSettings(epsilon=4, steps=6)
+OTHER = EncoderStamp("grain-two", "1", "plain", STAMP.dims)
+BLIND = EncoderStamp("blind", "1", "plain", STAMP.dims)
+
+
+@pytest.fixture(scope="module")
+def items(tmp_path_factory: pytest.TempPathFactory) -> tuple[Item, ...]:
+    return read_dataset(write_dataset(tmp_path_factory.mktemp("d"), models=3, prompts=5, seeds=3, size=40)).items
+
+
+@pytest.fixture(scope="module")
+def query(items: tuple[Item, ...]) -> Item:
+    return next(item for item in items if (item.model, item.prompt_id, item.seed) == ("model-01", "002", 2))
+
+
+@pytest.fixture(scope="module")
+def gallery(tmp_path_factory: pytest.TempPathFactory, items: tuple[Item, ...], query: Item) -> Path:
+    return gallery_of(tmp_path_factory.mktemp("g") / "g", [item for item in items if item != query], GrainEncoder())
+
+
+def gallery_of(path: Path, items: list[Item], *encoders: Any) -> Path:
+    gallery = Gallery.create(path)
+    for encoder in encoders:
+        enrol(gallery, Dataset(path, tuple(items)), encoder, copies=0)
+    return path
+
+
+@pytest.fixture
+def make(gallery: Path, tmp_path: Path):
+    def made(of: Any = gallery, **options: Any) -> Protector:
+        quick = {"encoder": GrainEncoder(), "surrogates": [GrainEncoder()], "settings": QUICK, "method": "euclid"}
+        return Protector(of, **quick | {"cache": tmp_path / "cache"} | options)
+
+    return made
+
+
+def one(answers: Any) -> Protected:
+    (answer,) = list(answers)
+    if isinstance(answer, MorelliError):
+        raise answer
+    return answer
+
+
+@pytest.mark.parametrize("defence", DEFENCES)
+def test_the_report_is_of_the_images(make, query: Item, defence: str) -> None:
+    found = one(make(defence=defence).protect([query.path], model="model-01", prompt="002"))
+    report = found.to_json()
+    assert (report["schema"], report["image"], report["output"]) == ("morelli.protect/1", str(query.path), None)
+    np.testing.assert_array_equal(found.before, load_image(query.path).pixels)
+    assert found.after.shape == found.before.shape
+    change = np.abs(found.after.astype(int) - found.before)
+    assert report["quality"]["largest_change"] == change.max()
+    assert report["quality"]["changed"] == pytest.approx((change > 0).mean())
+    assert report["quality"]["psnr"] == pytest.approx(psnr(found.before, found.after))
+    assert report["quality"]["ms_ssim"] == pytest.approx(ms_ssim(found.before, found.after))
+    assert report["model"] == {"name": "model-01", "from": "told"}
+    assert report["before"]["rank"] == 1
+    assert report["defence"]["name"] == defence
+    if defence == "canonical":
+        assert report["defence"]["recipe"] == RECIPE
+        assert "noise" not in report
+        np.testing.assert_array_equal(found.after, canonical(found.before))
+    else:
+        assert 1 <= change.max() <= 4
+        assert report["defence"]["surrogates"] == [{"encoder": "grain", "revision": "1"}]
+        assert set(report["noise"]) == {"decision", "first", "probability", "rank"}
+        assert report["method"]["unseen_encoder"] is False
+
+
+def test_ranks_are_those_of_the_attributor(make, query: Item, items: tuple[Item, ...]) -> None:
+    """Nearest centroids of the prompt at unit length, worked out here."""
+    found = one(make().protect([query.path], model="model-01", prompt="002"))
+    refs = [item for item in items if item.prompt_id == "002" and item != query]
+
+    def points(sources: Any) -> np.ndarray:
+        parts = list(embed(GrainEncoder(), sources).vectors.values())
+        x = np.concatenate([p / np.linalg.norm(p, axis=1, keepdims=True) for p in parts], axis=1)
+        return x / np.sqrt(len(parts))
+
+    x = points([item.path for item in refs])
+    models = np.array([item.model for item in refs])
+    from morelli.images.load import from_array
+
+    z = points([from_array(found.after)])[0]
+    away = {name: float(np.linalg.norm(x[models == name].mean(axis=0) - z)) for name in np.unique(models).tolist()}
+    order = sorted(away, key=away.__getitem__)
+    assert found.report["after"]["first"] == order[0]
+    assert found.report["after"]["rank"] == order.index("model-01") + 1
+
+
+def test_a_reference_is_left_out_and_known(make, items: tuple[Item, ...]) -> None:
+    own = next(item for item in items if (item.model, item.prompt_id, item.seed) == ("model-02", "001", 0))
+    found = one(make().protect([own.path], prompt="001"))
+    assert found.report["model"] == {"name": "model-02", "from": "gallery"}
+    assert any("is a reference" in note for note in found.report["notes"])
+
+
+def test_a_model_that_nobody_told(make, query: Item) -> None:
+    found = one(make().protect([query.path]))
+    assert found.report["model"]["from"] == "attributed"
+    assert found.report["before"]["rank"] is None
+    assert any("was not told" in note for note in found.report["notes"])
+
+
+def test_an_unseen_encoder_says_so(make, items: tuple[Item, ...], query: Item, tmp_path: Path) -> None:
+    rest = [item for item in items if item != query]
+    both = gallery_of(tmp_path / "both", rest, GrainEncoder(), GrainEncoder(OTHER))
+    found = one(make(both, encoder=GrainEncoder(OTHER)).protect([query.path], model="model-01"))
+    assert found.report["method"]["unseen_encoder"] is True
+    assert found.report["method"]["encoder"] == "grain-two"
+
+
+def test_one_bad_image_does_not_stop_the_others(make, query: Item, tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (8, 8)).save(tmp_path / "small.png")
+    answers = list(make().protect([tmp_path / "absent.png", tmp_path / "small.png", query.path], model="model-01"))
+    assert [type(each) for each in answers] == [MissingImageError, ImageTooSmallError, Protected]
+
+
+def test_the_same_seed_gives_the_same_pixels(make, query: Item) -> None:
+    first, second = (one(make().protect([query.path], model="model-01")).after for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+def refuses(kind: type[MorelliError], said: str, protector: Protector, sources: list[Path], **asked: Any) -> None:
+    # Before any answer is asked for, and so before any image is read.
+    with pytest.raises(kind, match=said):
+        protector.protect(sources, **asked)
+
+
+def test_refused_before_the_work(make, tmp_path: Path) -> None:
+    nowhere = [tmp_path / "never read.png"]
+    refuses(UnknownNameError, "Did you mean 'pgd'", make(defence="pdg"), nowhere)
+    refuses(UnknownNameError, "model-1", make(), nowhere, model="model-1")
+    refuses(UnknownNameError, "prompt", make(), nowhere, prompt="a prompt that is not there")
+    refuses(UnknownNameError, "attributor", make(method="euclit"), nowhere)
+    refuses(InputError, "names no encoder", make(surrogates=[]), nowhere)
+    refuses(NotDifferentiableError, "no gradient flows", make(surrogates=[BlindEncoder()]), nowhere)
+    refuses(GalleryMismatchError, "grain-two", make(surrogates=[GrainEncoder(OTHER)]), nowhere)
+    refuses(MissingGalleryError, "no gallery", make(tmp_path / "no gallery"), nowhere)
+    refuses(UnknownNameError, "sharpen", make(defence="canonical", recipe="sharpen:1"), nowhere)
+    for epsilon in (0, -1, 0.2, 100):
+        refuses(InputError, "epsilon", make(settings=PerturbSettings(epsilon=epsilon)), nowhere)
+
+
+def test_galleries_that_do_not_allow_it(make, items: tuple[Item, ...], tmp_path: Path) -> None:
+    alone = gallery_of(tmp_path / "alone", [item for item in items if item.model == "model-00"], GrainEncoder())
+    refuses(NotEnoughReferencesError, "one model only", make(alone), [])
+    Gallery.create(tmp_path / "empty")
+    refuses(EmptyGalleryError, "no reference", make(tmp_path / "empty"), [])

@@ -1,0 +1,95 @@
+"""A worker killed while a gallery is added to; and the figures of an evaluation, the same on every engine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from morelli.encoders.across import place
+from morelli.encoders.cache import EmbeddingCache
+from morelli.engine.base import Engine
+from morelli.enrol import enrol
+from morelli.evaluation.runner import evaluate
+from morelli.evaluation.settings import Settings
+from morelli.gallery.store import Gallery
+from morelli.images.dataset import read_dataset
+from morelli.testing.datasets import write_dataset
+
+from ..encoders.toys import ToyEncoder
+from .fakes import PickledEngine
+from .work import SlowEncoder
+
+
+def killer(marks: Path, victims: list[int]) -> threading.Thread:
+    """Kills the first process that begins to embed, as the system does when memory runs out."""
+
+    def hunt() -> None:
+        deadline = time.monotonic() + 120
+        while not victims and time.monotonic() < deadline:
+            for mark in marks.iterdir():
+                victims.append(int(mark.name))
+                time.sleep(0.05)
+                os.kill(int(mark.name), signal.SIGKILL)
+                return
+            time.sleep(0.01)
+
+    thread = threading.Thread(target=hunt, daemon=True)
+    thread.start()
+    return thread
+
+
+@pytest.mark.slow
+def test_a_worker_killed_during_an_add_loses_and_doubles_nothing(ray_engine: Engine, tmp_path: Path) -> None:
+    dataset = read_dataset(write_dataset(tmp_path / "d", models=3, prompts=3, seeds=2, size=32))
+    (tmp_path / "marks").mkdir()
+    gallery, victims = Gallery.create(tmp_path / "g"), []
+    hunter = killer(tmp_path / "marks", victims)
+    encoder = place(SlowEncoder(tmp_path / "marks"), ray_engine)
+    report = enrol(gallery, dataset, encoder, cache=EmbeddingCache(tmp_path / "c"), batch=2, copies=3)
+    hunter.join(timeout=120)
+    assert len(victims) == 1
+    assert os.getpid() not in victims
+    assert len(list((tmp_path / "marks").iterdir())) >= 2  # another process took over
+    assert (report.added, report.errors, report.version) == (18, (), 2)
+    assert gallery.check().ok
+    references, data = gallery.embeddings("toy")
+    assert sorted(r.name for r in references) == sorted(item.name for item in dataset.items)
+    other = Gallery.create(tmp_path / "h")
+    enrol(other, dataset, ToyEncoder(), copies=3)
+    same, expected = other.embeddings("toy")
+    assert references == same
+    for name, values in expected.vectors.items():
+        np.testing.assert_array_equal(data.vectors[name], values)
+
+
+def figures(encoder: object, folder: Path) -> dict[str, object]:
+    settings = Settings("same-prompt", ("euclid",), ablate=False)
+    result = evaluate(read_dataset(folder), encoder, settings).result  # type: ignore[arg-type]
+    return {name: value for name, value in result.items() if name != "seconds"}
+
+
+def test_an_evaluation_s_figures_do_not_depend_on_the_engine(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "d", models=2, prompts=4, seeds=2, size=32)
+    engine = PickledEngine()
+    assert figures(place(ToyEncoder(), engine), folder) == figures(ToyEncoder(), folder)
+    assert engine.items
+
+
+@pytest.mark.slow
+def test_the_embedded_encoder_s_vectors_do_not_depend_on_the_engine(ray_engine: Engine, tmp_path: Path) -> None:
+    from morelli.encoders.catalogue import load_encoder
+    from morelli.encoders.embed import embed
+
+    dataset = read_dataset(write_dataset(tmp_path / "d", models=2, prompts=2, seeds=1, size=64))
+    paths = [item.path for item in dataset.items]
+    encoder = load_encoder("efficientnet-lite0")
+    here, there = embed(encoder, paths), embed(place(encoder, ray_engine), paths, batch=2)
+    assert there.pictures == here.pictures
+    for name, values in here.vectors.items():
+        np.testing.assert_array_equal(there.vectors[name], values)
