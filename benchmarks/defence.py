@@ -38,7 +38,7 @@ from morelli.encoders.catalogue import load_encoder
 from morelli.encoders.copies import embed_copies
 from morelli.encoders.embed import embed
 from morelli.evaluation.metrics import confusion_matrix
-from morelli.exposure.confusion import from_counts
+from morelli.exposure.confusion import Confusion, from_counts
 from morelli.exposure.simulation import VoteSettings, simulate_votes, typical
 from morelli.images.dataset import read_dataset
 from morelli.images.load import load_image
@@ -235,10 +235,14 @@ def attack(
     return said, ranks, margins
 
 
+def _confusion(found: dict[str, Any]) -> Confusion:
+    return from_counts(found["labels"], found["labels"], found["matrix"])
+
+
 def votes(rows: Sequence[dict[str, Any]], method: str) -> str:
     """Markdown: votes to move a model one place, by what the plain attacker still recognises under each defence."""
     matrices = {
-        (row["defence"], row["epsilon"]): from_counts(*[row["confusion"]["labels"]] * 2, row["confusion"]["matrix"])
+        (row["defence"], row["epsilon"]): _confusion(row["confusion"])
         for row in rows
         if (row["attacker"], row["method"]) == ("plain", method) and row["encoder"] == rows[0]["encoder"]
     }

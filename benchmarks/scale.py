@@ -23,7 +23,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -119,24 +119,48 @@ def reference(case: Case, number: int, model: int) -> Reference:
     )
 
 
+@dataclass
+class Watch:
+    """Times what it is wrapped around: by the clock, and in this process's own seconds of processor, all threads."""
+
+    wall: list[float] = field(default_factory=list)
+    own: list[float] = field(default_factory=list)
+
+    def __enter__(self) -> None:
+        self.wall.append(time.perf_counter())
+        self.own.append(time.process_time())
+
+    def __exit__(self, *_: object) -> None:
+        self.wall[-1] = time.perf_counter() - self.wall[-1]
+        self.own[-1] = time.process_time() - self.own[-1]
+
+    def a_query(self, skip: int = 0) -> dict[str, float]:
+        """Medians, ms."""
+        wall, own = (1000 * float(np.median(times[skip:])) for times in (self.wall, self.own))
+        return {"ms_a_query": wall, "cpu_ms_a_query": own}
+
+    def total(self, first: int | None = None) -> dict[str, float]:
+        """Sums, s."""
+        return {"seconds": sum(self.wall[:first]), "cpu_seconds": sum(self.own[:first])}
+
+
 Stage = Callable[[Case], Iterator[dict[str, Any]]]
 
 
 def add(case: Case) -> Iterator[dict[str, Any]]:
     """A gallery filled in commits of `BATCH`; an interrupted one goes on, for what is there is not added again."""
-    gallery, half, seconds = Gallery.open_or_create(case.gallery), case.dims // 2, []
+    gallery, half, watch = Gallery.open_or_create(case.gallery), case.dims // 2, Watch()
     for numbers, x, models in case.parts():
         known = [reference(case, int(n), int(m)) for n, m in zip(numbers, models, strict=True)]
-        start = time.perf_counter()
         vectors = {"first": x[:, :half], "second": x[:, half:]}
-        gallery.add(known, [None] * len(known), vectors, case.stamp)
-        seconds.append(time.perf_counter() - start)
+        with watch:
+            gallery.add(known, [None] * len(known), vectors, case.stamp)
     size = sum(file.stat().st_size for file in case.gallery.rglob("*") if file.is_file())
     yield {
         "system": "morelli gallery",
-        "seconds": sum(seconds),
-        "first_add": seconds[0],
-        "last_add": seconds[-1],
+        **watch.total(),
+        "first_add": watch.own[0],
+        "last_add": watch.own[-1],
         "references": len(gallery),
         "disk_mb": size / 1e6,
     }
@@ -149,28 +173,27 @@ def identify(method: str, again: bool) -> Stage:
         from morelli.identify import Identifier
         from morelli.types import Verdict
 
-        start = time.perf_counter()
+        watch, network, right = Watch(), QueryEncoder(case), 0
         asked = Identifier(
             case.gallery,
             method=method,
-            encoder=QueryEncoder(case),
+            encoder=network,
             stability=False,
             claims=False,
             keep=False,
             cache=case.out / f"cache-{case.gallery.name}",
         )
-        seconds, right = [], 0
         for number, model in enumerate(case.queries()[1]):
-            (verdict,) = asked.identify([picture(number)])
-            seconds.append(time.perf_counter() - start)
-            start = time.perf_counter()
+            query = picture(number)
+            with watch:
+                (verdict,) = asked.identify([query])
             if not isinstance(verdict, Verdict):
                 raise verdict.error
             right += verdict.ranking[0].model == f"model-{model:04d}"
         yield {
             "system": f"morelli identify, {method}" + (", learnt before" if again else ""),
-            "seconds": seconds[0],
-            "ms_a_query": 1000 * float(np.median(seconds[1:])),
+            **watch.total(1),  # the first verdict: the gallery is read and learnt from
+            **watch.a_query(1),
             "top1": right / QUERIES,
         }
 
@@ -182,19 +205,17 @@ def faiss_flat(case: Case) -> Iterator[dict[str, Any]]:
     import faiss
 
     x, y = case.all()
-    start = time.perf_counter()
-    index = faiss.IndexFlatL2(case.dims)
-    index.add(x)  # pyright: ignore[reportCallIssue]
-    made = time.perf_counter() - start
+    making, asking, found = Watch(), Watch(), []
+    with making:
+        index = faiss.IndexFlatL2(case.dims)
+        index.add(x)  # pyright: ignore[reportCallIssue]
     queries, truth = case.queries()
-    found, seconds = [], []
     for query in queries:
-        start = time.perf_counter()
-        found.append(index.search(query[None], NEAREST)[1][0])  # pyright: ignore[reportCallIssue]
-        seconds.append(time.perf_counter() - start)
+        with asking:
+            found.append(index.search(query[None], NEAREST)[1][0])  # pyright: ignore[reportCallIssue]
     np.save(case.out / f"nearest-{case.gallery.name}.npy", np.array(found))
     top1 = float((y[[row[0] for row in found]] == truth).mean())
-    yield {"system": "faiss flat", "seconds": made, "ms_a_query": 1000 * float(np.median(seconds)), "top1": top1}
+    yield {"system": "faiss flat", **making.total(), **asking.a_query(), "top1": top1}
 
 
 def nearest_centroid(case: Case) -> Iterator[dict[str, Any]]:
@@ -202,17 +223,20 @@ def nearest_centroid(case: Case) -> Iterator[dict[str, Any]]:
     from sklearn.neighbors import NearestCentroid
 
     x, y = case.all()
-    start = time.perf_counter()
-    fitted = NearestCentroid().fit(x, y)
-    made = time.perf_counter() - start
+    making, asking, right = Watch(), Watch(), 0
+    with making:
+        fitted = NearestCentroid().fit(x, y)
     queries, truth = case.queries()
-    right, seconds = 0, []
     for query, model in zip(queries, truth, strict=True):
-        start = time.perf_counter()
-        right += int(fitted.predict(query[None])[0] == model)
-        seconds.append(time.perf_counter() - start)
-    ms = 1000 * float(np.median(seconds))
-    yield {"system": "scikit-learn NearestCentroid", "seconds": made, "ms_a_query": ms, "top1": right / QUERIES}
+        with asking:
+            said = fitted.predict(query[None])[0]
+        right += int(said == model)
+    yield {
+        "system": "scikit-learn NearestCentroid",
+        **making.total(),
+        **asking.a_query(),
+        "top1": right / QUERIES,
+    }
 
 
 def lance_index(case: Case) -> Iterator[dict[str, Any]]:
@@ -228,21 +252,17 @@ def lance_index(case: Case) -> Iterator[dict[str, Any]]:
     lance.write_dataset(_numbered(source, column, schema), str(where), schema=schema, mode="overwrite")
     copy = lance.dataset(str(where))
     exact = np.load(case.out / f"nearest-{case.gallery.name}.npy")
-    yield {"system": "lance, no index", "seconds": 0.0, **_ask(copy, case, exact, {})}
+    yield {"system": "lance, no index", **Watch().total(), **_ask(copy, case, exact, {})}
     partitions = max(16, round(case.references**0.5 / 2))
     for kind, options, asked in (
         ("IVF_PQ", {"num_sub_vectors": case.dims // 8}, {"nprobes": 20, "refine_factor": 10}),
         ("IVF_HNSW_SQ", {}, {"nprobes": 20, "refine_factor": 2, "ef": 100}),
     ):
-        start = time.perf_counter()
-        made = copy.create_index("vector", index_type=kind, num_partitions=partitions, replace=True, **options)
-        seconds = time.perf_counter() - start
-        yield {
-            "system": f"lance, {kind}",
-            "seconds": seconds,
-            "partitions": partitions,
-            **_ask(made, case, exact, asked),
-        }
+        watch = Watch()
+        with watch:
+            made = copy.create_index("vector", index_type=kind, num_partitions=partitions, replace=True, **options)
+        asking = _ask(made, case, exact, asked)
+        yield {"system": f"lance, {kind}", **watch.total(), "partitions": partitions, **asking}
         copy = lance.dataset(str(where))
 
 
@@ -256,16 +276,15 @@ def _numbered(source: Any, column: str, schema: Any) -> Iterator[Any]:
 
 def _ask(dataset: Any, case: Case, exact: NDArray[np.int64], options: dict[str, Any]) -> dict[str, Any]:
     queries, truth = case.queries()
-    seconds, hits, right = [], 0, 0
+    watch, hits, right = Watch(), 0, 0
     for query, wanted, model in zip(queries, exact, truth, strict=True):
-        start = time.perf_counter()
         near = {"column": "vector", "q": query, "k": NEAREST, **options}
-        found = dataset.to_table(columns=["number"], nearest=near)["number"].to_pylist()
-        seconds.append(time.perf_counter() - start)
+        with watch:
+            found = dataset.to_table(columns=["number"], nearest=near)["number"].to_pylist()
         hits += len(set(found) & set(wanted.tolist()))
         right += found[0] % case.models == model
     recall = hits / (NEAREST * len(queries))
-    return {"ms_a_query": 1000 * float(np.median(seconds)), "recall_at_10": recall, "top1": right / QUERIES}
+    return {**watch.a_query(), "recall_at_10": recall, "top1": right / QUERIES}
 
 
 STAGES: dict[str, Stage] = {
@@ -300,14 +319,12 @@ def show(row: Mapping[str, Any]) -> None:
     if "failed" in row:
         print(f"{size}  {row['failed']}")
         return
-    words = [f"{row['seconds']:9.2f} s"]
-    words += [f"{row['ms_a_query']:9.2f} ms a query" if "ms_a_query" in row else ""]
-    words += [f"{row['peak_mb']:8.0f} MB"]
-    words += [
-        f"{name} {row[name]:.3g}"
-        for name in ("top1", "recall_at_10", "first_add", "last_add", "disk_mb")
-        if name in row
-    ]
+    words = [f"{row['seconds']:8.2f} s ({row['cpu_seconds']:8.2f} of processor)"]
+    if "ms_a_query" in row:
+        words.append(f"{row['ms_a_query']:8.2f} ms a query ({row['cpu_ms_a_query']:8.2f})")
+    words.append(f"{row['peak_mb']:6.0f} MB")
+    more = ("top1", "recall_at_10", "first_add", "last_add", "disk_mb")
+    words += [f"{name} {row[name]:.3g}" for name in more if name in row]
     print(size, *words)
 
 

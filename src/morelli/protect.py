@@ -216,6 +216,8 @@ class Protector:
             notes.append(
                 f"This very picture is a reference ({judge.references[row].name}); it was left out when judged."
             )
+            if told and told != judge.references[row].model:
+                notes.append(f"The gallery has this picture as {judge.references[row].model}'s, and {told} was told.")
         if known == "attributed":
             notes.append(f"The model was not told: the image counts as {model}'s, to which it is attributed.")
         if ensemble is None:

@@ -164,3 +164,23 @@ def test_coverage_on_prompts_that_neither_fitted_nor_calibrated(name: str, k: in
         covered.extend(calibration.p_values(scores)[np.arange(len(queries)), truth] > 0.1)
     assert len(covered) == 100
     assert np.mean(covered) == pytest.approx(0.9, abs=0.09)
+
+
+def test_of_very_many_queries_some_are_drawn_by_lot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The draw keeps the models' shares and hardly moves the temperature; fewer queries are all used."""
+    rng = np.random.default_rng(3)
+    truth = np.arange(3000) % 6
+    scores = rng.normal(0, 1, (3000, 6))
+    scores[np.arange(3000), truth] += 2
+    table = OutOfFold(scores, truth, np.arange(3000), np.arange(3000) // 600)
+    whole = calibrate(table)
+    monkeypatch.setattr("morelli.attribution.calibration.MOST_QUERIES", 900)
+    drawn, again = calibrate(table), calibrate(table)
+    assert whole is not None
+    assert drawn is not None
+    assert again is not None
+    assert (len(whole.surprise), len(drawn.surprise)) == (3000, 900)
+    assert drawn.temperature == again.temperature
+    assert drawn.temperature == pytest.approx(whole.temperature, rel=0.15)
+    counts = np.array([np.isclose(drawn.best, best).any() for best in scores.max(axis=1)])
+    assert np.bincount(truth[counts], minlength=6).min() > 100  # no model is left out by a step that falls in with it

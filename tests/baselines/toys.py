@@ -15,6 +15,12 @@ def stripes(side: int) -> list[NDArray[np.float64]]:
     return [2.0 * down - 1, 2.0 * across - 1, 2.0 * (down ^ across) - 1]
 
 
+def rows(side: int) -> list[NDArray[np.float64]]:
+    """Horizontal stripes of three widths, of ±1: orthogonal, and the same in a mirror."""
+    down = np.indices((side, side))[0]
+    return [2.0 * (down // width % 2) - 1 for width in (1, 2, 4)]
+
+
 def speckles(side: int) -> list[NDArray[np.float64]]:
     """Three independent patterns of ±1, pixel by pixel."""
     return list(np.random.default_rng(99).choice([-1.0, 1.0], (3, side, side)))

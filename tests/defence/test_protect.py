@@ -128,6 +128,9 @@ def test_a_reference_is_left_out_and_known(make, items: tuple[Item, ...]) -> Non
     found = one(make().protect([own.path], prompt="001"))
     assert found.report["model"] == {"name": "model-02", "from": "gallery"}
     assert any("is a reference" in note for note in found.report["notes"])
+    wrong = one(make(defence="canonical").protect([own.path], prompt="001", model="model-00"))
+    assert wrong.report["model"] == {"name": "model-00", "from": "told"}
+    assert any("as model-02's, and model-00 was told" in note for note in wrong.report["notes"])
 
 
 def test_a_model_that_nobody_told(make, query: Item) -> None:

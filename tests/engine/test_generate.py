@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from morelli.cli import main
 from morelli.engine.base import Engine
 from morelli.errors import EngineError, WorkerLostError
 from morelli.generators.produce import Outcome, run
 from morelli.generators.prompts import Prompt
 from morelli.generators.store import ImageStore
+from morelli.testing.datasets import write_dataset
 
 from .fakes import PickledEngine
 from .work import ToyGenerator
@@ -109,3 +111,20 @@ def test_on_ray_as_made_here(ray_engine: Engine, tmp_path: Path) -> None:
     there = made(tmp_path / "there", ray_engine, ToyGenerator())
     assert told(here) == told(there)
     assert contents(tmp_path / "here") == contents(tmp_path / "there")
+
+
+def test_an_address_without_ray_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = write_dataset(tmp_path / "d", models=1, prompts=1, seeds=1, size=32)
+    given = ["generate", "made-up scene 0", "--generator", f"folder:{source}", "--out", str(tmp_path / "o")]
+    assert main([*given, "--ray-address", "h:1"]) == 1
+    assert "--ray-address: only a Ray cluster has one." in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_command_s_option(ray_engine: Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = write_dataset(tmp_path / "d", models=1, prompts=2, seeds=2, size=32)
+    for engine in ("local", "ray"):
+        given = ["generate", "made-up scene 0", "--generator", f"folder:{source}", "--count", "2"]
+        assert main([*given, "--out", str(tmp_path / engine), "--engine", engine]) == 0
+        assert "2 made" in capsys.readouterr().out
+    assert contents(tmp_path / "local") == contents(tmp_path / "ray")

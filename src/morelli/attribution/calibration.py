@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # With fewer calibration queries than this, figures would be noise: the attributor stays uncalibrated.
 MIN_QUERIES = 50
+# With more, the figures would be no better and the search for a temperature takes minutes: these many are drawn.
+MOST_QUERIES = 10_000
 # Several degraded copies are of one image, and stand for little more than it.
 MIN_COPIED_IMAGES = 24
 
@@ -179,10 +181,12 @@ def _loss(scores: NDArray[np.float64], truth: NDArray[np.intp], temperature: flo
 def calibrate(table: OutOfFold) -> Calibration | None:
     """Learn a calibration from out-of-fold scores; None where there are fewer than `MIN_QUERIES`.
 
-    Each fold's surprises use the temperature of the other folds, so that no query is judged by its own.
+    Of more than `MOST_QUERIES` so many are drawn, the same ones each time. Each fold's surprises use the temperature of
+    the other folds, so that no query is judged by its own.
     """
     if len(table) < MIN_QUERIES:
         return None
+    table = _drawn(table)
     surprise = np.empty(len(table))
     for fold in np.unique(table.folds):
         test, train = table.folds == fold, table.folds != fold
@@ -192,6 +196,14 @@ def calibrate(table: OutOfFold) -> Calibration | None:
         surprise[test] = -log_p[np.arange(int(test.sum())), table.truth[test]]
     temperature, lapse = fit_lapse(table.scores, table.truth)
     return Calibration(temperature, np.sort(surprise), np.sort(table.scores.max(axis=1)), lapse)
+
+
+def _drawn(table: OutOfFold) -> OutOfFold:
+    if len(table) <= MOST_QUERIES:
+        return table
+    # By lot and not every n-th: references often come model by model in turn.
+    kept = np.sort(np.random.default_rng(0).choice(len(table), MOST_QUERIES, replace=False))
+    return OutOfFold(table.scores[kept], table.truth[kept], table.rows[kept], table.folds[kept])
 
 
 def calibrate_attributor(

@@ -47,6 +47,8 @@ class Yu(NetworkAttributor):
     steps : int, optional
         None: as many as the published number of pictures makes.
     batch : int
+    rate : float
+        Learning rate.
     side : int
         A power of two, 8 or more; 128 as published.
     seed : int
@@ -62,13 +64,14 @@ class Yu(NetworkAttributor):
         form: str = "classifier",
         steps: int | None = None,
         batch: int = BATCH,
+        rate: float = RATE,
         side: int = 128,
         seed: int = 0,
         device: str = "auto",
         precision: str = "auto",
         checkpoint: str | None = None,
     ) -> None:
-        self.form, self.steps, self.batch, self.side = form, steps, batch, side
+        self.form, self.steps, self.batch, self.rate, self.side = form, steps, batch, rate, side
         self.seed, self.device, self.precision, self.checkpoint = seed, device, precision, checkpoint
 
     def fit(self, images: Sequence[Pixels], models: NDArray[np.str_]) -> Self:
@@ -110,7 +113,7 @@ class Yu(NetworkAttributor):
     def _adam(self, module: nn.Module) -> torch.optim.Optimizer:
         import torch
 
-        return torch.optim.Adam(module.parameters(), lr=RATE, betas=BETAS)
+        return torch.optim.Adam(module.parameters(), lr=self.rate, betas=BETAS)
 
     def _classify(self, modules: dict[str, nn.Module], optimisers: dict, x: Tensor, targets: Tensor) -> Step:
         from torch.nn.functional import cross_entropy
