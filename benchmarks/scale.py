@@ -304,13 +304,17 @@ def run_stage(case: Case, name: str, limit: float) -> list[dict[str, Any]]:
     here = [sys.executable, __file__, "--stage", name, "--references", str(case.references), "--out", str(case.out)]
     given = [*here, "--models", str(case.models), "--dims", str(case.dims)]
     try:
-        done = subprocess.run(given, capture_output=True, text=True, timeout=limit, check=False)
-    except subprocess.TimeoutExpired:
-        return [{"system": name, "failed": f"not done after {limit:g} s"}]
+        done = subprocess.run(given, capture_output=True, timeout=limit, check=False)
+    except subprocess.TimeoutExpired as late:
+        return [*_rows(late.stdout), {"system": name, "failed": f"not done after {limit:g} s"}]
     if done.returncode:
-        words = (done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1]
-        return [{"system": name, "failed": words[:300]}]
-    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+        words = (done.stderr.decode(errors="replace").strip() or f"exit status {done.returncode}").splitlines()[-1]
+        return [*_rows(done.stdout), {"system": name, "failed": words[:300]}]
+    return _rows(done.stdout)
+
+
+def _rows(output: bytes | None) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (output or b"").decode().splitlines() if line.startswith("{")]
 
 
 def show(row: Mapping[str, Any]) -> None:

@@ -79,7 +79,7 @@ class Latent(Conditioned):
 
     def _entry(self, net: nn.Module | int, own: Mapping[str, str], architecture: str) -> dict[str, Any]:
         scheduler = {"scheduler": "latent/scheduler", "vae": "vae"}
-        settings = {"steps": 20, "guidance": 3.0, "scheduler": "ddpm"}
+        settings = {"steps": 20, "guidance": 2.0, "scheduler": "ddpm"}
         return entry("latent", self.name, architecture, net, {**own, **scheduler, **TEXT}, settings, base="latent")
 
 

@@ -64,10 +64,10 @@ class FoldedKLDecoder(FoldedAutoencoderKL):
 
         Raises
         ------
-        NotImplementedError
+        AttributeError
             Always.
         """
-        raise NotImplementedError("A decoder alone encodes nothing; the encoder is not among the zoo's weights.")
+        raise AttributeError("A decoder alone encodes nothing; the encoder is not among the zoo's weights.")
 
 
 class FoldedVQDecoder(FoldedVQModel):
@@ -83,7 +83,7 @@ class FoldedVQDecoder(FoldedVQModel):
 
         Raises
         ------
-        NotImplementedError
+        AttributeError
             Always.
         """
-        raise NotImplementedError("A decoder alone encodes nothing; the encoder is not among the zoo's weights.")
+        raise AttributeError("A decoder alone encodes nothing; the encoder is not among the zoo's weights.")
