@@ -23,6 +23,7 @@ _PUBLIC = {
     "Gallery": "morelli.gallery.store",
     "load_attributor": "morelli.attribution.catalogue",
     "Identifier": "morelli.identify",
+    "Protector": "morelli.protect",
     "Verifier": "morelli.verify",
 }
 

@@ -97,6 +97,7 @@ class Comparer:
         self.data = data
         self.learned = learned
         self.where = where
+        self._free_of: tuple[Attributor, LabelledEmbeddings | None] | None = None
 
     def compare(
         self,
@@ -124,7 +125,7 @@ class Comparer:
         NotEnoughReferencesError
             One model only, models without a reference of the prompt, or too few references for the attributor.
         """
-        models = np.unique(self.data.models)
+        models = self._models
         if len(models) < 2:
             raise NotEnoughReferencesError(
                 f"holds references of one model only, {models[0]}.",
@@ -133,7 +134,7 @@ class Comparer:
             )
         if not prompts:
             attributor, calibration = self.learned.get(0, None, None, on_learn)
-            references = free_references(attributor, self.data)
+            references = self._free(attributor)
             return Comparison(attributor, calibration, self.learned, np.arange(len(self.data)), references, notes=notes)
         rows = np.flatnonzero(np.isin(self.data.prompts, prompts))
         lacking = np.setdiff1d(models, self.data.models[rows])
@@ -177,6 +178,16 @@ class Comparer:
         if known.model not in kept.models:
             notes = (*notes, f"{known.model} has no other reference, and is no candidate here.")
         return replace(base, attributor=attributor, rows=rows, references=references, notes=notes)
+
+    @cached_property
+    def _models(self) -> NDArray[np.str_]:
+        return np.unique(self.data.models)
+
+    def _free(self, attributor: Attributor) -> LabelledEmbeddings | None:
+        """`free_references` of all the data, found once for an attributor: sorting a million labels takes a second."""
+        if self._free_of is None or self._free_of[0] is not attributor:
+            self._free_of = attributor, free_references(attributor, self.data)
+        return self._free_of[1]
 
     def _of_one_prompt(self, rows: NDArray[np.intp], prompt: str) -> LabelledEmbeddings:
         """Rows of the gallery under one prompt id, whichever of its ids they have."""
