@@ -35,7 +35,8 @@ from morelli.defence.surrogate import load_surrogate
 from morelli.encoders.base import Encoder
 from morelli.encoders.cache import EmbeddingCache
 from morelli.encoders.catalogue import load_encoder
-from morelli.encoders.copies import embed_copies
+from morelli.encoders.copies import CONDITIONS as USUAL
+from morelli.encoders.copies import SAMPLE, embed_copies
 from morelli.encoders.embed import embed
 from morelli.evaluation.metrics import confusion_matrix
 from morelli.exposure.confusion import Confusion, from_counts
@@ -50,9 +51,9 @@ EPSILONS = (2, 4, 8)
 METHODS = ("euclid", "cosine", "fused")
 #: Top-1 that paper 000 reports for its own 22 models: unprotected, and at ε = 2 and 8.
 PAPER = {0: 0.90, 2: 0.75, 8: 0.46}
-#: What the attackers' purifiers do, in the text form of the degraded copies that attributors learn from.
-CONDITIONS = ("jpeg:75", "blur:1", "resize:0.5+resize:2")
-_COPIES = 24
+#: What attributors know of degraded queries: what any gallery's copies teach, random noise of two levels among it, and
+#: what the attackers' purifiers do.
+CONDITIONS = (*USUAL, "jpeg:75", "blur:1", "resize:0.5+resize:2")
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,7 @@ class Bench:
             else:
                 paths = [item.path for item in items]
                 vectors = embed(network, paths, cache=self.cache).vectors
-                rows = np.linspace(0, len(items) - 1, min(_COPIES, len(items))).astype(np.intp)
+                rows = np.linspace(0, len(items) - 1, min(SAMPLE, len(items))).astype(np.intp)
                 copied = embed_copies(network, [paths[i] for i in rows], rows, conditions=CONDITIONS, cache=self.cache)
                 data = labelled(items, vectors, copied)
             made = load_attributor(method)

@@ -1,10 +1,11 @@
-"""``morelli serve``: the HTTP API."""
+"""``morelli serve``: the HTTP API and the web page."""
 
 from __future__ import annotations
 
 import logging
 import math
 import os
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,6 +34,21 @@ def _bytes(option: str, mib: float) -> int:
     if not 1 <= mib * MIB < math.inf:
         raise InputError(f"must be more than 0; got {mib:g}.", argument=option)
     return int(mib * MIB)
+
+
+def _datasets(given: Sequence[str]) -> dict[str, str]:
+    """Names and folders from ``NAME=PATH`` or ``PATH``, which is called after its last part."""
+    places: dict[str, str] = {}
+    for text in given:
+        named, mark, rest = text.partition("=")
+        whole = Path(text)
+        name, place = (named, Path(rest)) if mark and not whole.exists() else (whole.resolve().name, whole)
+        if not name or name in places:
+            raise InputError(f"two datasets are called {name!r}.", argument="--dataset", fix="Name them: NAME=PATH")
+        if not place.is_dir():
+            raise InputError(f"{place} is no folder.", argument="--dataset")
+        places[name] = str(place)
+    return places
 
 
 def register(app: typer.Typer) -> None:
@@ -64,6 +80,19 @@ def serve(
         Path | None, typer.Option(help="File to which one JSON line an answer is added.", show_default=False)
     ] = None,
     trust: TrustOption = None,
+    page: Annotated[
+        bool | None,
+        typer.Option(
+            "--page/--no-page", help="The web page at /page/; by default where gradio is installed.", show_default=False
+        ),
+    ] = None,
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Dataset, or NAME=PATH, whose exposure the page may show; may be given several times.",
+            show_default=False,
+        ),
+    ] = None,
     max_mib: Annotated[float, _limit("MiB of one image file.")] = _DEFAULT.max_bytes / MIB,
     max_pixels: Annotated[int, _limit("Width × height of one image.")] = _DEFAULT.max_pixels,
     max_images: Annotated[int, _limit("Images of one request.")] = _DEFAULT.max_images,
@@ -86,7 +115,7 @@ def serve(
     wait_ms: Annotated[float, _work("Milliseconds that a run waits for more images.")] = _DEFAULT.wait_ms,
     held: Annotated[int, _work("Galleries, with a method each, that are kept in memory.")] = _DEFAULT.held,
 ) -> None:
-    """Serve identify, check and verify over HTTP, until it is stopped (Ctrl-C, SIGTERM).
+    """Serve identify, check, verify and protect over HTTP, and a web page, until it is stopped (Ctrl-C, SIGTERM).
 
     The schema is at /openapi.json. Nothing is ever fetched for a caller.
 
@@ -101,6 +130,11 @@ def serve(
     )  # fmt: skip
     if not all(find_spec(part) for part in PARTS):
         raise MissingExtraError("serve", "Serving")
+    paged = find_spec("gradio") is not None if page is None else page
+    if paged and not find_spec("gradio"):
+        raise MissingExtraError("page", "The web page")
+    if dataset and not paged:
+        raise InputError("datasets are shown on the page, and there is none.", argument="--dataset", fix="Add --page.")
     from morelli.web.addresses import refuse_open_door
     from morelli.web.desk import open_desk
     from morelli.web.server import serve as run
@@ -108,10 +142,16 @@ def serve(
 
     known = read_tokens(tokens)
     refuse_open_door(host, bool(known))  # before anything is loaded
+    datasets = _datasets(dataset or ())
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # No request may make this machine fetch anything; a network from a hub must be here before.
     os.environ["HF_HUB_OFFLINE"] = "1"
     usual = os.environ.get("MORELLI_GALLERY")  # a list from typer's own variable would be split at spaces
     galleries = gallery or ([usual] if usual else [])
     desk = open_desk(galleries, settings, tokens=known, audit=audit, trust=trust)
-    run(desk, host, port, say)
+    made = None
+    if paged:
+        from morelli.web.page.mount import build_page
+
+        made = build_page(desk, datasets)
+    run(desk, host, port, say, made)

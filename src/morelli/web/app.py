@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from typing import Any
+from contextlib import asynccontextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, FastAPI, Request
 from starlette.exceptions import HTTPException
@@ -14,6 +14,9 @@ from morelli._version import __version__
 from morelli.web.desk import Desk
 from morelli.web.gate import OPEN, Gate
 from morelli.web.problems import plain_status
+
+if TYPE_CHECKING:
+    from morelli.web.page.mount import Page
 
 #: Modules with ``register(router, desk)``. A new route is a file and a line here.
 ROUTES = (
@@ -25,8 +28,8 @@ ROUTES = (
 )
 
 
-def build_app(desk: Desk, routes: Sequence[str] = ROUTES) -> FastAPI:
-    """The API of one server.
+def build_app(desk: Desk, routes: Sequence[str] = ROUTES, page: Page | None = None) -> FastAPI:
+    """The API of one server, and its page.
 
     Parameters
     ----------
@@ -34,11 +37,14 @@ def build_app(desk: Desk, routes: Sequence[str] = ROUTES) -> FastAPI:
         Closed when the application ends.
     routes : sequence of str
         Modules.
+    page : Page, optional
+        From `morelli.web.page.mount.build_page`.
     """
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
-        yield
+        async with page.life() if page is not None else nullcontext():
+            yield
         desk.close()
 
     app = FastAPI(
@@ -66,6 +72,10 @@ def build_app(desk: Desk, routes: Sequence[str] = ROUTES) -> FastAPI:
 
     app.add_exception_handler(HTTPException, refused)
     app.add_middleware(Gate, desk=desk, paths=paths)
+    if page is not None:
+        from morelli.web.page.door import Door
+
+        app.add_middleware(Door, page=page.app, desk=desk, sessions=page.sessions, uploads=page.uploads)
     return app
 
 

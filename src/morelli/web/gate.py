@@ -87,18 +87,18 @@ class Gate:
         headers = Headers(scope=scope)
         tokens = self.desk.tokens
         if not tokens:
-            _refuse_strangers(headers)
+            refuse_strangers(headers)
         if path in OPEN:
             return None
         caller = Caller("", "write") if not tokens else self._known(headers.get("authorization", ""), scope)
-        self._count(f"token {caller.name}" if tokens else _address(scope))
+        self._count(f"token {caller.name}" if tokens else address_of(scope))
         return caller
 
     def _known(self, authorization: str, scope: Scope) -> Caller:
         scheme, _, secret = authorization.partition(" ")
         caller = self.desk.tokens.find(secret.strip()) if scheme.lower() == "bearer" else None
         if caller is None:
-            self._count(_address(scope))  # guesses are requests too
+            self._count(address_of(scope))  # guesses are requests too
             raise RefusedError(
                 401,
                 "a valid token is needed.",
@@ -140,8 +140,14 @@ def _named(error: Exception) -> MorelliError:
     return broken()
 
 
-def _refuse_strangers(headers: Headers) -> None:
-    """Where no token is asked for, a browser must not be made to ask in the place of its user."""
+def refuse_strangers(headers: Headers) -> None:
+    """Where no token is asked for, a browser must not be made to ask in the place of its user.
+
+    Raises
+    ------
+    RefusedError
+        403.
+    """
     if not names_loopback(headers.get("host", "")):
         raise RefusedError(403, "this server answers to the name localhost only.", argument="Host")
     origin = headers.get("origin")
@@ -149,6 +155,7 @@ def _refuse_strangers(headers: Headers) -> None:
         raise RefusedError(403, "pages from elsewhere may not ask this server.", argument="Origin")
 
 
-def _address(scope: Scope) -> str:
+def address_of(scope: Scope) -> str:
+    """Whose rate a request counts against where there is no token."""
     client = scope.get("client")
     return f"address {client[0] if client else 'unknown'}"

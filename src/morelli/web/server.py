@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from morelli.web.desk import Desk
+    from morelli.web.page.mount import Page
 
 _LOG = logging.getLogger(__name__)
 
@@ -140,7 +141,7 @@ class Server(uvicorn.Server):
             self._loop.call_soon_threadsafe(self._desk.admission.stop, self._desk.settings.grace)
 
 
-def serve(desk: Desk, host: str, port: int, say: Callable[[str], None]) -> None:
+def serve(desk: Desk, host: str, port: int, say: Callable[[str], None], page: Page | None = None) -> None:
     """Serve until a signal ends it; the desk is closed then.
 
     Parameters
@@ -151,6 +152,8 @@ def serve(desk: Desk, host: str, port: int, say: Callable[[str], None]) -> None:
         0: one that is free.
     say : callable
         Told where the server listens.
+    page : Page, optional
+        From `morelli.web.page.mount.build_page`.
 
     Raises
     ------
@@ -162,7 +165,7 @@ def serve(desk: Desk, host: str, port: int, say: Callable[[str], None]) -> None:
         with _listen(host, port) as listener:
             learning = threading.Thread(target=_learn, args=(desk,), name="morelli-learn", daemon=True)
             learning.start()
-            Server(_config(desk), desk, say).run([listener])
+            Server(_config(desk, page), desk, say).run([listener])
     finally:
         desk.close()
     if desk.admission.inside or learning.is_alive():
@@ -190,10 +193,10 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _config(desk: Desk) -> uvicorn.Config:
+def _config(desk: Desk, page: Page | None) -> uvicorn.Config:
     limits = (desk.settings.header_seconds, desk.settings.connections)
     return uvicorn.Config(
-        build_app(desk),
+        build_app(desk, page=page),
         http=type("LimitedConnection", (Connection,), {"limits": limits}),
         ws="none",
         log_config=None,

@@ -1,0 +1,1 @@
+"""The web page: Gradio's parts around the same facades, limits, decoding processes and records as the HTTP API."""

@@ -1,0 +1,128 @@
+"""The tab *Identify*: images in, a verdict on each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import gradio as gr
+
+from morelli.attribution.catalogue import DEFAULT_METHOD, attributor_names
+from morelli.errors import MorelliError
+from morelli.identify import Failure
+from morelli.report.plain import plain
+from morelli.report.verdict import Pictures, verdict_html
+from morelli.web.answers import Answer
+from morelli.web.decoders import Read
+from morelli.web.forms import Upload, parse_options
+from morelli.web.page.jobs import Job
+from morelli.web.page.pictures import near, preview, spectrum
+from morelli.web.page.visitor import Place, visitor_of, watch
+from morelli.web.page.words import download, hint, problem
+from morelli.web.routes.identify import IdentifyOptions
+from morelli.web.tokens import Caller
+
+TAB = "identify"
+TYPES = [".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".avif", ".heic", ".heif"]
+
+
+def add(place: Place) -> None:
+    """Add the tab to the page that is being built."""
+    names = place.desk.galleries.names()
+    with gr.Tab("Identify", id=TAB):
+        with gr.Row():
+            with gr.Column(scale=3, min_width=280):
+                files = gr.File(label="Images", file_count="multiple", file_types=TYPES, elem_id="identify-files")
+            with gr.Column(scale=2, min_width=260):
+                gallery = gr.Dropdown(names, value=names[0], label="Gallery", elem_id="identify-gallery")
+                prompt = gr.Textbox(label="Prompt, if you know it", max_length=10_000, lines=2, max_lines=6)
+                with gr.Accordion("More", open=False):
+                    method = gr.Dropdown(attributor_names(), value=DEFAULT_METHOD, label="Method")
+                    level = gr.Radio(["model", "base"], value="model", label="Attribute to")
+                    free = gr.Checkbox(False, label="Without the prompt where the gallery lacks it")
+                    stability = gr.Checkbox(True, label="Compare degraded copies too (stability)")
+        with gr.Row():
+            ask = gr.Button("Identify", variant="primary", elem_id="identify-ask")
+            cancel = gr.Button("Cancel", interactive=False, elem_id="identify-cancel")
+        out = gr.HTML(hint("Drop one image or several, and press Identify."), elem_id="identify-out")
+
+        async def run(
+            paths: Any, gallery: str, prompt: str, method: str, level: str, free: bool, stability: bool,
+            request: gr.Request,
+        ) -> AsyncIterator[tuple[str, Any, Any]]:  # fmt: skip
+            form = {"gallery": gallery, "method": method, "level": level, "prompt-free": str(bool(free)).lower(),
+                    "stability": str(bool(stability)).lower()}  # fmt: skip
+            if prompt and prompt.strip():
+                form["prompt"] = prompt.strip()
+
+            def work(job: Job) -> None:
+                caller = place.caller(request)
+                options = parse_options(IdentifyOptions, form)
+                identify(place, caller, job, place.files(paths), options)
+
+            async for step in watch(place, request, TAB, work):
+                yield step
+
+        inputs = [files, gallery, prompt, method, level, free, stability]
+        ask.click(run, inputs, [out, ask, cancel], api_name=False, show_progress="hidden")
+        cancel.click(_cancel(place), None, None, api_name=False, show_progress="hidden", queue=True)
+
+
+def _cancel(place: Place) -> Any:
+    async def stop(request: gr.Request) -> None:
+        place.jobs.cancel(visitor_of(request), TAB)
+
+    return stop
+
+
+def identify(place: Place, caller: Caller, job: Job, uploads: list[Upload], options: IdentifyOptions) -> None:
+    """A verdict on each image, shown as soon as it is there."""
+    seat = job.seat
+    if seat is None:
+        raise RuntimeError("work without a place")
+    images = place.desk.images(uploads, seat)
+    for number, upload in enumerate(uploads):
+        job.report("comparing" if len(uploads) == 1 else f"comparing {upload.name}", number, len(uploads))
+        started = time.monotonic()
+        try:
+            for answer, html in _answers(place, images, upload, options):
+                place.record(caller, TAB, answer, started)
+                job.shown.append(html)
+        finally:
+            upload.file.file.close()
+
+
+def _answers(place: Place, images: Any, upload: Upload, options: IdentifyOptions) -> Iterator[tuple[Answer, str]]:
+    digest, read = images.read(upload, claims=options.claims)
+    if not isinstance(read, Read):
+        yield Answer.failed(read, upload.name, [digest]), problem(read, upload.name)
+        return
+    with place.desk.facades.identifier(
+        options.gallery,
+        options.encoder,
+        options.method,
+        images.seat.until,
+        level=options.level,
+        epsilon=options.epsilon,
+        stability=options.stability,
+        fall_back=options.prompt_free,
+    ) as identifier:
+        found = identifier.identify([read.picture], prompt=options.prompt)
+    for verdict in found:
+        if isinstance(verdict, Failure):
+            yield Answer.failed(verdict.error, upload.name, [digest]), problem(verdict.error, upload.name)
+            continue
+        answer = Answer.of(read.beside(verdict), [digest])
+        yield answer, verdict_html(plain(answer.body), _pictures(place, read, answer.body, options.gallery),
+                                   download(answer.body, f"{upload.name}.json", "Save as JSON"))  # fmt: skip
+
+
+def _pictures(place: Place, read: Read, verdict: dict[str, Any], gallery: str | None) -> Pictures:
+    pixels = read.picture.pixels
+    try:
+        drawn = spectrum(pixels)
+    except MorelliError:  # too small for one; the verdict stands without it
+        drawn = ""
+    view = place.desk.galleries.current(gallery).view
+    return Pictures(preview(pixels), drawn, near(view, verdict["evidence"]))

@@ -1,0 +1,68 @@
+"""Pictures as the text of links: the page and its reports show what they carry, and name no file."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from morelli.gallery.thumbnail import MEDIA_TYPE, make_thumbnail
+from morelli.report.page import data_uri
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from morelli.gallery.view import GalleryView
+
+_CONTENT = re.compile(r"\(([0-9a-f]{12})\)$")
+_SIDE = 256
+
+
+def preview(pixels: NDArray[np.uint8], side: int = 384) -> str:
+    """A small copy of a decoded picture, shape (height, width, 3), uint8."""
+    return data_uri(make_thumbnail(pixels, side), MEDIA_TYPE)
+
+
+def png(pixels: NDArray[np.uint8]) -> bytes:
+    """A PNG file of pixels, shape (height, width) or (height, width, 3), uint8."""
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue()
+
+
+def near(view: GalleryView, evidence: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Thumbnails of the references that a verdict names, where the gallery keeps them."""
+    out = {}
+    for each in evidence:
+        found = _CONTENT.search(each["reference"])
+        thumbnail = view.thumbnail(found[1]) if found else None
+        if thumbnail:
+            out[each["reference"]] = data_uri(thumbnail, MEDIA_TYPE)
+    return out
+
+
+def spectrum(pixels: NDArray[np.uint8]) -> str:
+    """The logarithmic magnitude spectrum of what a median filter takes away, as a grey picture.
+
+    The middle of the picture, 256 pixels a side where it has them; the mean of the three channels; black to white from
+    the 1st to the 99.5th percentile; frequency zero in the middle.
+    """
+    import torch
+
+    from morelli.fingerprint.residual import load_residual
+    from morelli.fingerprint.spectrum import spectrum as transform
+
+    height, width, _ = pixels.shape
+    side = min(_SIDE, height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    window = np.ascontiguousarray(pixels[top : top + side, left : left + side])
+    images = torch.from_numpy(window).permute(2, 0, 1)[None].float() / 255
+    found = transform(load_residual("median")(images), log=True, shift=True)[0].mean(0).numpy()
+    low, high = np.percentile(found, [1, 99.5])
+    grey = np.clip((found - low) / max(float(high - low), 1e-6), 0, 1)
+    return data_uri(png((255 * grey).astype(np.uint8)), "image/png")

@@ -1,0 +1,69 @@
+"""How the page looks: one style sheet over Gradio's, for light and dark, wide and narrow."""
+
+from __future__ import annotations
+
+from morelli.report.svg import THEME
+from morelli.report.verdict import VERDICT_STYLE
+
+
+def _variables(place: int) -> str:
+    return "".join(f"{values[0]}:{values[place]};" for values in THEME.values())
+
+
+_BLUE, _ORANGE, _RED = ("#0072b2", "#56b4e9"), ("#b36b00", "#e69f00"), ("#c04f00", "#ff8a47")
+
+STYLE = f"""
+:root{{{_variables(1)}--link:{_BLUE[0]}}}
+.dark{{{_variables(2)}--link:{_BLUE[1]}}}
+{VERDICT_STYLE}
+body:not(.dark) .verdict{{--yes:{_BLUE[0]};--maybe:{_ORANGE[0]};--no:{_RED[0]};--rest:#8a93a0}}
+.dark .verdict{{--yes:{_BLUE[1]};--maybe:{_ORANGE[1]};--no:{_RED[1]};--rest:#8f99a8}}
+.gradio-container{{max-width:68rem!important;margin:0 auto!important}}
+.gradio-container .prose *{{color:var(--ink)}}
+.head h1{{font-size:1.5rem;margin:0;color:var(--ink)}}
+.head p{{margin:.1rem 0 0;color:var(--muted)}}
+.shown{{color:var(--ink);line-height:1.5}}
+.shown summary{{cursor:pointer;color:var(--link);padding:.2rem 0}}
+.shown summary:focus-visible,.shown a:focus-visible,.shown [tabindex]:focus-visible,.shown input:focus-visible,
+button:focus-visible,input:focus-visible,textarea:focus-visible{{outline:3px solid var(--link)!important;
+outline-offset:2px}}
+.shown a{{color:var(--link)}}
+.shown ul{{margin:.2rem 0 .2rem 1.2rem;list-style:disc}}
+.shown table td.n,.shown table th.n{{text-align:right;font-variant-numeric:tabular-nums}}
+.shown .scroll{{overflow-x:auto}}
+.shown table.plain{{border-collapse:collapse;font-size:.95rem}}
+.shown table.plain th,.shown table.plain td{{padding:.3rem .7rem;text-align:left;border-bottom:1px solid var(--grid)}}
+.shown table.plain td.n,.shown table.plain th.n{{text-align:right}}
+.shown caption{{text-align:left;color:var(--muted);font-size:.9rem;padding:.2rem 0}}
+.shown .problem{{border-left:.35rem solid {_RED[0]};padding:.5rem .9rem;margin:.6rem 0;background:var(--grid);
+border-radius:.2rem;overflow-wrap:anywhere}}
+.shown .problem p{{margin:.1rem 0}}
+.shown .wait progress{{width:100%;height:.8rem;accent-color:var(--link)}}
+.shown .hint{{color:var(--muted)}}
+.shown .pair{{display:flex;flex-wrap:wrap;gap:1rem;margin:.8rem 0}}
+.shown .pair figure{{margin:0;flex:1 1 12rem;min-width:0}}
+.shown .pair img{{max-width:100%;max-height:18rem;border-radius:.5rem}}
+.shown .pair figcaption{{font-size:.9rem;color:var(--muted);overflow-wrap:anywhere}}
+.shown .scale{{position:relative;height:1.2rem;border-radius:.3rem;margin:.6rem 0 1.6rem;
+background:linear-gradient(90deg,var(--no) 0 25%,var(--grid) 25% 75%,var(--yes) 75%)}}
+.shown .scale i{{position:absolute;top:-.25rem;width:.35rem;height:1.7rem;background:var(--ink);border-radius:.2rem;
+transform:translateX(-50%);outline:2px solid var(--body-background-fill)}}
+.shown .scale span{{position:absolute;top:1.35rem;font-size:.8rem;color:var(--muted)}}
+.shown .map{{position:relative}}
+.shown .map svg{{width:100%;max-width:46rem;height:auto;display:block}}
+.shown .map g.dot image,.shown .map g.dot text{{visibility:hidden;pointer-events:none}}
+.shown .map g.dot:hover image,.shown .map g.dot:focus image,.shown .map g.dot:hover text,
+.shown .map g.dot:focus text{{visibility:visible}}
+.shown .map g.dot text{{fill:var(--ink);paint-order:stroke;stroke:var(--body-background-fill);stroke-width:4px}}
+.shown .legend{{list-style:none;margin:.5rem 0;padding:0;columns:13rem}}
+.shown .legend svg{{width:1rem;height:1rem;display:inline;vertical-align:-.15rem;margin-right:.4rem}}
+.shown iframe{{width:100%;height:80vh;border:1px solid var(--grid);border-radius:.5rem}}
+.shown .slide{{position:relative;max-width:40rem;--at:50%}}
+.shown .slide img{{width:100%;display:block}}
+.shown .slide .above{{position:absolute;inset:0 0 auto 0;clip-path:inset(0 calc(100% - var(--at)) 0 0)}}
+.shown .slide .line{{position:absolute;top:0;bottom:2.2rem;left:var(--at);width:2px;background:#fff;
+box-shadow:0 0 0 1px #000}}
+.shown .slide input{{width:100%;height:1.6rem;margin:.3rem 0;accent-color:var(--link)}}
+@media(max-width:40rem){{.gradio-container{{padding:.5rem!important}}.head h1{{font-size:1.25rem}}}}
+@media(prefers-reduced-motion:reduce){{*{{animation-duration:.01s!important;transition:none!important}}}}
+"""
