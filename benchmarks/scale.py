@@ -254,10 +254,11 @@ def lance_index(case: Case) -> Iterator[dict[str, Any]]:
     exact = np.load(case.out / f"nearest-{case.gallery.name}.npy")
     yield {"system": "lance, no index", **Watch().total(), **_ask(copy, case, exact, {})}
     partitions = max(16, round(case.references**0.5 / 2))
-    for kind, options, asked in (
+    kinds: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         ("IVF_PQ", {"num_sub_vectors": case.dims // 8}, {"nprobes": 20, "refine_factor": 10}),
         ("IVF_HNSW_SQ", {}, {"nprobes": 20, "refine_factor": 2, "ef": 100}),
-    ):
+    ]
+    for kind, options, asked in kinds:
         watch = Watch()
         with watch:
             made = copy.create_index("vector", index_type=kind, num_partitions=partitions, replace=True, **options)

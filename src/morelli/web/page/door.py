@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers
-from starlette.responses import HTMLResponse, RedirectResponse
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from morelli.errors import InputError, MorelliError
 from morelli.web.answers import error_response
@@ -29,6 +29,9 @@ _LOG = logging.getLogger(__name__)
 
 #: Where the page is.
 HOME = "/page"
+#: What browsers ask for at the top of a server for any page of it, and what they are told.
+ASIDE = {"/favicon.ico": ("image/svg+xml", '<svg xmlns="http://www.w3.org/2000/svg"/>'), "/manifest.json": (
+    "application/manifest+json", '{"name": "Morelli", "display": "browser"}')}  # fmt: skip
 #: What a visitor's browser needs of Gradio. Everything else that Gradio has (files, proxies, calls without a session,
 #: streams, monitoring) is not there.
 OPEN_FOLDERS = ("/assets/", "/static/", "/svelte/")
@@ -78,7 +81,7 @@ class Door:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
-        if scope["type"] != "http" or not (path in ("/", HOME) or path.startswith(f"{HOME}/")):
+        if scope["type"] != "http" or not (path in ("/", HOME, *ASIDE) or path.startswith(f"{HOME}/")):
             await self.app(scope, receive, send)
             return
         started, status = time.monotonic(), 0
@@ -113,6 +116,9 @@ class Door:
             raise RefusedError(403, "pages from elsewhere may not ask this server.", argument="Origin")
         if path in ("/", HOME):
             await RedirectResponse(f"{HOME}/", 307)(scope, receive, send)
+            return
+        if path in ASIDE:
+            await Response(ASIDE[path][1], media_type=ASIDE[path][0])(scope, receive, send)
             return
         inside = path.removeprefix(HOME)
         if inside in ("/login", "/logout") and scope["method"] == "POST":

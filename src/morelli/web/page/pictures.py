@@ -60,7 +60,7 @@ def spectrum(pixels: NDArray[np.uint8]) -> str:
     height, width, _ = pixels.shape
     side = min(_SIDE, height, width)
     top, left = (height - side) // 2, (width - side) // 2
-    window = np.ascontiguousarray(pixels[top : top + side, left : left + side])
+    window = pixels[top : top + side, left : left + side].copy()  # decoded pixels are read-only, and torch warns
     images = torch.from_numpy(window).permute(2, 0, 1)[None].float() / 255
     found = transform(load_residual("median")(images), log=True, shift=True)[0].mean(0).numpy()
     low, high = np.percentile(found, [1, 99.5])
