@@ -101,4 +101,4 @@ class VqAr(Conditioned):
             " smaller one within a patch"
         )
         parts = {**own, "vqvae": "vq", "tokenizer": "clip"}
-        return entry("tokens", self.name, architecture, count, parts, {"temperature": 1.0, "guidance": 2.0})
+        return entry("tokens", self.name, architecture, count, parts, {"temperature": 0.7, "guidance": 3.0})
