@@ -64,8 +64,8 @@ VARIANTS: tuple[Variant, ...] = (
     _deployed("latent@guidance=1.5", "latent", guidance=1.5),
     _deployed("latent@guidance=5", "latent", guidance=5.0),
     _deployed("latent@dpm", "latent", scheduler="dpm", steps=12),
-    _deployed("vq-ar@temperature=0.8", "vq-ar", temperature=0.8),
-    _deployed("vq-ar@guidance=4", "vq-ar", guidance=4.0),
+    _deployed("vq-ar@temperature=1", "vq-ar", temperature=1.0),
+    _deployed("vq-ar@guidance=1.5", "vq-ar", guidance=1.5),
 )
 
 

@@ -79,7 +79,7 @@ def test_the_lineup_of_a_whole_zoo(tmp_path: Path) -> None:
 
 def test_an_unfinished_zoo_is_said(tmp_path: Path) -> None:
     found = line_up(write_manifest(tmp_path / "w", ["gan", "vq-ar"]))
-    assert found.models == ["vq-ar", "gan", "vq-ar@temperature=0.8", "vq-ar@guidance=4"]
+    assert found.models == ["vq-ar", "gan", "vq-ar@temperature=1", "vq-ar@guidance=1.5"]
     assert len(found.absent) == 18
     assert "unet@dpm" in found.absent
     with pytest.raises(WeightsError, match="0 of the 22 variants"):
