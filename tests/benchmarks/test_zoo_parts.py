@@ -28,7 +28,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "latent": {"steps": 20, "guidance": 3.0, "scheduler": "ddim"},
     "latent-tuned": {"steps": 20, "guidance": 3.0, "scheduler": "ddim"},
     "latent-lora": {"steps": 20, "guidance": 3.0, "scheduler": "ddim"},
-    "vq-ar": {"temperature": 1.0, "guidance": 2.0},
+    "vq-ar": {"temperature": 0.7, "guidance": 3.0},
     "gan": {},
 }
 
