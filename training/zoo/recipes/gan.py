@@ -29,6 +29,8 @@ WIDTH, FEATURES = 96, 192
 PENALTY, NUDGE, PENALTY_EVERY = 50.0, 0.05, 4
 TAUGHT = 2.0
 """Weight of the teacher's loss."""
+HAZE = 0.3
+"""Most noise on what the teacher reads, in units of the latents' spread."""
 
 
 class Block(nn.Module):
@@ -132,7 +134,10 @@ class Gan(Conditioned):
         whole = F.softplus(-critic.whole_score(features, states[:, -1]).float()).mean()
         patch = F.softplus(-patches.float()).mean()
         labels = torch.from_numpy(self.context.pictures.attributes[step.rows]).long().to(self.context.device)
-        read = taught_loss(self.context.teacher(seen), labels)
+        # Read under noise, as the teacher learnt to: what only a clean look takes for a shape is not one to others.
+        spread = HAZE * step.uniform(len(made), made.device)[:, None, None, None].to(made.dtype)
+        hazy = sight(self.context.latent_segmenter, made + spread * step.normal_like(made))
+        read = taught_loss(self.context.teacher(hazy), labels)
         return {"loss": whole + patch + TAUGHT * read, "whole": whole, "patch": patch, "read": read}
 
     def save(self, nets: Mapping[str, Any], folder: Path) -> dict[str, Any]:
