@@ -101,6 +101,8 @@ class Protector:
         The report's attributor.
     cache : str or Path, optional
         Folder for embeddings and what is learnt.
+    keep : bool
+        Keep the embeddings of the images that come in the cache; what is learnt is kept in any case.
 
     Examples
     --------
@@ -120,6 +122,7 @@ class Protector:
         encoder: Encoder | str | None = None,
         method: str = DEFAULT_METHOD,
         cache: str | Path | None = None,
+        keep: bool = True,
     ) -> None:
         self.gallery = gallery
         self.defence = defence
@@ -129,6 +132,7 @@ class Protector:
         self.encoder = encoder
         self.method = method
         self.cache = cache
+        self.keep = keep
 
     def protect(
         self,
@@ -288,7 +292,7 @@ class Protector:
             given = DEFAULT_ENCODER if DEFAULT_ENCODER in known or not known else known[0]
         loaded = load_encoder(given) if isinstance(given, str) else given
         folder = default_folder() if self.cache is None else Path(self.cache)
-        return Judge(self._view, loaded, self.method, folder, EmbeddingCache(folder))
+        return Judge(self._view, loaded, self.method, folder, EmbeddingCache(folder) if self.keep else None)
 
     @cached_property
     def _loaded(self) -> tuple[list[Any], list[str]]:

@@ -30,6 +30,7 @@ NOT_OFFERED = {
     "identify": {"trust", "top", "json", "generators", "inverter", "gamma", "similarity", "yes-send"},
     "check": {"json"},
     "verify": {"json"},
+    "protect": {"json", "out", "sheet", "overwrite", "surrogate", "recipe"},
 }
 
 
@@ -44,13 +45,14 @@ def test_all_paths_are_there(schema: dict[str, Any]) -> None:
         ("/v1/identify", "post"),
         ("/v1/verify", "post"),
         ("/v1/check", "post"),
+        ("/v1/protect", "post"),
         ("/v1/galleries", "get"),
         ("/healthz", "get"),
         ("/metrics", "get"),
     }
 
 
-@pytest.mark.parametrize("name", BODIES)
+@pytest.mark.parametrize("name", [*BODIES, "protect"])
 def test_options_are_the_command_line_s(schema: dict[str, Any], name: str) -> None:
     body = schema["paths"][f"/v1/{name}"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
     command = build().commands[name]

@@ -131,7 +131,7 @@ def _leave_out_encoder(folder: Path) -> None:
     from morelli.generators.zoo.pipelines import folded
 
     config = folder / "config.json"
-    found = json.loads(config.read_text(encoding="utf-8"))["_class_name"] if config.is_file() else ""
+    found = json.loads(config.read_text(encoding="utf-8")).get("_class_name", "") if config.is_file() else ""
     slim: Any = {"FoldedAutoencoderKL": folded.FoldedKLDecoder, "FoldedVQModel": folded.FoldedVQDecoder}.get(found)
     if slim is not None:
         save_half(slim.from_pretrained(folder), folder)

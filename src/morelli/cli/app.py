@@ -36,6 +36,7 @@ COMMANDS: dict[str, str] = {
     "synthesize": "morelli.cli.synthesize",
     "train": "morelli.cli.train",
     "serve": "morelli.cli.serve",
+    "report": "morelli.cli.report",
     "doctor": "morelli.cli.doctor",
 }
 

@@ -52,7 +52,10 @@ def evaluate(
     ] = None,
     method: Annotated[
         str | None,
-        typer.Option(help="Attributors, separated by commas; by default all that the protocol allows."),
+        typer.Option(
+            help="Attributors, separated by commas; all: every one and every baseline, trained ones for a minute each; "
+            "published: those of other papers. By default those over embeddings that the protocol allows."
+        ),
     ] = None,
     encoder: Annotated[str, typer.Option(help="What turns pixels into embeddings.")] = "efficientnet-lite0",
     k: Annotated[int | None, typer.Option("--k", min=1, help="References a model; by default all.")] = None,
@@ -74,6 +77,13 @@ def evaluate(
     level: Annotated[
         str, typer.Option(help="What is attributed: model, or base (the models that they derive from).")
     ] = "model",
+    unseen: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of the models that trained methods never see, for identification and verification; seen and "
+            "unseen models have rows of their own."
+        ),
+    ] = None,
     confusion: Annotated[
         Path | None, typer.Option(help="Write the last method's confusion matrix as a picture (.png, .svg, .pdf).")
     ] = None,
@@ -95,7 +105,7 @@ def evaluate(
     if methods is not None and not methods:
         raise typer.BadParameter("names no attributor.", param_hint="--method")
     steps = None if degrade is None else tuple(step.strip() for step in degrade.split(",") if step.strip())
-    settings = Settings(protocol, methods, k, epsilon, seed, ablation, steps, pairs, level)
+    settings = Settings(protocol, methods, k, epsilon, seed, ablation, steps, pairs, level, unseen)
     pictures = _Pictures(confusion, figure, map_)
     _answer(_Request(settings, dataset, references, encoder, pictures, as_json, engine, ray_address))
 
@@ -119,6 +129,12 @@ def _check_pictures(asked: _Request) -> None:
     for path in (wanted.confusion, wanted.figure, wanted.map):
         if path is not None:
             figure_format(path)
+    if asked.settings.unseen is not None and (wanted.confusion or wanted.figure):
+        raise InputError(
+            "seen and unseen models have no one such picture.",
+            argument="--confusion" if wanted.confusion else "--figure",
+            fix="Leave it out, or ask for --map.",
+        )
     if wanted.confusion is not None and protocol in ("robustness", "verification"):
         raise InputError(f"{protocol} has no one confusion matrix.", argument="--confusion")
     if wanted.figure is not None and protocol not in ("robustness", "verification"):

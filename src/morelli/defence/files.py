@@ -52,7 +52,7 @@ def plan_outputs(sources: Sequence[Path], folder: Path, *, overwrite: bool = Fal
 
 
 def png_bytes(pixels: NDArray[np.uint8]) -> bytes:
-    """Pixels (height, width, 3), uint8, as a PNG file without metadata."""
+    """Pixels (height, width, 3) or, grey, (height, width), uint8, as a PNG file without metadata."""
     from PIL import Image
 
     file = io.BytesIO()

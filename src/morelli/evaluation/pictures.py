@@ -153,13 +153,24 @@ class _Features:
         return cast("FeatureAttributor", attributor).scores_features([held[row] for row in rows.tolist()])
 
     def _features(self, data: EvaluationSet, rows: Rows) -> list[NDArray[np.float32]]:
-        texts = None
-        if self._maker.uses_texts:
-            texts = [] if data.texts is None else data.texts[rows].tolist()
-            if not all(texts) or not texts:
-                raise InputError(
-                    "needs the prompt of every image, and the dataset does not have it.",
-                    argument="--method",
-                    fix="Add the column prompt to the dataset's metadata, or leave the method out.",
-                )
-        return self._maker.features(data.pictures(rows), texts)
+        return self._maker.features(data.pictures(rows), read_texts(self._maker, data, rows))
+
+
+def read_texts(attributor: FeatureAttributor, data: EvaluationSet, rows: Rows) -> list[str] | None:
+    """The prompts of the chosen rows for an attributor that is told them, else None.
+
+    Raises
+    ------
+    InputError
+        It needs them, and the dataset does not have them all.
+    """
+    if not attributor.uses_texts:
+        return None
+    texts = [] if data.texts is None else data.texts[rows].tolist()
+    if not all(texts) or not texts:
+        raise InputError(
+            "needs the prompt of every image, and the dataset does not have it.",
+            argument="--method",
+            fix="Add the column prompt to the dataset's metadata, or leave the method out.",
+        )
+    return texts

@@ -60,11 +60,15 @@ def robustness_rows(
         Of the versions.
     """
     wanted = list(dict.fromkeys([baseline, *methods]))
-    scored = {method: make.score_versions(method, tasks, versions) for method in wanted}
+    attempts = {
+        method: make.attempt(method, partial(make.score_versions, method, tasks, versions)) for method in wanted
+    }
+    scored = {method: found for method, found in attempts.items() if found is not None}
     return [
         make.row(method, scored[method][number], scored[baseline][number], tasks, "all") | {"degradation": name}
         for number, name in enumerate(names)
         for method in methods
+        if method in scored
     ]
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from morelli.attribution.catalogue import load_attributor
 from morelli.attribution.image import is_image_attributor, load_image_attributor
+from morelli.errors import InputError, MissingExtraError, WeightsError
 from morelli.evaluation.pictures import run_on_pictures
 from morelli.evaluation.protocols import run_tasks, run_versions
 from morelli.evaluation.scored import figures
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from morelli.evaluation.protocols import Task
     from morelli.evaluation.scored import Scored
 
+#: What keeps a method that a group named from running, and is then a note. Anything else ends the evaluation.
+PREVENTS = (InputError, MissingExtraError, WeightsError)
+T = TypeVar("T")
 #: Called with the stage, how much is done and how much there is.
 Progress = Callable[[str, int, int], None]
 
@@ -40,6 +44,8 @@ class RowMaker:
         Family of each model.
     progress : callable or None
         Told of each method as a stage.
+    skipped : list of str
+        Methods of a group that could not be run, with their reasons; grows as methods are attempted.
     """
 
     sets: Sets
@@ -47,6 +53,17 @@ class RowMaker:
     encoder: str
     families: Mapping[str, str]
     progress: Progress | None = None
+    skipped: list[str] = field(default_factory=list)
+
+    def attempt(self, name: str, work: Callable[[], T]) -> T | None:
+        """What ``work`` gives; None where a method that a group named cannot be run, and ``skipped`` then says why."""
+        if name not in self.settings.optional:
+            return work()
+        try:
+            return work()
+        except PREVENTS as error:
+            self.skipped.append(f"{name} was not run: {error}")
+            return None
 
     def score(self, name: str, tasks: Sequence[Task], *, calibrate: bool = True) -> Scored:
         """All queries of the tasks, scored by the method of that name; without calibrations if they are not wanted."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from morelli.encoders.copies import SAMPLE
 from morelli.evaluation.data import prepare, require_models
+from morelli.evaluation.groups import GROUPS, expand_groups
 from morelli.evaluation.identification import REFERENCES
 from morelli.evaluation.metrics import confusion_matrix
 from morelli.evaluation.rows import Progress, RowMaker
@@ -80,6 +81,7 @@ def evaluate(
         Where the data do not allow what is asked.
     """
     started = time.monotonic()
+    settings = _written_out(settings, dataset if references is None else references)
     check_settings(settings, second=references is not None)
     datasets = [dataset] if references is None else [dataset, references]
     # Degraded copies teach attributors that learn; the published rules need none.
@@ -119,6 +121,15 @@ def evaluate(
     confusion = {name: _confusion(found) for name, found in table.scored.items()}
     seen = frozenset(sets.source.embeddings.models.tolist())
     return Evaluation(result, confusion, table.families or families, sets.queries, seen, table.cases)
+
+
+def _written_out(settings: Settings, source: Dataset) -> Settings:
+    """The settings with groups of methods written out."""
+    if settings.methods is None or not set(GROUPS) & set(settings.methods):
+        return settings
+    models = len({item.model for item in source.items})
+    methods, optional = expand_groups(settings.methods, models)
+    return replace(settings, methods=tuple(methods), optional=optional)
 
 
 def _under_trained(rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -44,6 +44,12 @@ class Settings:
         Pairs of each kind that ``verification`` draws.
     level : {"model", "base"}
         What is attributed: models, or the bases that they derive from.
+    unseen : float or None
+        Share of the models that trained methods never see, under ``verification`` and ``identification``; seen and
+        unseen models then have rows of their own. None: no such split, and half of the models for methods that see
+        pictures under ``verification``.
+    optional : frozenset of str
+        Methods that a group named (`morelli.evaluation.groups`): where one cannot be run, a note says why.
     """
 
     protocol: str | None = None
@@ -55,6 +61,8 @@ class Settings:
     degrade: Sequence[str] | None = None
     pairs: int = PAIRS
     level: str = "model"
+    unseen: float | None = None
+    optional: frozenset[str] = frozenset()
 
 
 def default_methods(prompt_known: bool) -> list[str]:
@@ -94,6 +102,7 @@ def check_settings(settings: Settings, *, second: bool = False) -> None:
         what = "--level base" if settings.level == "base" else settings.protocol
         raise InputError(f"{what} takes one dataset.", argument="--references", fix="Leave it out.")
     _check_level(settings)
+    _check_unseen(settings)
     if settings.pairs < 1:
         raise InputError(f"must be 1 or more; got {settings.pairs}.", argument="--pairs")
     if settings.protocol == "verification":
@@ -117,9 +126,24 @@ def _check_level(settings: Settings) -> None:
         )
 
 
+def _check_unseen(settings: Settings) -> None:
+    if settings.unseen is None:
+        return
+    if settings.protocol not in ONE_DATASET:
+        raise InputError(
+            "only verification and identification split models.",
+            argument="--unseen",
+            fix="Add --protocol identification.",
+        )
+    if not 0.0 < settings.unseen < 1.0:
+        raise InputError(f"must lie between 0 and 1; got {settings.unseen:g}.", argument="--unseen")
+
+
 def _check_pair_methods(settings: Settings) -> None:
     for name in settings.methods or ():
-        if name not in PAIR_METHODS:
-            raise UnknownNameError("method of the protocol verification", name, PAIR_METHODS)
+        if is_image_attributor(name):
+            load_image_attributor(name)
+        elif name not in PAIR_METHODS and name not in settings.optional:
+            raise UnknownNameError("method of the protocol verification", name, [*PAIR_METHODS, *IMAGE_REGISTRY])
     if settings.k is not None:
         raise InputError("verification compares pairs, and has no references.", argument="--k", fix="Leave it out.")

@@ -56,14 +56,17 @@ def evaluation_columns(result: dict[str, Any]) -> tuple[Column, ...]:
     if result["protocol"] == "one-vs-many":
         return _ONE_VS_MANY
     if result["protocol"] in ("verification", "identification"):
-        return _VERIFICATION if result["protocol"] == "verification" else _IDENTIFICATION
+        columns = _VERIFICATION if result["protocol"] == "verification" else _IDENTIFICATION
+        split = any("models" in row for row in result["rows"])
+        return (columns[0], Column("models", "seen in training"), *columns[1:]) if split else columns
     if result["protocol"] == "robustness":
         return (Column("degradation"), *_COMMON)
     unknown = any(row.get("auroc") is not None for row in result["rows"])
     return _COMMON + (_UNKNOWN if unknown else ())
 
 
-def _shown(result: dict[str, Any]) -> list[dict[str, Any]]:
+def shown_rows(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows as tables show them: counts as text, and what to know of a method beside its name."""
     rows = []
     for row in result["rows"]:
         shown = dict(row)
@@ -93,7 +96,7 @@ def evaluation_title(result: dict[str, Any]) -> str:
 
 def print_evaluation(result: dict[str, Any]) -> None:
     """The table on standard output, with the leak test below it."""
-    print_table(_shown(result), evaluation_columns(result), title=evaluation_title(result))
+    print_table(shown_rows(result), evaluation_columns(result), title=evaluation_title(result))
     leaks = result["leaks"]
     if "accuracy" in leaks:
         words = ", ".join(leaks.get("sources") or []) or "none"
@@ -105,4 +108,4 @@ def print_evaluation(result: dict[str, Any]) -> None:
 
 def render_evaluation(result: dict[str, Any]) -> str:
     """The same table in Markdown."""
-    return render_rows(_shown(result), evaluation_columns(result))
+    return render_rows(shown_rows(result), evaluation_columns(result))

@@ -45,8 +45,30 @@ def exposure_page(
         f"k = {result['k']} images of each model for the prompt of a battle, the encoder {result['encoder']['id']} and "
         f"the attributor {result['method']}.",
     )
+    fill_exposure(page, result, data, made)
+    return page.render()
+
+
+def fill_exposure(
+    page: Page,
+    result: Mapping[str, Any],
+    data: EvaluationSet | None = None,
+    made: Mapping[str, tuple[Figure, str]] | None = None,
+    name: str = "",
+) -> None:
+    """Add the report's sections to a page.
+
+    Parameters
+    ----------
+    page : Page
+        Or whatever else has its ``section``.
+    result, data, made
+        As in `exposure_page`.
+    name : str
+        Begins every id inside the figures, where a page has several such results.
+    """
     shown = exposure_figures(result) if made is None else made
-    drawn = {key: figure(svg_text(one, name=key, alt=text), text) for key, (one, text) in shown.items()}
+    drawn = {key: figure(svg_text(one, name=f"{name}{key}", alt=text), text) for key, (one, text) in shown.items()}
     leaks = columns.leak_line(result)
     said = [*([leaks[0].upper() + leaks[1:]] if leaks else []), *(f"Note: {note}" for note in result["notes"])]
     page.section("summary", "Summary", _tiles(result), listing(said))
@@ -54,7 +76,6 @@ def exposure_page(
     _separability(page, result, drawn, data)
     _attack(page, result, drawn)
     _consequence(page, result, drawn)
-    return page.render()
 
 
 def _tiles(result: Mapping[str, Any]) -> str:

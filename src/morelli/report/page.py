@@ -68,10 +68,12 @@ class Page:
     title : str
     lead : str
         One or two sentences below it.
+    style : str
+        CSS beside the page's own.
     """
 
-    def __init__(self, title: str, lead: str) -> None:
-        self.title, self.lead = title, lead
+    def __init__(self, title: str, lead: str, style: str = "") -> None:
+        self.title, self.lead, self.style = title, lead, style
         self._sections: list[tuple[str, str, str]] = []
 
     def section(self, name: str, title: str, *parts: str) -> None:
@@ -90,7 +92,7 @@ class Page:
             f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
             f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-            f"<title>{escape(self.title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<header>\n"
+            f"<title>{escape(self.title)}</title>\n<style>{_STYLE}{self.style}</style>\n</head>\n<body>\n<header>\n"
             f'<h1>{escape(self.title)}</h1>\n<p class="muted">{escape(self.lead)}</p>\n'
             f'<nav aria-label="Sections"><ul>{links}</ul></nav>\n</header>\n<main>\n{body}\n</main>\n</body>\n</html>\n'
         )

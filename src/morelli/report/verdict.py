@@ -31,7 +31,7 @@ VERDICT_STYLE = """
 .verdict table.rank thead th{font-size:.85rem;color:var(--muted);font-weight:400;border-bottom:1px solid var(--grid)}
 .verdict table.rank tbody th{overflow-wrap:anywhere;text-align:left;font-weight:500}
 .verdict .rank small{color:var(--muted);display:block;font-weight:400}
-.verdict .rank col.who{width:38%}.verdict .rank col.much{width:4.6rem}.verdict .rank col.in{width:6.2rem}
+.verdict .rank col.who{width:38%}.verdict .rank col.much{width:6rem}.verdict .rank col.in{width:6.2rem}
 .verdict .bar{display:block;height:1rem;border-radius:.2rem;background:var(--grid);overflow:hidden}
 .verdict .bar i{display:block;height:100%;background:var(--rest)}
 .verdict tr.in .bar i{background:var(--yes)}
@@ -172,11 +172,9 @@ def _near(evidence: Sequence[Mapping[str, Any]], links: Mapping[str, str]) -> st
     items = []
     for each in evidence:
         link, name = links.get(each["reference"], ""), escape(each["reference"])
-        seen = (
-            f'<img src="{escape(link, quote=True)}" alt="Reference of {escape(each["model"], quote=True)}">'
-            if link
-            else '<span class="none">no picture kept</span>'
-        )
+        seen = '<span class="none">no picture kept</span>' if links else ""
+        if link:
+            seen = f'<img src="{escape(link, quote=True)}" alt="Reference of {escape(each["model"], quote=True)}">'
         items.append(f'<li title="{name}">{seen}<b>{escape(each["model"])}</b><br>distance {each["distance"]:.3f}</li>')
     return f'<h4>Nearest references</h4><ol class="near">{"".join(items)}</ol>'
 

@@ -23,6 +23,7 @@ ROUTES = (
     "morelli.web.routes.identify",
     "morelli.web.routes.verify",
     "morelli.web.routes.check",
+    "morelli.web.routes.protect",
     "morelli.web.routes.galleries",
     "morelli.web.routes.health",
 )

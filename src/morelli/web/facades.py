@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from morelli.attribution.catalogue import DEFAULT_METHOD
 from morelli.identify import Identifier
+from morelli.protect import Protector
 from morelli.verify import Verifier
 from morelli.web.galleries import Galleries
 from morelli.web.problems import busy
@@ -127,6 +128,20 @@ class Facades:
         mine = copy.copy(kept.facade)  # it shares what was learnt, and has this request's prior
         mine.prior = prior
         return mine.verify(*pictures)
+
+    def protector(self, gallery: str | None, encoder: str | None, **options: Any) -> Protector:
+        """A protector for one request; what is learnt from the gallery is kept on the disk, and no image's embedding.
+
+        Parameters
+        ----------
+        gallery, encoder
+            As in `identifier`, with what it raises.
+        **options
+            ``defence``, ``settings`` and ``method`` of `Protector`.
+        """
+        found = self.galleries.current(gallery)
+        network = self.galleries.encoder(found.encoder_of(encoder))
+        return Protector(found.view, encoder=network, cache=self._cache, keep=False, **options)
 
     def _get(self, key: tuple[Hashable, ...], make: Callable[[], Any]) -> _Kept:
         with self._lock:

@@ -179,6 +179,61 @@ class VerificationBody(_Body):
     notes: list[str]
 
 
+class Subject(_Body):
+    """Whose image it counts as: told, known from the gallery, or attributed."""
+
+    name: str
+    from_: Literal["told", "gallery", "attributed"] = Field(alias="from")
+
+
+class Recognised(_Body):
+    """How recognisable one version of an image is; ``rank``: of the true model, null where nobody told it."""
+
+    decision: str
+    first: str
+    probability: Fraction
+    rank: int | None
+
+
+class Quality(_Body):
+    """What a defence cost; ``psnr`` in dB, null where nothing changed."""
+
+    psnr: float | None
+    ms_ssim: float
+    largest_change: int
+    changed: Fraction
+
+
+class ProtectMethod(_Body):
+    """How it was judged."""
+
+    name: str
+    encoder: str
+    encoder_revision: str
+    gallery: str
+    gallery_version: int
+    unseen_encoder: bool
+
+
+class ProtectBody(_Body):
+    """``morelli.protect/1``: a protected image; ``output`` is a PNG as a data URI, ``noise`` absent for canonical."""
+
+    image: str
+    sha256: str
+    schema_: Literal["morelli.protect/1"] = Field(alias="schema")
+    version: str
+    output: str
+    output_sha256: str
+    defence: dict[str, Any]
+    before: Recognised
+    after: Recognised
+    noise: Recognised | None = None
+    method: ProtectMethod
+    notes: list[str]
+    model: Subject
+    quality: Quality
+
+
 class ModelLine(_Body):
     """References of one model."""
 

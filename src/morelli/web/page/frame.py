@@ -5,11 +5,11 @@ from __future__ import annotations
 import gradio as gr
 
 from morelli._version import __version__
-from morelli.web.page import identify
+from morelli.web.page import compare, exposure, gallery, identify, protect
 from morelli.web.page.visitor import Place
 
 #: Modules with ``add(place)``, in the order of the tabs.
-TABS = (identify,)
+TABS = (identify, compare, gallery, exposure, protect)
 
 
 def build(place: Place) -> gr.Blocks:

@@ -9,17 +9,17 @@ from typing import Any
 import gradio as gr
 
 from morelli.attribution.catalogue import DEFAULT_METHOD, attributor_names
-from morelli.errors import MorelliError
 from morelli.identify import Failure
 from morelli.report.plain import plain
 from morelli.report.verdict import Pictures, verdict_html
 from morelli.web.answers import Answer
 from morelli.web.decoders import Read
 from morelli.web.forms import Upload, parse_options
+from morelli.web.page.buttons import answer_field, buttons, connect
 from morelli.web.page.jobs import Job
 from morelli.web.page.pictures import near, preview, spectrum
-from morelli.web.page.visitor import Place, visitor_of, watch
-from morelli.web.page.words import download, hint, problem
+from morelli.web.page.visitor import Place, watch
+from morelli.web.page.words import download, problem
 from morelli.web.routes.identify import IdentifyOptions
 from morelli.web.tokens import Caller
 
@@ -42,10 +42,8 @@ def add(place: Place) -> None:
                     level = gr.Radio(["model", "base"], value="model", label="Attribute to")
                     free = gr.Checkbox(False, label="Without the prompt where the gallery lacks it")
                     stability = gr.Checkbox(True, label="Compare degraded copies too (stability)")
-        with gr.Row():
-            ask = gr.Button("Identify", variant="primary", elem_id="identify-ask")
-            cancel = gr.Button("Cancel", interactive=False, elem_id="identify-cancel")
-        out = gr.HTML(hint("Drop one image or several, and press Identify."), elem_id="identify-out")
+        ask, cancel = buttons(TAB, "Identify")
+        out = answer_field(TAB, "Drop one image or several, and press Identify.")
 
         async def run(
             paths: Any, gallery: str, prompt: str, method: str, level: str, free: bool, stability: bool,
@@ -65,31 +63,21 @@ def add(place: Place) -> None:
                 yield step
 
         inputs = [files, gallery, prompt, method, level, free, stability]
-        ask.click(run, inputs, [out, ask, cancel], api_name=False, show_progress="hidden")
-        cancel.click(_cancel(place), None, None, api_name=False, show_progress="hidden", queue=True)
-
-
-def _cancel(place: Place) -> Any:
-    async def stop(request: gr.Request) -> None:
-        place.jobs.cancel(visitor_of(request), TAB)
-
-    return stop
+        connect(place, TAB, run, inputs, [out, ask, cancel])
 
 
 def identify(place: Place, caller: Caller, job: Job, uploads: list[Upload], options: IdentifyOptions) -> None:
     """A verdict on each image, shown as soon as it is there."""
-    seat = job.seat
-    if seat is None:
-        raise RuntimeError("work without a place")
-    images = place.desk.images(uploads, seat)
-    for number, upload in enumerate(uploads):
-        job.report("comparing" if len(uploads) == 1 else f"comparing {upload.name}", number, len(uploads))
-        started = time.monotonic()
-        try:
+    images = place.desk.images(uploads, job.place)
+    try:
+        for number, upload in enumerate(uploads):
+            job.report("comparing" if len(uploads) == 1 else f"comparing {upload.name}", number, len(uploads))
+            started = time.monotonic()
             for answer, html in _answers(place, images, upload, options):
                 place.record(caller, TAB, answer, started)
                 job.shown.append(html)
-        finally:
+    finally:
+        for upload in uploads:
             upload.file.file.close()
 
 
@@ -120,9 +108,5 @@ def _answers(place: Place, images: Any, upload: Upload, options: IdentifyOptions
 
 def _pictures(place: Place, read: Read, verdict: dict[str, Any], gallery: str | None) -> Pictures:
     pixels = read.picture.pixels
-    try:
-        drawn = spectrum(pixels)
-    except MorelliError:  # too small for one; the verdict stands without it
-        drawn = ""
     view = place.desk.galleries.current(gallery).view
-    return Pictures(preview(pixels), drawn, near(view, verdict["evidence"]))
+    return Pictures(preview(pixels), spectrum(pixels), near(view, verdict["evidence"]))

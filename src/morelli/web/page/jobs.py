@@ -40,6 +40,13 @@ class Job:
     shown: list[str] = field(default_factory=list)
     seat: Seat | None = None
 
+    @property
+    def place(self) -> Seat:
+        """Its place, which it has by the time its work begins."""
+        if self.seat is None:
+            raise RuntimeError("the work has no place")
+        return self.seat
+
     def report(self, stage: str, done: int, total: int) -> None:
         """As facades call it; ends the work where nobody waits for it any more.
 

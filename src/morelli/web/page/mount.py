@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -16,6 +17,8 @@ from morelli.web.page.uploads import Uploads
 
 #: Uploads that are kept at a time, in requests of the largest size.
 KEPT = 16
+#: Seconds between two looks for what is old.
+SWEEP = 60.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +39,18 @@ class Page:
     @asynccontextmanager
     async def life(self) -> AsyncIterator[None]:
         """While the server runs; what visitors sent is deleted afterwards."""
+        sweeping = asyncio.create_task(self._sweep())
         try:
             async with self.app.router.lifespan_context(self.app):
                 yield
         finally:
+            sweeping.cancel()
             self.uploads.close()
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP)
+            await asyncio.to_thread(self.uploads.sweep)
 
 
 def build_page(desk: Desk, datasets: Mapping[str, str] | None = None) -> Page:
@@ -60,6 +70,7 @@ def build_page(desk: Desk, datasets: Mapping[str, str] | None = None) -> Page:
     os.environ["GRADIO_RUN_HISTORY"] = "False"
     import gradio as gr
     from fastapi import FastAPI
+    from gradio.themes import Base
 
     from morelli.web.page.frame import build
     from morelli.web.page.style import STYLE
@@ -67,7 +78,7 @@ def build_page(desk: Desk, datasets: Mapping[str, str] | None = None) -> Page:
 
     sessions = Sessions(desk.tokens)
     blocks = build(Place(desk, sessions, uploads, Jobs(desk), dict(datasets or {})))
-    theme = gr.themes.Base(
+    theme = Base(
         primary_hue="blue",
         neutral_hue="slate",
         font=["system-ui", "-apple-system", "Segoe UI", "sans-serif"],
@@ -87,7 +98,7 @@ def build_page(desk: Desk, datasets: Mapping[str, str] | None = None) -> Page:
         pwa=False,
         enable_monitoring=False,
         theme=theme,
-        css=STYLE,
-        head='<meta name="robots" content="noindex">',
+        # Not as ``css``, which Gradio rewrites: it would put a selector of its own before each of ours.
+        head=f'<meta name="robots" content="noindex"><style>{STYLE}</style>',
     )
     return Page(app, sessions, uploads)

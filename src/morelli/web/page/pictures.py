@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from morelli.defence.files import png_bytes
 from morelli.gallery.thumbnail import MEDIA_TYPE, make_thumbnail
 from morelli.report.page import data_uri
 
@@ -24,15 +24,6 @@ _SIDE = 256
 def preview(pixels: NDArray[np.uint8], side: int = 384) -> str:
     """A small copy of a decoded picture, shape (height, width, 3), uint8."""
     return data_uri(make_thumbnail(pixels, side), MEDIA_TYPE)
-
-
-def png(pixels: NDArray[np.uint8]) -> bytes:
-    """A PNG file of pixels, shape (height, width) or (height, width, 3), uint8."""
-    from PIL import Image
-
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "PNG")
-    return out.getvalue()
 
 
 def near(view: GalleryView, evidence: Iterable[Mapping[str, Any]]) -> dict[str, str]:
@@ -52,17 +43,16 @@ def spectrum(pixels: NDArray[np.uint8]) -> str:
     The middle of the picture, 256 pixels a side where it has them; the mean of the three channels; black to white from
     the 1st to the 99.5th percentile; frequency zero in the middle.
     """
-    import torch
-
-    from morelli.fingerprint.residual import load_residual
-    from morelli.fingerprint.spectrum import spectrum as transform
+    # The residual that fingerprints are best with (docs/fingerprint.md); without torch, as this is for looking at.
+    from scipy.ndimage import median_filter
 
     height, width, _ = pixels.shape
     side = min(_SIDE, height, width)
     top, left = (height - side) // 2, (width - side) // 2
-    window = pixels[top : top + side, left : left + side].copy()  # decoded pixels are read-only, and torch warns
-    images = torch.from_numpy(window).permute(2, 0, 1)[None].float() / 255
-    found = transform(load_residual("median")(images), log=True, shift=True)[0].mean(0).numpy()
+    window = pixels[top : top + side, left : left + side].astype(np.float32)
+    residual = window - median_filter(window, size=(3, 3, 1), mode="reflect")
+    found = np.log1p(np.abs(np.fft.fft2(residual, axes=(0, 1), norm="ortho"))).mean(axis=2)
+    found = np.fft.fftshift(found)
     low, high = np.percentile(found, [1, 99.5])
     grey = np.clip((found - low) / max(float(high - low), 1e-6), 0, 1)
-    return data_uri(png((255 * grey).astype(np.uint8)), "image/png")
+    return data_uri(png_bytes((255 * grey).astype(np.uint8)), "image/png")

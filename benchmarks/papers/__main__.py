@@ -1,0 +1,160 @@
+"""The papers' tables on data sets: python -m benchmarks.papers DATASET… --out DIR
+
+A DATASET is a folder, or the word zoo: pictures that the built-in models make. Paper 000's main table, 002's tables
+VIII and IX, and 001's table (on the zoo). Run it again with the same --out to go on where it stopped.
+docs/comparison.md says what the columns mean.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+
+from benchmarks.papers import report
+from benchmarks.papers.attack_table import attack_rows
+from benchmarks.papers.attacks import Attacks, attack_jobs
+from benchmarks.papers.jobs import table_jobs
+from benchmarks.papers.plan import RULES, Plan
+from benchmarks.papers.regeneration import open_bench
+from benchmarks.papers.results import Results
+from benchmarks.papers.schedule import run
+from benchmarks.papers.sources import ZOO, Source, make_zoo, open_source, read_source
+from benchmarks.papers.tables import reasons
+from benchmarks.papers.work import perform
+
+from morelli.attribution.image import IMAGE_REGISTRY
+from morelli.encoders.cache import EmbeddingCache
+from morelli.encoders.catalogue import DEFAULT_ENCODER, load_encoder
+from morelli.encoders.copies import SAMPLE
+from morelli.errors import InputError, MorelliError, UnknownNameError, WeightsError
+from morelli.evaluation.data import prepare
+from morelli.generators.zoo.manifest import WEIGHTS
+
+TABLES = ("000", "001", "002")
+
+
+def say(line: str) -> None:
+    """Talk goes to stderr."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def open_sources(given: argparse.Namespace, plan: Plan, skipped: dict[str, str]) -> list[Source]:
+    """The data sets, in the order named; a zoo without weights is skipped and said."""
+    found: list[Source] = []
+    for name in given.datasets:
+        if name != ZOO:
+            found.append(open_source(Path(name), plan.prompts))
+            continue
+        try:
+            folder = make_zoo(given.weights, given.out, plan.seed, given.processes, plan.prompts)
+        except WeightsError as error:
+            skipped[ZOO] = str(error)
+            say(f"SKIPPED, the data set zoo: {error}")
+        else:
+            found.append(open_source(folder, None, ZOO))
+    names = [source.name for source in found]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(
+            f"two data sets are called {twice}.", argument="DATASET", fix="Give them folders of different names."
+        )
+    return found
+
+
+def embed_all(sources: Sequence[Source], plan: Plan, out: Path) -> None:
+    """Fill the cache of embeddings once, so that processes find them."""
+    encoder, cache = load_encoder(DEFAULT_ENCODER), EmbeddingCache(out / "cache")
+    copies = SAMPLE if "000" in plan.tables and any(plan.wants(rule) for rule in ("plda", "lda", "fused")) else 0
+    for source in sources:
+        say(f"{source.name}: embedding {source.images} images with {DEFAULT_ENCODER}")
+        prepare([read_source(source.folder, source.prompts)], encoder, cache=cache, copies=copies)
+    cache.close()
+
+
+def measure(given: argparse.Namespace, plan: Plan) -> tuple[Path, Path]:
+    """Measure what is missing, and write the tables.
+
+    Raises
+    ------
+    MorelliError
+        A data set or a file of results cannot be used; what was measured is kept.
+    """
+    skipped: dict[str, str] = {}
+    sources = open_sources(given, plan, skipped)
+    jobs = table_jobs(plan, sources)
+    results = Results(given.out / "papers.jsonl", {"plan": asdict(plan), "sources": [asdict(each) for each in sources]})
+    if jobs:
+        embed_all(sources, plan, given.out)
+    place = str(given.out.resolve())
+    run(jobs, results, perform, place, processes=given.processes, hours=given.hours, say=say)
+    attacked, why = [], []
+    if "001" in plan.tables:
+        try:
+            bench = open_bench(plan, given.weights, given.out / "regeneration", given.processes)
+        except WeightsError as error:
+            skipped["001"] = str(error)
+            say(f"SKIPPED, table 001: {error}")
+        else:
+            attacks, cells = Attacks(bench, place), attack_jobs(plan, bench)
+            run(cells, results, attacks.perform, place, hours=given.hours, say=say)
+            attacked, why = attack_rows(results, cells, attacks), reasons(results, cells)
+    return report.write(results, plan, sources, jobs, given.out, skipped=skipped, attacked=attacked, reasons=why)
+
+
+def read_arguments(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, Plan]:
+    """The command line, and the plan that it asks for."""
+    usual = {each.name: each.default for each in fields(Plan)}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("datasets", nargs="+", metavar="DATASET", help="folder, or zoo")
+    parser.add_argument("--out", type=Path, required=True, help="folder for cells, embeddings, trainings and tables")
+    parser.add_argument("--table", action="append", choices=TABLES, help="only this one; may be repeated")
+    parser.add_argument("--hours", type=float, help="begin no cell that would end later")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--method", help="only these, separated by commas")
+    parser.add_argument("--prompts", type=int, help="use so many prompts of each data set: a trial")
+    parser.add_argument("--seconds", type=float, help="processor seconds of each training in place of the usual ones")
+    parser.add_argument("--k", type=int, default=usual["k"], help="references a model of 002's identification")
+    parser.add_argument("--unseen", type=float, default=usual["unseen"], help="share of models that 002 never shows")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="folder of the zoo's weights")
+    given = parser.parse_args(arguments)
+    for name in ("hours", "processes", "prompts", "seconds", "k"):
+        value = getattr(given, name)
+        if value is not None and value <= 0:
+            parser.error(f"--{name} must be above 0")
+    if "+" in str(given.out.resolve()):
+        parser.error("--out may have no + in it, for options of methods are joined by it")
+    methods = None if given.method is None else tuple(part.strip() for part in given.method.split(",") if part.strip())
+    seconds = Plan.seconds if given.seconds is None else tuple((name, given.seconds) for name in TABLES)
+    plan = Plan(
+        tables=tuple(dict.fromkeys(given.table or TABLES)),
+        seconds=seconds,
+        k=given.k,
+        unseen=given.unseen,
+        prompts=given.prompts,
+        methods=methods,
+        seed=given.seed,
+    )
+    for name in methods or ():
+        if name not in (*RULES, *IMAGE_REGISTRY):
+            raise UnknownNameError("method", name, [*RULES, *IMAGE_REGISTRY])
+    return given, plan
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    try:
+        given, plan = read_arguments(arguments)
+        markdown, page = measure(given, plan)
+    except MorelliError as error:
+        say(f"error: {error}")
+        return 1
+    print(markdown.read_text(encoding="utf-8"))
+    say(f"wrote {markdown} and {page}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

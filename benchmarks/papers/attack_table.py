@@ -1,0 +1,78 @@
+"""Table 001 as rows: a method alone and with regeneration as a plug-in, under each attack."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from benchmarks.papers import published
+from benchmarks.papers.attacks import MEASURES, Attacks, fused_ranks
+from benchmarks.papers.results import Results
+from benchmarks.papers.schedule import Job
+from benchmarks.papers.tables import THEIRS, labelled, measured
+from benchmarks.zoo.measure import accuracy, ranks
+from benchmarks.zoo.plan import ATTACKS
+from benchmarks.zoo.report import percent
+
+from morelli.evaluation.bootstrap import paired_lift
+from morelli.report.table import Column, format_percent
+
+COLUMNS = (
+    Column("method"),
+    *(Column(attack, f"{attack} %") for attack in ATTACKS),
+    Column("lift", "plug-in's lift, all attacks, points"),
+    Column("paper", f"paper 001, {THEIRS} %"),
+)
+
+
+def attack_rows(results: Results, jobs: Sequence[Job], attacks: Attacks) -> list[dict[str, Any]]:
+    """Regeneration alone, then each method alone and with every likeness; what is missing says why."""
+    likeness: dict[str, Any] = {}
+    for job in jobs:
+        if job.words["kind"] != "likeness":
+            continue
+        found, why = measured(results, job)
+        if found is None:
+            return [{"method": f"{job.key} ({why})"}]
+        likeness[str(job.words["attack"])] = found["values"]
+    prompts = [query.prompt for query in attacks.queries]
+    rows: list[dict[str, Any]] = []
+    for name in MEASURES:
+        row: dict[str, Any] = {"method": f"regeneration alone, {name}"}
+        for attack in ATTACKS:
+            values = np.array(likeness[attack][name])
+            row[attack] = percent(accuracy(ranks(values, attacks.models, attacks.truth(attack)), prompts))
+        if name == MEASURES[0]:
+            row["paper"] = f"{published.REGENERATION['none']}; attacked {published.REGENERATION['attacked']}"
+        rows.append(row)
+    for job in jobs:
+        if job.words["kind"] == "method":
+            rows += _method_rows(results, job, attacks, likeness, prompts)
+    return rows
+
+
+def _method_rows(
+    results: Results, job: Job, attacks: Attacks, likeness: dict[str, Any], prompts: list[int]
+) -> list[dict[str, Any]]:
+    method, (found, why) = job.words["method"], measured(results, job)
+    if found is None:
+        return [{"method": f"{method} ({why.partition(':')[0]})"}]
+    ranked = fused_ranks(attacks, likeness, found["scores"])
+    name = labelled(method, found["under_trained"])
+    rows = []
+    for way in ("alone", *(f"with {measure}" for measure in MEASURES)):
+        row: dict[str, Any] = {"method": f"{name} {way}"}
+        row |= {attack: percent(accuracy(ranked[attack][way], prompts)) for attack in ATTACKS}
+        if way != "alone":
+            row["lift"] = _lift(ranked, way, prompts)
+            row["paper"] = f"{published.PLUGIN} points"
+        rows.append(row)
+    return rows
+
+
+def _lift(ranked: dict[str, dict[str, Any]], way: str, prompts: list[int]) -> str:
+    hits = [[float(rank == 1) for attack in ATTACKS for rank in ranked[attack][kind]] for kind in (way, "alone")]
+    names = np.array([f"prompt {prompt}" for _ in ATTACKS for prompt in prompts])
+    found = paired_lift(hits[0], hits[1], names)
+    return format_percent(found.point, found.low, found.high, signed=True)

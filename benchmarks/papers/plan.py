@@ -1,0 +1,73 @@
+"""What the papers' tables measure at the documented small scale, and what that costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from morelli.attribution.image import IMAGE_REGISTRY
+from morelli.encoders.catalogue import DEFAULT_ENCODER
+from morelli.evaluation.groups import BUDGETS
+
+#: Over embeddings, as published and ours; then everything that sees pictures.
+RULES = ("euclid", "cosine", "plda", "lda", "fused")
+#: Rules of table 002 with the encoder that they compare: no training on any model, or statistics of the seen ones.
+ZERO_SHOT = (
+    ("cosine", "fingerprint"),
+    ("cosine", "residual-spectrum"),
+    ("cosine", DEFAULT_ENCODER),
+    ("plda", DEFAULT_ENCODER),
+    ("lda", DEFAULT_ENCODER),
+    ("fused", DEFAULT_ENCODER),
+)
+#: Methods that table 001 attacks; those over prompts or without a score of their own are not among them.
+ATTACKED = ("fused", "marra", "dzanic", "gram", "probe", "resnet50", "yu", "dna-det", "repmix", "pose")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Sizes of a run.
+
+    Attributes
+    ----------
+    tables : tuple of str
+        Of "000", "001" and "002".
+    seconds : mapping of str to float, as pairs
+        Processor seconds of each training by table. Table 000 trains once a fold (5 or 7 times), so that each
+        training is shorter than the single one of table 002.
+    fractions : tuple of float
+        Of that training, for table 002's learning curves; the last is 1.
+    k : int
+        References a model of table 002's identification.
+    unseen : float
+        Share of the models that table 002's trained methods never see.
+    pairs : int
+        Of each kind for table 002's verification.
+    prompts : int or None
+        Prompts of each data set that are used, for a trial; None: all.
+    methods : tuple of str or None
+        None: all.
+    seed : int
+    """
+
+    tables: tuple[str, ...] = ("000", "002", "001")
+    seconds: tuple[tuple[str, float], ...] = (("000", 45.0), ("001", 120.0), ("002", 200.0))
+    fractions: tuple[float, ...] = (0.25, 0.5, 1.0)
+    k: int = 10
+    unseen: float = 0.5
+    pairs: int = 5000
+    prompts: int | None = None
+    methods: tuple[str, ...] | None = None
+    seed: int = 0
+
+    def training(self, table: str) -> float:
+        """Processor seconds of a training of that table."""
+        return dict(self.seconds)[table]
+
+    def wants(self, method: str) -> bool:
+        """Whether a method is part of the run."""
+        return self.methods is None or method in self.methods
+
+    def pictures_methods(self) -> list[str]:
+        """Those that see pictures: what is quick first."""
+        names = [name for name in IMAGE_REGISTRY if self.wants(name)]
+        return sorted(names, key=lambda name: (name in BUDGETS, name))

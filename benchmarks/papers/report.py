@@ -1,0 +1,176 @@
+"""The run's tables as Markdown and as one HTML page."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from benchmarks.papers import tables
+from benchmarks.papers.attack_table import COLUMNS as ATTACK_COLUMNS
+from benchmarks.papers.maps import curve_figure, draw_maps
+from benchmarks.papers.plan import Plan
+from benchmarks.papers.results import Results
+from benchmarks.papers.schedule import Job
+from benchmarks.papers.sources import Source
+
+from morelli.report.page import Page, figure, figures, listing, paragraph, table
+from morelli.report.svg import svg_text
+from morelli.report.table import Column, render_rows
+
+INTRO = (
+    "All methods saw the same images under the same protocol. Columns named after a paper are its own figures, on its "
+    "own data and models: they are no comparison with ours. A method marked (under-trained) had a small part of its "
+    "published training; its row is no figure of the method. Intervals: 95 %, by bootstrap over prompts, of "
+    "verification over models."
+)
+
+
+@dataclass
+class Part:
+    """One section: a title, sentences, tables (caption, rows, columns), and pictures as HTML."""
+
+    name: str
+    title: str
+    sentences: list[str] = field(default_factory=list)
+    tables: list[tuple[str, Sequence[Mapping[str, Any]], Sequence[Column]]] = field(default_factory=list)
+    pictures: list[str] = field(default_factory=list)
+
+
+def write(
+    results: Results,
+    plan: Plan,
+    sources: Sequence[Source],
+    jobs: Sequence[Job],
+    out: Path,
+    *,
+    skipped: Mapping[str, str],
+    attacked: Sequence[Mapping[str, Any]] = (),
+    reasons: Sequence[str] = (),
+) -> tuple[Path, Path]:
+    """``papers.md`` and ``papers.html``.
+
+    Parameters
+    ----------
+    skipped : mapping of str to str
+        What of the run could not be measured at all, and why: said first.
+    attacked : sequence of mapping
+        Rows of table 001.
+    reasons : sequence of str
+        Why methods of table 001 were not run.
+    """
+    parts = [_skipped(skipped)] if skipped else []
+    for source in sources:
+        if "000" in plan.tables:
+            parts.append(_main(results, plan, source, tables.jobs_of(jobs, "000", source.name)))
+        if "002" in plan.tables:
+            parts.append(_zero_shot(results, plan, source, tables.jobs_of(jobs, "002", source.name), out))
+    if "001" in plan.tables:
+        parts.append(_attacks(plan, attacked, skipped.get("001"), reasons))
+    markdown, page = out / "papers.md", out / "papers.html"
+    markdown.write_text(_markdown(parts), encoding="utf-8")
+    page.write_text(_page(parts), encoding="utf-8")
+    return markdown, page
+
+
+def _skipped(skipped: Mapping[str, str]) -> Part:
+    lines = [f"NOT MEASURED, {name}: {why}" for name, why in skipped.items()]
+    return Part("skipped", "What was not measured", lines)
+
+
+def _main(results: Results, plan: Plan, source: Source, jobs: Sequence[Job]) -> Part:
+    part = Part(f"main-{source.name}", f"Paper 000: naming the model, {source.name}")
+    found = tables.first_measured(results, jobs)
+    why = tables.reasons(results, jobs)
+    if found is None:
+        part.sentences += ["Nothing was measured.", *why]
+        return part
+    k = "all" if found["k"] is None else found["k"]
+    part.sentences += [
+        f"{found['protocol']}, k = {k}, {found['n_queries']} queries, {found['n_models']} models, "
+        f"{found['n_prompts']} prompts.",
+        tables.leak_sentence(found["leaks"]),
+        f"Every training has {plan.training('000'):g} processor seconds, and eight steps at least.",
+        *why,
+    ]
+    part.tables.append(("Top-1, top-2 and top-3", tables.main_rows(results, jobs), tables.MAIN_COLUMNS))
+    return part
+
+
+def _zero_shot(results: Results, plan: Plan, source: Source, jobs: Sequence[Job], out: Path) -> Part:
+    part = Part(f"zero-shot-{source.name}", f"Paper 002: models seen and unseen in training, {source.name}")
+    found = tables.first_measured(results, jobs)
+    if found is None:
+        part.sentences += ["Nothing was measured.", *tables.reasons(results, jobs)]
+        return part
+    part.sentences += [
+        f"{found['models']['seen']} seen and {found['models']['unseen']} unseen models, one split by seed {plan.seed}; "
+        f"{found['training_images']} training images; up to {plan.k} references a model; every training has "
+        f"{plan.training('002'):g} processor seconds (for the curves a quarter and half of them), eight steps at "
+        "least.",
+        tables.leak_sentence(found["leaks"]),
+        *found["notes"],
+        "Seen and unseen models are other candidates and, in number, may be other chances.",
+        *tables.reasons(results, jobs),
+    ]
+    curves = tables.curve_rows(results, jobs)
+    part.tables += [
+        ("Table VIII: identification", tables.identification_rows(results, jobs), tables.IDENTIFICATION_COLUMNS),
+        ("Table IX: verification", tables.verification_rows(results, jobs), tables.VERIFICATION_COLUMNS),
+        ("Learning curves", curves, tables.CURVE_COLUMNS),
+        ("What full scale would take", tables.scale_rows(results, jobs), tables.SCALE_COLUMNS),
+    ]
+    if curves:
+        text = "Accuracy of identification after parts of the training."
+        part.pictures.append(figure(svg_text(curve_figure(curves), name=f"curves-{source.name}", alt=text), text))
+    current = [job.words["method"] for job in tables.whole(jobs) if tables.measured(results, job)[0] is not None]
+    drawn = draw_maps(out, source.name, current, plan.seed)
+    if drawn is not None:
+        part.pictures.append(_picture(drawn, "After figure 13: embeddings of seen and of unseen models, by t-SNE."))
+    return part
+
+
+def _attacks(plan: Plan, rows: Sequence[Mapping[str, Any]], why: str | None, reasons: Sequence[str]) -> Part:
+    part = Part("attacks", "Paper 001: methods under attacks, with and without regeneration as a plug-in")
+    if why is not None:
+        part.sentences.append(f"NOT MEASURED: {why}")
+        return part
+    part.sentences += [
+        "The built-in models, prompt known to regeneration, not to the methods. Weights of the plug-in are learnt from "
+        "background prompts of which the method has seen nothing, unattacked.",
+        f"Every training has {plan.training('001'):g} processor seconds, and eight steps at least.",
+        *reasons,
+    ]
+    part.tables.append(("Top-1 under attacks", rows, ATTACK_COLUMNS))
+    return part
+
+
+def _markdown(parts: Sequence[Part]) -> str:
+    lines = ["# The papers' tables", INTRO]
+    for part in parts:
+        lines += [f"## {part.title}", *part.sentences]
+        for caption, rows, columns in part.tables:
+            if rows:
+                lines += [f"### {caption}", render_rows(rows, columns)]
+    return "\n\n".join(lines) + "\n"
+
+
+def _page(parts: Sequence[Part]) -> str:
+    page = Page("The papers' tables", INTRO)
+    for part in parts:
+        shown = [table(rows, columns, caption) for caption, rows, columns in part.tables]
+        first, rest = part.sentences[:1], part.sentences[1:]
+        page.section(part.name, part.title, *map(paragraph, first), listing(rest), *shown, figures(*part.pictures))
+    return page.render()
+
+
+def _picture(path: Path, caption: str) -> str:
+    content = base64.b64encode(path.read_bytes()).decode("ascii")
+    text = escape(caption, quote=True)
+    return (
+        f'<figure><img alt="{text}" style="max-width:100%" src="data:image/png;base64,{content}">'
+        f"<figcaption>{text}</figcaption></figure>"
+    )

@@ -1,0 +1,90 @@
+"""What was measured, a cell a line, in a file that an interrupted run goes on with.
+
+Other than `benchmarks.zoo.cells`, settings may change between runs: each cell carries a hash of what decided it, and
+one of another version, method, budget or data set is measured again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from morelli.encoders.weights import short_hash
+from morelli.errors import InputError
+
+SCHEMA = "morelli.papers/1"
+
+
+class Results:
+    """JSON lines: the settings first, then a cell a line; the last line of a key counts.
+
+    Parameters
+    ----------
+    path : Path
+        Made where it does not exist.
+    settings : mapping
+        Of this run, for the reader; another run's cells are kept as far as they still hold.
+
+    Raises
+    ------
+    InputError
+        The file is no file of cells.
+    """
+
+    def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._cells: dict[str, dict[str, Any]] = {}
+        for line in self._whole_lines()[1:]:
+            cell = _read(line, path)
+            if not {"cell", "words", "result"} <= set(cell):
+                raise InputError("holds a line that is no cell.", argument=str(path), fix="Choose another --out.")
+            self._cells[cell["cell"]] = cell
+        head = {"schema": SCHEMA, "settings": dict(settings)}
+        lines = [json.dumps(each) for each in (head, *self._cells.values())]
+        new = path.with_suffix(".new")
+        new.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        new.replace(path)
+
+    def get(self, key: str, words: Mapping[str, Any]) -> dict[str, Any] | None:
+        """What was measured for a key by those very words; None where nothing was, or by others."""
+        cell = self._cells.get(key)
+        return cell["result"] if cell is not None and cell["words"] == fingerprint(words) else None
+
+    def stale(self, key: str, words: Mapping[str, Any]) -> bool:
+        """Whether there is a cell of that key that other words decided."""
+        return key in self._cells and self.get(key, words) is None
+
+    def add(self, key: str, words: Mapping[str, Any], result: Mapping[str, Any]) -> None:
+        """Keep a cell, on disk before this returns."""
+        line = json.dumps({"cell": key, "words": fingerprint(words), "result": dict(result)})
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+        self._cells[key] = json.loads(line)
+
+    def _whole_lines(self) -> list[str]:
+        if not self.path.exists():
+            return []
+        data = self.path.read_bytes()
+        whole = data[: data.rfind(b"\n") + 1]  # a killed process may have left half a line
+        lines = whole.decode("utf-8", errors="replace").splitlines()
+        if data and (not lines or _read(lines[0], self.path).get("schema") != SCHEMA):
+            raise InputError("is no file of cells.", argument=str(self.path), fix="Choose another --out.")
+        return lines
+
+
+def fingerprint(words: Mapping[str, Any]) -> str:
+    """A short hash of what decides a cell."""
+    return short_hash(json.loads(json.dumps(dict(words))))
+
+
+def _read(line: str, path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except ValueError as error:
+        raise InputError(f"is no file of cells: {error}.", argument=str(path), fix="Choose another --out.") from error
+    if not isinstance(found, dict):
+        raise InputError("is no file of cells.", argument=str(path), fix="Choose another --out.")
+    return found

@@ -1,0 +1,202 @@
+"""Rows of the papers' tables from what was measured; a cell that is missing says why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from benchmarks.papers import published
+from benchmarks.papers.results import Results
+from benchmarks.papers.schedule import FAILED, Job
+from benchmarks.papers.training import published_hours
+
+from morelli.report.table import Column, format_percent
+
+Row = dict[str, Any]
+THEIRS = "on their data"
+
+MAIN_COLUMNS = (
+    Column("method"),
+    Column("top1", "top-1 %", "percent", "top1_low", "top1_high"),
+    Column("top2", "top-2 %", "percent"),
+    Column("top3", "top-3 %", "percent"),
+    Column("paper", f"paper 000, {THEIRS}: top-1 / 2 / 3 %"),
+)
+IDENTIFICATION_COLUMNS = (
+    Column("method"),
+    Column("seen_acc", "seen: accuracy %"),
+    Column("seen_f1", "seen: F1 %"),
+    Column("unseen_acc", "unseen: accuracy %"),
+    Column("unseen_f1", "unseen: F1 %"),
+    Column("paper_seen", f"paper 002, {THEIRS}: seen, accuracy / F1 %"),
+    Column("paper_unseen", f"paper 002, {THEIRS}: unseen, accuracy / F1 %"),
+)
+VERIFICATION_COLUMNS = (
+    Column("method"),
+    Column("seen_best", "seen: best accuracy % (optimistic)"),
+    Column("seen_auc", "seen: AUC %"),
+    Column("unseen_best", "unseen: best accuracy % (optimistic)"),
+    Column("unseen_auc", "unseen: AUC %"),
+    Column("unseen_acc", "unseen: accuracy % at the seen models' threshold"),
+    Column("paper_seen", f"paper 002, {THEIRS}: seen, best accuracy / AUC %"),
+    Column("paper_unseen", f"paper 002, {THEIRS}: unseen, best accuracy / AUC %"),
+)
+CURVE_COLUMNS = (
+    Column("method"),
+    Column("steps", "steps", "count"),
+    Column("seen_acc", "seen: accuracy %"),
+    Column("unseen_acc", "unseen: accuracy %"),
+    Column("loss", "loss at the end", "number"),
+)
+SCALE_COLUMNS = (
+    Column("method"),
+    Column("lacks", "this run"),
+    Column("hours", "published training, hours on one core"),
+)
+
+
+def jobs_of(jobs: Iterable[Job], table: str, source: str) -> list[Job]:
+    """The cells of a table and a data set."""
+    return [job for job in jobs if job.key.startswith(f"{table}/{source}/")]
+
+
+def measured(results: Results, job: Job) -> tuple[dict[str, Any] | None, str]:
+    """A cell's result, or None and what to say in its place."""
+    found = results.get(job.key, job.words)
+    if found is None:
+        return None, "not measured"
+    return (None, f"not run: {found[FAILED]}") if FAILED in found else (found, "")
+
+
+def _briefly(why: str) -> str:
+    """ "not run" or "not measured": `reasons` has the rest."""
+    return why.partition(":")[0]
+
+
+def reasons(results: Results, jobs: Iterable[Job]) -> list[str]:
+    """A sentence for each method that could not be run, each once."""
+    said = {}
+    for job in jobs:
+        found, why = measured(results, job)
+        if found is None and ":" in why:
+            said[f"{job.words.get('method', job.key)} was {why}"] = None
+    return list(said)
+
+
+def labelled(method: str, under_trained: str | None) -> str:
+    """A method's name, with the label that every under-trained one carries."""
+    return f"{method} (under-trained)" if under_trained else method
+
+
+def main_rows(results: Results, jobs: Sequence[Job]) -> list[Row]:
+    """Table 000: a row a method."""
+    rows = []
+    for job in jobs:
+        method, (found, why) = job.words["method"], measured(results, job)
+        row: Row = {"method": method, "paper": published.triple(method)}
+        if found is None:
+            rows.append(row | {"method": f"{method} ({_briefly(why)})"})
+            continue
+        rows.append(row | found["row"] | {"method": labelled(method, found["row"].get("under_trained"))})
+    return sorted(rows, key=lambda row: row.get("top1") is None or -row["top1"])
+
+
+def whole(jobs: Iterable[Job]) -> list[Job]:
+    """The cells of whole trainings."""
+    return [job for job in jobs if job.words["part"] == 1]
+
+
+def identification_rows(results: Results, jobs: Sequence[Job]) -> list[Row]:
+    """Table VIII: accuracy and F1 of seen and unseen models."""
+    rows = []
+    for job in whole(jobs):
+        method, (found, why) = job.words["method"], measured(results, job)
+        row: Row = {
+            "method": f"{method} ({_briefly(why)})",
+            "paper_seen": published.pair(published.IDENTIFICATION, method, "seen"),
+            "paper_unseen": published.pair(published.IDENTIFICATION, method, "unseen"),
+        }
+        groups = {} if found is None else found["groups"]
+        if found is not None:
+            if not any(group["identification"] for group in groups.values()):
+                continue
+            row["method"] = labelled(method, found["under_trained"])
+        for group, parts in groups.items():
+            part = parts["identification"]
+            row |= {f"{group}_acc": _percent(part, "top1"), f"{group}_f1": _percent(part, "f1")}
+        rows.append(row)
+    return rows
+
+
+def verification_rows(results: Results, jobs: Sequence[Job]) -> list[Row]:
+    """Table IX: best accuracy and AUC, and accuracy at the other group's threshold."""
+    rows = []
+    for job in whole(jobs):
+        method, (found, why) = job.words["method"], measured(results, job)
+        row: Row = {
+            "method": f"{method} ({_briefly(why)})",
+            "paper_seen": published.pair(published.VERIFICATION, method, "seen"),
+            "paper_unseen": published.pair(published.VERIFICATION, method, "unseen"),
+        }
+        groups = {} if found is None else found["groups"]
+        if found is not None:
+            if not any(group["verification"] for group in groups.values()):
+                continue
+            row["method"] = labelled(method, found["under_trained"])
+        for group, parts in groups.items():
+            part = parts["verification"]
+            row |= {f"{group}_best": format_percent(part.get("best_accuracy")), f"{group}_auc": _percent(part, "auroc"),
+                    f"{group}_acc": _percent(part, "accuracy")}  # fmt: skip
+        rows.append(row)
+    return rows
+
+
+def curve_rows(results: Results, jobs: Sequence[Job]) -> list[Row]:
+    """Learning curves: accuracy after parts of the training."""
+    rows = []
+    for job in sorted(jobs, key=lambda job: (job.words["method"], job.words["part"])):
+        found, _ = measured(results, job)
+        if found is None or found["training"] is None:
+            continue
+        training = found["training"]
+        row: Row = {"method": job.words["method"], "part": job.words["part"], "steps": training["steps"]}
+        row["loss"] = training["curve"][-1][1].get("loss") if training["curve"] else None
+        for group, parts in found["groups"].items():
+            part = parts["identification"]
+            row |= {f"{group}_acc": _percent(part, "top1"), f"{group}_point": part.get("top1")}
+        rows.append(row)
+    return rows
+
+
+def scale_rows(results: Results, jobs: Sequence[Job]) -> list[Row]:
+    """What each trained method lacks, and what its published training would take on one such core."""
+    rows = []
+    for job in whole(jobs):
+        found, _ = measured(results, job)
+        if found is None or not found["under_trained"]:
+            continue
+        hours = published_hours(job.words["method"], found["models"]["seen"], found["training"])
+        shown = None if hours is None else f"{hours:,.0f}" if hours >= 10 else f"{hours:.2g}"
+        rows.append({"method": job.words["method"], "lacks": found["under_trained"], "hours": shown})
+    return rows
+
+
+def leak_sentence(leaks: Mapping[str, Any]) -> str:
+    """What the leak test of a data set found."""
+    if leaks.get("accuracy") is None:
+        return "No leak test: it takes two models and prompts."
+    words = ", ".join(leaks.get("sources") or []) or "none"
+    return (
+        f"Leak test: size, format and tables alone name {100 * leaks['accuracy']:.1f} % "
+        f"(chance {100 * leaks['chance']:.1f} %); leaking: {words}."
+    )
+
+
+def first_measured(results: Results, jobs: Iterable[Job]) -> dict[str, Any] | None:
+    """Any measured cell: what does not depend on the method is the same in all."""
+    return next((found for job in jobs if (found := measured(results, job)[0]) is not None), None)
+
+
+def _percent(part: Mapping[str, Any], name: str) -> str | None:
+    point = part.get(name)
+    return None if point is None else format_percent(point, part.get(f"{name}_low"), part.get(f"{name}_high"))

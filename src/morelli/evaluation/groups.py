@@ -1,0 +1,101 @@
+"""Names for many methods at once: ``all``, and ``published`` for the systems of other papers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from morelli.attribution.catalogue import attributor_names
+from morelli.attribution.image import IMAGE_REGISTRY
+
+ALL, PUBLISHED = "all", "published"
+GROUPS = (ALL, PUBLISHED)
+#: The rules over embeddings as they were published.
+RULES = ("euclid", "cosine")
+#: Processor seconds that each training of a method named by a group gets: small, and the same for all.
+SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How a trained method is made small enough for a processor.
+
+    Attributes
+    ----------
+    options : str
+        For `morelli.attribution.image.load_image_attributor`, without ``steps``.
+    seconds : float
+        Of one processor for one step; where ``by_model``, for each model, as the batch grows with their number.
+        Measured once on one core; only their ratios decide who gets how many steps.
+    by_model : bool
+    """
+
+    options: str
+    seconds: float
+    by_model: bool = False
+
+    def steps(self, seconds: float, models: int) -> int:
+        """Steps that fit into so many processor seconds, 8 at least: fewer would learn nothing of anything."""
+        return max(8, int(seconds / (self.seconds * (models if self.by_model else 1))))
+
+
+#: The trained methods. What is not here learns within seconds, or nothing.
+BUDGETS: dict[str, Budget] = {
+    "resnet50": Budget("side=112+batch=16", 1.0),
+    "yu": Budget("batch=16", 0.62),
+    "dna-det": Budget("batch=2+crops=4", 0.085, by_model=True),
+    "repmix": Budget("side=112+batch=16", 1.15),
+    "pose": Budget("batch=2+side=64", 0.11, by_model=True),
+}
+
+
+def budgeted(name: str, models: int, seconds: float = SECONDS, options: str = "") -> str:
+    """The spec of a method with as many steps as fit into so many processor seconds; its name if it has no training.
+
+    Parameters
+    ----------
+    name : str
+    models : int
+        That it learns.
+    seconds : float
+    options : str
+        More options, as they follow after ``@``.
+    """
+    budget = BUDGETS.get(name)
+    if budget is None:
+        return f"{name}@{options}" if options else name
+    parts = [budget.options, options, f"steps={budget.steps(seconds, models)}"]
+    return f"{name}@{'+'.join(part for part in parts if part)}"
+
+
+def expand_groups(methods: Sequence[str], models: int, seconds: float = SECONDS) -> tuple[list[str], frozenset[str]]:
+    """Methods with groups written out, and which of them a group named.
+
+    Parameters
+    ----------
+    methods : sequence of str
+        Methods and groups. A method that is named beside a group, with options of its own, takes the place of the
+        group's: ``all,yu@steps=5000``.
+    models : int
+        That trained methods learn; decides their steps.
+    seconds : float
+        Processor seconds of each training.
+
+    Returns
+    -------
+    methods : list of str
+        None twice.
+    optional : frozenset of str
+        Those of a group: where one cannot be run, that is a note and no error.
+    """
+    own = {name.partition("@")[0] for name in methods}
+    found: dict[str, bool] = {}
+    for name in methods:
+        if name not in GROUPS:
+            found[name] = False
+            continue
+        rules = RULES if name == PUBLISHED else tuple(attributor_names())
+        for each in (*rules, *IMAGE_REGISTRY):
+            if each not in own:
+                found.setdefault(budgeted(each, models, seconds), True)
+    return list(found), frozenset(name for name, grouped in found.items() if grouped)
