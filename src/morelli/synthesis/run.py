@@ -255,7 +255,6 @@ class _Kit:
 
 def _train_group(kit: _Kit, keys: list[ModelKey]) -> list[Any]:
     """What an engine's worker does; see `_work`."""
-    torch.set_num_threads(1)
     return _as_numpy(train(keys, kit.pool, kit.settings, scheme=kit.scheme))
 
 

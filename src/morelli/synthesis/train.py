@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -69,7 +70,7 @@ def train(
     """Train models of one architecture.
 
     First weights and crops of a model follow from its key alone, so it is the same in any company up to the rounding
-    of the scheme.
+    of the scheme. On a CPU one thread works; more models at once take more processes (`morelli.synthesis.run`).
 
     Parameters
     ----------
@@ -86,16 +87,33 @@ def train(
     list of Trained
         In the order of the keys, with those that went wrong.
     """
-    scheme = choose_scheme(scheme, pool.device)
+    with _one_thread():
+        return _train(keys, pool, settings, choose_scheme(scheme, pool.device), progress or (lambda done: None))
+
+
+def _train(
+    keys: Sequence[ModelKey], pool: Pool, settings: TrainingSettings, scheme: str, progress: Callable[[int], None]
+) -> list[Trained]:
     groups = [[key] for key in keys] if scheme == "loop" else [list(keys)]
     done: dict[ModelKey, Trained] = {}
     for group in groups:
         run = _Run(group, pool, settings, scheme)
         while run.keys:
             done.update((each.key, each) for each in run.advance())
-            if progress is not None:
-                progress(len(done))
+            progress(len(done))
     return [done[key] for key in keys]
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Torch on one thread: how sums are split over threads moves last digits, training magnifies them, and networks as
+    small as these gain nothing from more."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class _Run:
