@@ -76,8 +76,9 @@ def plasma(side: int, decay: float, rng: np.random.Generator) -> Array:
     out: Array = np.zeros((side, side))
     for octave in range(octaves):
         grid = rng.uniform(-1, 1, (2**octave + 1, 2**octave + 1))
-        out = out + zoom(grid, (side + 1) / len(grid), order=1)[:side, :side] / decay**octave
-    out = out - out.min()
+        finer = np.asarray(zoom(grid, (side + 1) / len(grid), order=1))
+        out += finer[:side, :side] / decay**octave
+    out -= out.min()
     return out / (out.max() or 1.0)
 
 

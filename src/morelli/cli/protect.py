@@ -64,7 +64,7 @@ def protect(
     where = asking.required_gallery(gallery)
     files, empty = asking.pictures(images)
     outputs = _plan(files, out, sheet, overwrite)
-    options = asking.method_options(method, encoder) | ({} if recipe is None else {"recipe": recipe})
+    options: dict[str, Any] = asking.method_options(method, encoder) | ({} if recipe is None else {"recipe": recipe})
     if surrogate is not None:
         options["surrogates"] = list(dict.fromkeys(name.strip() for name in surrogate.split(",") if name.strip()))
     failed = len(empty)
