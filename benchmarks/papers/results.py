@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.zoo.cells import read_cell, whole_lines
+
 from morelli.encoders.weights import short_hash
 from morelli.errors import InputError
 
@@ -37,15 +39,18 @@ class Results:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         self._cells: dict[str, dict[str, Any]] = {}
-        for line in self._whole_lines()[1:]:
-            cell = _read(line, path)
+        lines = whole_lines(path)
+        if path.exists() and path.stat().st_size and (not lines or read_cell(lines[0], path).get("schema") != SCHEMA):
+            raise InputError("is no file of cells.", argument=str(path), fix="Choose another --out.")
+        for line in lines[1:]:
+            cell = read_cell(line, path)
             if not {"cell", "words", "result"} <= set(cell):
                 raise InputError("holds a line that is no cell.", argument=str(path), fix="Choose another --out.")
             self._cells[cell["cell"]] = cell
         head = {"schema": SCHEMA, "settings": dict(settings)}
-        lines = [json.dumps(each) for each in (head, *self._cells.values())]
+        kept = [json.dumps(each) for each in (head, *self._cells.values())]
         new = path.with_suffix(".new")
-        new.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        new.write_text("\n".join(kept) + "\n", encoding="utf-8")
         new.replace(path)
 
     def get(self, key: str, words: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -64,27 +69,7 @@ class Results:
             file.write(line + "\n")
         self._cells[key] = json.loads(line)
 
-    def _whole_lines(self) -> list[str]:
-        if not self.path.exists():
-            return []
-        data = self.path.read_bytes()
-        whole = data[: data.rfind(b"\n") + 1]  # a killed process may have left half a line
-        lines = whole.decode("utf-8", errors="replace").splitlines()
-        if data and (not lines or _read(lines[0], self.path).get("schema") != SCHEMA):
-            raise InputError("is no file of cells.", argument=str(self.path), fix="Choose another --out.")
-        return lines
-
 
 def fingerprint(words: Mapping[str, Any]) -> str:
     """A short hash of what decides a cell."""
     return short_hash(json.loads(json.dumps(dict(words))))
-
-
-def _read(line: str, path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(line)
-    except ValueError as error:
-        raise InputError(f"is no file of cells: {error}.", argument=str(path), fix="Choose another --out.") from error
-    if not isinstance(found, dict):
-        raise InputError("is no file of cells.", argument=str(path), fix="Choose another --out.")
-    return found

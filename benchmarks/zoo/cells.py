@@ -33,11 +33,11 @@ class Cells:
         head = json.loads(json.dumps({"schema": SCHEMA, "settings": dict(settings)}))
         self.cells: dict[str, dict[str, Any]] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
-        lines = self._whole_lines()
+        lines = whole_lines(path)
         if not lines:
             path.write_text(json.dumps(head) + "\n", encoding="utf-8")
             return
-        found = _read(lines[0], path)
+        found = read_cell(lines[0], path)
         if found != head:
             changed = [key for key, value in head["settings"].items() if found.get("settings", {}).get(key) != value]
             raise InputError(
@@ -46,8 +46,10 @@ class Cells:
                 fix="Choose another --out; images and embeddings there are found again if they are copied along.",
             )
         for line in lines[1:]:
-            cell = _read(line, path)
+            cell = read_cell(line, path)
             self.cells[cell.pop("cell")] = cell
+        # Only now is it known to be ours: half a line goes, or the next cell would be written behind it.
+        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
     def __contains__(self, key: str) -> bool:
         return key in self.cells
@@ -63,17 +65,21 @@ class Cells:
         """The cells whose key begins with that table's name and a slash, in the order of their keys' making."""
         return [cell for key, cell in self.cells.items() if key.startswith(f"{table}/")]
 
-    def _whole_lines(self) -> list[str]:
-        if not self.path.exists():
-            return []
-        data = self.path.read_bytes()
-        whole = data[: data.rfind(b"\n") + 1]  # a killed process may have left half a line
-        if len(whole) < len(data):
-            self.path.write_bytes(whole)
-        return whole.decode("utf-8").splitlines()
+
+def whole_lines(path: Path) -> list[str]:
+    """A file's lines but for half of one, which a killed process may have left; none without a file."""
+    data = path.read_bytes() if path.exists() else b""
+    return data[: data.rfind(b"\n") + 1].decode("utf-8", errors="replace").splitlines()
 
 
-def _read(line: str, path: Path) -> dict[str, Any]:
+def read_cell(line: str, path: Path) -> dict[str, Any]:
+    """An object of JSON.
+
+    Raises
+    ------
+    InputError
+        It is none; the path is named.
+    """
     try:
         found = json.loads(line)
     except ValueError as error:

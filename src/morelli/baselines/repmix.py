@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from morelli.baselines.network import NetworkAttributor, epochs
-from morelli.baselines.resnet50 import DEPTHS, WIDTH
+from morelli.baselines.resnet50 import DEPTHS, WIDTH, OnResNet50
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,7 +21,7 @@ EMBEDDING, ALPHA, CORRUPTED = 256, 0.4, 0.95
 RATE, DECAY = 1e-4, 0.85
 
 
-class RepMix(NetworkAttributor):
+class RepMix(OnResNet50):
     """Bui, Yu and Collomosse, *RepMix: Representation Mixing for Robust Attribution of Synthesized Images* (2022).
 
     A ResNet-50 whose last feature map is mixed with that of another picture of the batch, with weights from a
@@ -49,9 +48,6 @@ class RepMix(NetworkAttributor):
     checkpoint : str, optional
     """
 
-    published_batch = 32
-    published_form = (("side", 224), ("depths", DEPTHS))
-
     def __init__(
         self,
         steps: int | None = None,
@@ -76,17 +72,6 @@ class RepMix(NetworkAttributor):
         place = np.flatnonzero(names == self.real)
         self.real_ = int(place[0]) if len(place) else None
         return super().fit(images, models)
-
-    def _published_steps(self, pictures: int, classes: int) -> int:
-        return epochs(30, pictures, self.published_batch)
-
-    def _missing(self) -> list[str]:
-        return [] if self.pretrained else ["no ImageNet weights to begin from"]
-
-    def _tensor(self, images: Sequence[Pixels]) -> Tensor:
-        from morelli.baselines.shapes import stack_squares
-
-        return stack_squares(images, round(self.side * 8 / 7))
 
     def _learner(self, x: Tensor, labels: NDArray[np.intp], classes: int, steps: int) -> Learner:
         import torch

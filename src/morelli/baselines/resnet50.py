@@ -22,7 +22,27 @@ DEPTHS = (3, 4, 6, 3)
 WIDTH = 2048
 
 
-class ResNetPixels(NetworkAttributor):
+class OnResNet50(NetworkAttributor):
+    """What trainings that begin from a ResNet-50 of ImageNet share."""
+
+    published_batch = 32
+    published_form = (("side", 224), ("depths", DEPTHS))
+    side: int
+    pretrained: str | None
+
+    def _published_steps(self, pictures: int, classes: int) -> int:
+        return epochs(30, pictures, self.published_batch)
+
+    def _missing(self) -> list[str]:
+        return [] if self.pretrained else ["no ImageNet weights to begin from"]
+
+    def _tensor(self, images: Sequence[Pixels]) -> Tensor:
+        from morelli.baselines.shapes import stack_squares
+
+        return stack_squares(images, round(self.side * 8 / 7))
+
+
+class ResNetPixels(OnResNet50):
     """The supervised classifier on pixels that paper 000 compares with.
 
     The paper gives no training. Here, as is common: Adam at 1e-4, 30 epochs in batches of 32, random 224-pixel crops
@@ -49,9 +69,6 @@ class ResNetPixels(NetworkAttributor):
         Folder where trainings are kept and gone on with.
     """
 
-    published_batch = 32
-    published_form = (("side", 224), ("depths", DEPTHS))
-
     def __init__(
         self,
         steps: int | None = None,
@@ -68,17 +85,6 @@ class ResNetPixels(NetworkAttributor):
         self.steps, self.batch, self.rate = steps, batch, rate
         self.side, self.depths, self.pretrained = side, depths, pretrained
         self.seed, self.device, self.precision, self.checkpoint = seed, device, precision, checkpoint
-
-    def _published_steps(self, pictures: int, classes: int) -> int:
-        return epochs(30, pictures, self.published_batch)
-
-    def _missing(self) -> list[str]:
-        return [] if self.pretrained else ["no ImageNet weights to begin from"]
-
-    def _tensor(self, images: Sequence[Pixels]) -> Tensor:
-        from morelli.baselines.shapes import stack_squares
-
-        return stack_squares(images, round(self.side * 8 / 7))
 
     def _learner(self, x: Tensor, labels: NDArray[np.intp], classes: int, steps: int) -> Learner:
         import torch

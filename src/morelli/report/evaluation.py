@@ -21,7 +21,7 @@ _COMMON = (
     Column("set_size", "set size", "number"),
 )
 _UNKNOWN = (Column("auroc", "AUROC", "number"), Column("oscr", "OSCR", "number"), Column("fpr95", "FPR95", "number"))
-_ONE_VS_MANY = (
+ONE_VS_MANY = (
     Column("method"),
     Column("alpha", "α", "text"),
     Column("tpr", "TPR %", "percent", "tpr_low", "tpr_high"),
@@ -54,7 +54,7 @@ _IDENTIFICATION = (
 def evaluation_columns(result: dict[str, Any]) -> tuple[Column, ...]:
     """The columns that an evaluation of that protocol fills."""
     if result["protocol"] == "one-vs-many":
-        return _ONE_VS_MANY
+        return ONE_VS_MANY
     if result["protocol"] in ("verification", "identification"):
         columns = _VERIFICATION if result["protocol"] == "verification" else _IDENTIFICATION
         split = any("models" in row for row in result["rows"])

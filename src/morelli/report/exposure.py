@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from morelli.report.evaluation import ONE_VS_MANY
 from morelli.report.table import Column, print_table
 
 ENCODERS = (
@@ -64,14 +65,6 @@ BATTLES = (
     Column("lift", "lift", "lift", "lift_low", "lift_high"),
     Column("image_alone", "an image, one by one %", "percent"),
     Column("image_together", "together %", "percent"),
-)
-ONE_VS_MANY = (
-    Column("method"),
-    Column("alpha", "α", "text"),
-    Column("tpr", "TPR %", "percent", "tpr_low", "tpr_high"),
-    Column("fpr", "FPR %", "percent"),
-    Column("balanced_accuracy", "balanced acc. %", "percent"),
-    Column("auroc", "AUROC", "number"),
 )
 _SHOWN = 5
 

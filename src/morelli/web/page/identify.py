@@ -21,6 +21,7 @@ from morelli.web.page.pictures import near, preview, spectrum
 from morelli.web.page.visitor import Place, watch
 from morelli.web.page.words import download, problem
 from morelli.web.routes.identify import IdentifyOptions
+from morelli.web.routes.identify import identify as ask_of
 from morelli.web.tokens import Caller
 
 TAB = "identify"
@@ -86,18 +87,7 @@ def _answers(place: Place, images: Any, upload: Upload, options: IdentifyOptions
     if not isinstance(read, Read):
         yield Answer.failed(read, upload.name, [digest]), problem(read, upload.name)
         return
-    with place.desk.facades.identifier(
-        options.gallery,
-        options.encoder,
-        options.method,
-        images.seat.until,
-        level=options.level,
-        epsilon=options.epsilon,
-        stability=options.stability,
-        fall_back=options.prompt_free,
-    ) as identifier:
-        found = identifier.identify([read.picture], prompt=options.prompt)
-    for verdict in found:
+    for verdict in ask_of(place.desk, images, options, read.picture):
         if isinstance(verdict, Failure):
             yield Answer.failed(verdict.error, upload.name, [digest]), problem(verdict.error, upload.name)
             continue

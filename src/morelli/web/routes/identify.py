@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from fastapi import APIRouter
 from pydantic import Field
@@ -17,7 +17,9 @@ from morelli.web.questions import Question
 from morelli.web.schemas import VerdictBody
 
 if TYPE_CHECKING:
+    from morelli.identify import Failure
     from morelli.images.load import Picture
+    from morelli.types import Verdict
 
 
 class IdentifyOptions(Options):
@@ -38,23 +40,24 @@ class IdentifyOptions(Options):
     claims: Annotated[bool, Field(description="Also tell what each file says of itself.")] = True
 
 
+def identify(desk: Desk, images: Images, options: IdentifyOptions, picture: Picture) -> Iterable[Verdict | Failure]:
+    """What the options ask of one picture."""
+    with desk.facades.identifier(
+        options.gallery,
+        options.encoder,
+        options.method,
+        images.seat.until,
+        level=options.level,
+        epsilon=options.epsilon,
+        stability=options.stability,
+        fall_back=options.prompt_free,
+    ) as identifier:
+        return identifier.identify([picture], prompt=options.prompt)
+
+
 def ask(desk: Desk, images: Images, options: IdentifyOptions) -> Iterable[Answer]:
     """One verdict an image."""
-
-    def identify(picture: Picture) -> Iterable[Any]:
-        with desk.facades.identifier(
-            options.gallery,
-            options.encoder,
-            options.method,
-            images.seat.until,
-            level=options.level,
-            epsilon=options.epsilon,
-            stability=options.stability,
-            fall_back=options.prompt_free,
-        ) as identifier:
-            return identifier.identify([picture], prompt=options.prompt)
-
-    return images.each(identify, claims=options.claims)
+    return images.each(lambda picture: identify(desk, images, options, picture), claims=options.claims)
 
 
 def register(router: APIRouter, desk: Desk) -> None:

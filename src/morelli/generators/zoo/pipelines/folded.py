@@ -51,39 +51,36 @@ class FoldedVQModel(VQModel):
         return DecoderOutput(sample=picture, commit_loss=lost)
 
 
-class FoldedKLDecoder(FoldedAutoencoderKL):
+class _DecoderAlone:
+    """Without the encoder's half of an autoencoder."""
+
+    def _leave_out_encoder(self) -> None:
+        del self.encoder, self.quant_conv
+
+    def encode(self, x: Tensor, return_dict: bool = True) -> Any:
+        """Not here.
+
+        Raises
+        ------
+        AttributeError
+            Always.
+        """
+        raise AttributeError("A decoder alone encodes nothing; the encoder is not among the zoo's weights.")
+
+
+class FoldedKLDecoder(_DecoderAlone, FoldedAutoencoderKL):
     """What making pictures needs of a `FoldedAutoencoderKL`: all but the encoder, half of the weights."""
 
     @wraps(AutoencoderKL.__init__)  # diffusers reads the signature to know what a config may hold
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
-        del self.encoder, self.quant_conv
-
-    def encode(self, x: Tensor, return_dict: bool = True) -> Any:
-        """Not here.
-
-        Raises
-        ------
-        AttributeError
-            Always.
-        """
-        raise AttributeError("A decoder alone encodes nothing; the encoder is not among the zoo's weights.")
+        self._leave_out_encoder()
 
 
-class FoldedVQDecoder(FoldedVQModel):
+class FoldedVQDecoder(_DecoderAlone, FoldedVQModel):
     """What making pictures needs of a `FoldedVQModel`: the codes and the decoder."""
 
     @wraps(VQModel.__init__)
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
-        del self.encoder, self.quant_conv
-
-    def encode(self, x: Tensor, return_dict: bool = True) -> Any:
-        """Not here.
-
-        Raises
-        ------
-        AttributeError
-            Always.
-        """
-        raise AttributeError("A decoder alone encodes nothing; the encoder is not among the zoo's weights.")
+        self._leave_out_encoder()
