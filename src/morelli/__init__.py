@@ -1,6 +1,7 @@
 """Which text-to-image model made this image, how sure are we, and what is the evidence?
 
-Names are loaded when they are first used: ``import morelli`` loads neither torch nor transformers.
+Names are loaded when they are first used: ``import morelli`` loads neither torch nor transformers. The same names stand
+in ``__init__.pyi``, for type checkers and editors.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from morelli._version import __version__
+from morelli._version import __version__ as __version__
 
 _PUBLIC = {
     "MorelliError": "morelli.errors",
@@ -27,8 +28,6 @@ _PUBLIC = {
     "Verifier": "morelli.verify",
 }
 
-__all__ = ["__version__", *sorted(_PUBLIC)]
-
 
 def __getattr__(name: str) -> Any:
     if name in _PUBLIC:
@@ -37,4 +36,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return ["__version__", *sorted(_PUBLIC)]

@@ -54,6 +54,9 @@ class FoldedVQModel(VQModel):
 class _DecoderAlone:
     """Without the encoder's half of an autoencoder."""
 
+    encoder: Any
+    quant_conv: Any
+
     def _leave_out_encoder(self) -> None:
         del self.encoder, self.quant_conv
 
