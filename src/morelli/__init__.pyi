@@ -1,0 +1,15 @@
+from morelli._version import __version__ as __version__
+from morelli.attribution.catalogue import load_attributor as load_attributor
+from morelli.encoders.catalogue import load_encoder as load_encoder
+from morelli.encoders.embed import embed as embed
+from morelli.errors import MorelliError as MorelliError
+from morelli.gallery.store import Gallery as Gallery
+from morelli.identify import Identifier as Identifier
+from morelli.images.dataset import read_dataset as read_dataset
+from morelli.images.load import load_image as load_image
+from morelli.protect import Protector as Protector
+from morelli.types import Item as Item
+from morelli.types import LabelledEmbeddings as LabelledEmbeddings
+from morelli.types import Reference as Reference
+from morelli.types import Verdict as Verdict
+from morelli.verify import Verifier as Verifier
