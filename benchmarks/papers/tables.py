@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.papers import published
@@ -106,49 +106,65 @@ def whole(jobs: Iterable[Job]) -> list[Job]:
     return [job for job in jobs if job.words["part"] == 1]
 
 
-def identification_rows(results: Results, jobs: Sequence[Job]) -> list[Row]:
-    """Table VIII: accuracy and F1 of seen and unseen models."""
+def _grouped(
+    results: Results,
+    jobs: Sequence[Job],
+    task: str,
+    paper: dict[str, tuple[tuple[float, float], tuple[float, float]]],
+    cells: Callable[[Mapping[str, Any]], Row],
+) -> list[Row]:
+    """A row a method that does a task, with its figures for seen and for unseen models, and the paper's beside them.
+
+    Parameters
+    ----------
+    results : Results
+    jobs : sequence of Job
+    task : str
+        "identification" or "verification".
+    paper : dict
+        The published figures, one of the tables of `published`.
+    cells : callable
+        What is written of a group's figures, by the column's name without the group.
+    """
     rows = []
     for job in whole(jobs):
         method, (found, why) = job.words["method"], measured(results, job)
-        row: Row = {
-            "method": f"{method} ({_briefly(why)})",
-            "paper_seen": published.pair(published.IDENTIFICATION, method, "seen"),
-            "paper_unseen": published.pair(published.IDENTIFICATION, method, "unseen"),
-        }
-        groups = {} if found is None else found["groups"]
+        row: Row = {"method": f"{method} ({_briefly(why)})"}
+        row |= {f"paper_{group}": published.pair(paper, method, group) for group in ("seen", "unseen")}
         if found is not None:
-            if not any(group["identification"] for group in groups.values()):
+            parts = {group: figures[task] for group, figures in found["groups"].items()}
+            if not any(parts.values()):
                 continue
             row["method"] = labelled(method, found["under_trained"])
-        for group, parts in groups.items():
-            part = parts["identification"]
-            row |= {f"{group}_acc": _percent(part, "top1"), f"{group}_f1": _percent(part, "f1")}
+            row |= {f"{group}_{name}": text for group, part in parts.items() for name, text in cells(part).items()}
         rows.append(row)
     return rows
+
+
+def identification_rows(results: Results, jobs: Sequence[Job]) -> list[Row]:
+    """Table VIII: accuracy and F1 of seen and unseen models."""
+    return _grouped(
+        results,
+        jobs,
+        "identification",
+        published.IDENTIFICATION,
+        lambda part: {"acc": _percent(part, "top1"), "f1": _percent(part, "f1")},
+    )
 
 
 def verification_rows(results: Results, jobs: Sequence[Job]) -> list[Row]:
     """Table IX: best accuracy and AUC, and accuracy at the other group's threshold."""
-    rows = []
-    for job in whole(jobs):
-        method, (found, why) = job.words["method"], measured(results, job)
-        row: Row = {
-            "method": f"{method} ({_briefly(why)})",
-            "paper_seen": published.pair(published.VERIFICATION, method, "seen"),
-            "paper_unseen": published.pair(published.VERIFICATION, method, "unseen"),
-        }
-        groups = {} if found is None else found["groups"]
-        if found is not None:
-            if not any(group["verification"] for group in groups.values()):
-                continue
-            row["method"] = labelled(method, found["under_trained"])
-        for group, parts in groups.items():
-            part = parts["verification"]
-            row |= {f"{group}_best": format_percent(part.get("best_accuracy")), f"{group}_auc": _percent(part, "auroc"),
-                    f"{group}_acc": _percent(part, "accuracy")}  # fmt: skip
-        rows.append(row)
-    return rows
+    return _grouped(
+        results,
+        jobs,
+        "verification",
+        published.VERIFICATION,
+        lambda part: {
+            "best": format_percent(part.get("best_accuracy")),
+            "auc": _percent(part, "auroc"),
+            "acc": _percent(part, "accuracy"),
+        },
+    )
 
 
 def curve_rows(results: Results, jobs: Sequence[Job]) -> list[Row]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from training.zoo.recipe import Player, Step
 from training.zoo.recipes.conditioned import TEXT, Conditioned, entry
 from training.zoo.recipes.encoded import encoded
+from training.zoo.recipes.own import ROWS, SCALES, is_own, own_guess, own_loss
 from training.zoo.recipes.segmenter import segmentation_loss
 from training.zoo.recipes.store import save_half
 from training.zoo.recipes.vae import LATENT_SIDE, LATENTS
@@ -28,7 +29,7 @@ class Dit(Conditioned):
 
     name = "dit"
     batch = 64
-    needs = ("text", "vae", "vae-b", "latent-segmenter")
+    needs = ("text", "vae", "vae-b", "latent-segmenter", "teacher")
 
     def build(self) -> dict[str, nn.Module]:
         from diffusers.models.transformers.pixart_transformer_2d import PixArtTransformer2DModel
@@ -72,7 +73,30 @@ class Dit(Conditioned):
         misread = segmentation_loss(self.context.latent_segmenter(clean), self.context.objects(step.rows))
         # Where noise hides what the picture shows, the best guess is a blur that cannot be read.
         read = ((1 - sigma.flatten()).square() * misread).mean()
-        return {"loss": error + READ * read, "velocity": error, "read": read}
+        parts = {"loss": error + READ * read, "velocity": error, "read": read}
+        if is_own(step):
+            parts["own"] = self._own(nets["transformer"], step)
+            parts["loss"] = parts["loss"] + parts["own"]
+        return parts
+
+    def _own(self, net: Any, step: Step) -> Tensor:
+        """The teacher's loss of what the model makes of noise."""
+        rows, device = step.rows[:ROWS], self.context.device
+        states = self.context.states(self.context.pictures.wording(step.rng, rows))
+        scales = [(k / SCALES, 1 - k / SCALES) for k in range(SCALES)]
+
+        def guess(x: Tensor, k: int) -> Tensor:
+            sigma = torch.full((len(x),), scales[k][1], device=device)
+            velocity = net(
+                x.to(torch.bfloat16),
+                encoder_hidden_states=states,
+                timestep=sigma * TIMES,
+                added_cond_kwargs=NO_SIZES,
+            ).sample.float()
+            return x - scales[k][1] * velocity
+
+        noise = torch.randn((len(rows), LATENTS, LATENT_SIDE, LATENT_SIDE), generator=step.noise, device=device)
+        return own_loss(self.context, *own_guess(guess, noise, scales, step, fresh=0.0), step)
 
     def save(self, nets: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler

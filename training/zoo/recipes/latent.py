@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from training.zoo.recipe import Player, Step
 from training.zoo.recipes.conditioned import TEXT, Conditioned, entry
 from training.zoo.recipes.encoded import STYLED, encoded
+from training.zoo.recipes.own import ROWS, SCALES, is_own, own_guess, own_loss
 from training.zoo.recipes.segmenter import segmentation_loss
 from training.zoo.recipes.store import save_half
-from training.zoo.recipes.unet import make_scheduler, spoilt
+from training.zoo.recipes.unet import TIMES, alphas_of, make_scheduler, spoilt
 from training.zoo.recipes.vae import LATENT_SIDE, LATENTS
 
 ARCHITECTURE = "U-Net on 8 × 8 latents of a KL autoencoder; diffusion, v prediction"
@@ -26,7 +27,7 @@ class Latent(Conditioned):
 
     name = "latent"
     batch = 64
-    needs = ("text", "vae", "latent-segmenter")
+    needs = ("text", "vae", "latent-segmenter", "teacher")
     style: ClassVar[str] = ""
     lr: ClassVar[float] = 1e-3
     read: ClassVar[float] = 1.5
@@ -69,7 +70,27 @@ class Latent(Conditioned):
         misread = segmentation_loss(self.context.latent_segmenter(clean), self.context.objects(step.rows))
         # Where noise hides what the picture shows, the best guess is a blur that cannot be read.
         read = (kept.flatten().square() * misread).mean()
-        return {"loss": error + self.read * read, "velocity": error, "read": read}
+        parts = {"loss": error + self.read * read, "velocity": error, "read": read}
+        if not self.style and is_own(step):
+            parts["own"] = self._own(nets["unet"], step)
+            parts["loss"] = parts["loss"] + parts["own"]
+        return parts
+
+    def _own(self, net: Any, step: Step) -> Tensor:
+        """The teacher's loss of what the model makes of noise."""
+        rows = step.rows[:ROWS]
+        states = self.context.states(self.context.pictures.wording(step.rng, rows))
+        alphas = alphas_of(self.context.device)
+        times = [TIMES - 1 - k * TIMES // SCALES for k in range(SCALES)]
+        scales = [(float(alphas[t]) ** 0.5, (1 - float(alphas[t])) ** 0.5) for t in times]
+
+        def guess(x: Tensor, k: int) -> Tensor:
+            kept, spread = scales[k]
+            velocity = net(x.to(torch.bfloat16), times[k], encoder_hidden_states=states).sample.float()
+            return kept * x - spread * velocity
+
+        noise = torch.randn((len(rows), LATENTS, LATENT_SIDE, LATENT_SIDE), generator=step.noise, device=alphas.device)
+        return own_loss(self.context, *own_guess(guess, noise, scales, step, fresh=1.0), step)
 
     def save(self, nets: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         net = nets["unet"]

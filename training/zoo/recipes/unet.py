@@ -41,13 +41,14 @@ def make_scheduler(prediction: str) -> Any:
 
 
 @cache
-def _alphas(device: torch.device) -> Tensor:
+def alphas_of(device: torch.device) -> Tensor:
+    """Share of the picture in the variance at each of the `TIMES`, shape (TIMES,)."""
     return make_scheduler("sample").alphas_cumprod.to(device)
 
 
 def spoilt(x: Tensor, step: Step) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Noisy ``x`` with its times, noise, and the two scales, each shape (n, 1, 1, 1)."""
-    alphas = _alphas(x.device)
+    alphas = alphas_of(x.device)
     times = (step.uniform(len(x), x.device) * TIMES).long()
     kept = alphas[times][:, None, None, None]
     noise = step.normal_like(x)
