@@ -3,12 +3,13 @@
 # make bench DATA=folder  the README's figures                   make clean   remove the environment and what was made
 #
 # All of them make their own environment in .venv first. PYTHON names the interpreter to make it from (3.11 or newer);
-# TORCH=cuda or TORCH_INDEX=URL choose another build of torch (see tools/setup.py).
+# TORCH=cuda or TORCH_INDEX=URL choose another build of torch (see tools/setup.py). Tests run on all cores; JOBS=1 takes one.
 
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 OUT := out
+JOBS ?= auto
 ZOO := src/morelli/generators/zoo/weights/manifest.json
 
 .DEFAULT_GOAL := help
@@ -36,7 +37,7 @@ endif
 
 test:
 	@$(PYTHON) tools/setup.py --venv $(VENV) --target test --extra dev
-	$(RUN)/python -m pytest -q --durations=40
+	$(RUN)/python -m pytest -q -n $(JOBS) --dist loadfile --durations=40
 
 lint:
 	@$(PYTHON) tools/setup.py --venv $(VENV) --target lint --extra dev

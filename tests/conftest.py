@@ -13,6 +13,10 @@ _ROOT = Path(__file__).resolve().parent.parent
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_OFFLINE", "1")
 
+# Tests that run side by side share the cores; threads of each for every core would wait for one another.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 def find_data() -> Path | None:
     """The folder of real image sets: ``MORELLI_DATA``, else ``../shared/data`` beside the project; None where absent.
