@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from training.zoo.context import Context
 from training.zoo.recipe import Step
-from training.zoo.recipes.teacher import sight, taught_loss
+from training.zoo.recipes.teacher import rightness, sight, taught_loss
 
 FROM, EVERY = 10_000, 2
 """First step at which a model's own pictures say anything, and how often they are read after it."""
@@ -69,9 +71,19 @@ def own_guess(
     return guess(x, last), scales[last][0]
 
 
+def own_reward(context: Context, latents: Tensor, labels: NDArray[np.int8], step: Step) -> Tensor:
+    """How well the teacher reads what was asked for in latents, shape (n,), fp32, 0 to 1."""
+    wanted = torch.from_numpy(labels).long().to(context.device)
+    return rightness(context.teacher(_hazy(context, latents, step)), wanted)
+
+
+def _hazy(context: Context, latents: Tensor, step: Step) -> Tensor:
+    """What the segmenter sees of latents under noise: what shows in a clean look alone is nothing to other readers."""
+    haze = HAZE * step.uniform(len(latents), latents.device)[:, None, None, None].to(latents.dtype)
+    return sight(context.latent_segmenter, (latents + haze * step.normal_like(latents)).to(torch.bfloat16))
+
+
 def own_loss(context: Context, made: Tensor, trust: float, step: Step) -> Tensor:
     """How badly the teacher reads the captions of the step's first rows in guesses of clean latents, a scalar."""
     labels = torch.from_numpy(context.pictures.attributes[step.rows[: len(made)]]).long().to(context.device)
-    haze = HAZE * step.uniform(len(made), made.device)[:, None, None, None].to(made.dtype)
-    seen = sight(context.latent_segmenter, (made + haze * step.normal_like(made)).to(torch.bfloat16))
-    return WEIGHT * trust**2 * taught_loss(context.teacher(seen), labels)
+    return WEIGHT * trust**2 * taught_loss(context.teacher(_hazy(context, made, step)), labels)

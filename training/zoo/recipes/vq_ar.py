@@ -14,17 +14,22 @@ from torch import Tensor, nn
 from training.zoo.data import GRID
 from training.zoo.recipe import Player, Step
 from training.zoo.recipes.conditioned import Conditioned, entry
+from training.zoo.recipes.own import is_own, own_reward
 from training.zoo.recipes.segmenter import KINDS, segmentation_loss
 from training.zoo.recipes.store import save_half
 from training.zoo.recipes.vq import CODES
 from training.zoo.text import END, IDS, LENGTH, START, VOCABULARY, encode
 
-from morelli.generators.zoo.pipelines.tokens import EDGE, PATCH, patch_vectors, to_patches
+from morelli.generators.zoo.pipelines.tokens import EDGE, PATCH, patch_vectors, to_grid, to_patches
 
 WIDTH, HEADS = 128, 4
 PATCHES = GRID**2 // PATCH
 READ = 3.0
 """Weight of the loss of what comes next."""
+PROMPTS, TRIES = 8, 8
+"""Captions that the model writes pictures of at a time, and how many pictures of each."""
+OWN = 1.0
+"""Weight of the policy gradient."""
 
 
 class VqAr(Conditioned):
@@ -32,7 +37,7 @@ class VqAr(Conditioned):
 
     name = "vq-ar"
     batch = 32
-    needs = ("text", "vq")
+    needs = ("text", "vq", "vae", "latent-segmenter", "teacher")
 
     def build(self) -> dict[str, nn.Module]:
         from transformers import GPT2Config, GPT2LMHeadModel, GPT2Model
@@ -78,18 +83,66 @@ class VqAr(Conditioned):
         tokens = torch.from_numpy(np.where(dropped[:, None], encode([""]), tokens)).to(self.context.device)
         codes = torch.from_numpy(self.codes[step.rows].astype(np.int64)).to(self.context.device)
         patches = to_patches(codes.unflatten(1, (GRID, GRID)))
+        states, unlike = self._read(nets, tokens, patches)
+        code = unlike.mean()
+        # Codes tell of textures for the most part; what object comes next is asked for by itself.
+        side = GRID // EDGE
+        shown = F.pixel_shuffle(nets["foretell"](states).transpose(1, 2).unflatten(2, (side, side)), EDGE)
+        read = segmentation_loss(shown, self.context.objects(step.rows)).mean()
+        parts = {"loss": code + READ * read, "code": code, "read": read}
+        if is_own(step):
+            own, parts["reward"] = self._own(nets, step)
+            parts["loss"] = parts["loss"] + OWN * own
+        return parts
+
+    @staticmethod
+    def _read(nets: Mapping[str, Any], tokens: Tensor, patches: Tensor) -> tuple[Tensor, Tensor]:
+        """States that come before each patch (n, m, width), and how unlikely its codes are, nats, (n, m, PATCH)."""
         body, patch_model = nets["language_model"], nets["patch_model"]
         text = torch.cat([body.wte(tokens), patch_vectors(body.wte, patches[:, :-1], CODES)], dim=1)
         states = body(inputs_embeds=text).last_hidden_state[:, LENGTH - 1 :]
         wanted = patches.flatten(0, 1)
         before = patch_model.transformer.wte(wanted[:, :-1])
         scores = patch_model(inputs_embeds=torch.cat([states.flatten(0, 1)[:, None], before], dim=1)).logits
-        code = F.cross_entropy(scores.float().flatten(0, 1), wanted.flatten())
-        # Codes tell of textures for the most part; what object comes next is asked for by itself.
-        side = GRID // EDGE
-        shown = F.pixel_shuffle(nets["foretell"](states).transpose(1, 2).unflatten(2, (side, side)), EDGE)
-        read = segmentation_loss(shown, self.context.objects(step.rows)).mean()
-        return {"loss": code + READ * read, "code": code, "read": read}
+        unlike = F.cross_entropy(scores.float().flatten(0, 1), wanted.flatten(), reduction="none")
+        return states, unlike.view(patches.shape)
+
+    def _own(self, nets: Mapping[str, Any], step: Step) -> tuple[Tensor, Tensor]:
+        """The policy gradient of the teacher's reward over pictures that the model writes, and the mean reward."""
+        rows = step.rows[:PROMPTS].repeat(TRIES)
+        tokens = torch.from_numpy(self.context.pictures.wording(step.rng, step.rows[:PROMPTS]).repeat(TRIES, axis=0))
+        tokens = tokens.to(self.context.device)
+        with torch.no_grad():
+            patches = self._write(nets, tokens, step.noise)
+            reward = own_reward(self.context, self._latents(patches), self.context.pictures.attributes[rows], step)
+            tries = reward.view(-1, TRIES)
+            better = ((tries - tries.mean(1, keepdim=True)) / (tries.std() + 1e-4)).flatten()
+        unlike = self._read(nets, tokens, patches)[1]
+        return (better[:, None, None] * unlike).mean(), reward.mean()
+
+    @staticmethod
+    def _write(nets: Mapping[str, Any], tokens: Tensor, noise: torch.Generator) -> Tensor:
+        """Patches (n, PATCHES, PATCH) drawn after words (n, LENGTH), as likely as the model takes them to be."""
+        body, patch_model = nets["language_model"], nets["patch_model"]
+        entered, past, made = body.wte(tokens), None, []
+        for _ in range(PATCHES):
+            out = body(inputs_embeds=entered, past_key_values=past, use_cache=True)
+            past, codes, inner = out.past_key_values, [], out.last_hidden_state[:, -1:]
+            for _ in range(PATCH):
+                likely = patch_model(inputs_embeds=inner).logits[:, -1].float().softmax(-1)
+                codes.append(torch.multinomial(likely, 1, generator=noise)[:, 0])
+                inner = torch.cat([inner, patch_model.transformer.wte(codes[-1])[:, None]], dim=1)
+            made.append(torch.stack(codes, dim=1))
+            entered = patch_vectors(body.wte, made[-1][:, None], CODES)
+        return torch.stack(made, dim=1)
+
+    def _latents(self, patches: Tensor) -> Tensor:
+        """What the KL autoencoder makes of the pictures that codes stand for, of unit spread."""
+        vq, vae = self.context.vq, self.context.vae
+        grid = to_grid(patches)
+        found = vq.quantize.get_codebook_entry(grid.flatten(), (*grid.shape, vq.config.latent_channels))
+        pixels = vq.decode(found, force_not_quantize=True).sample.clamp(-1, 1)
+        return vae.encode(pixels.to(torch.bfloat16)).latent_dist.mean.float() * vae.config.scaling_factor
 
     def save(self, nets: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         own = {"language_model": f"{self.name}/whole", "patch_model": f"{self.name}/patch"}
