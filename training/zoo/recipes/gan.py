@@ -27,7 +27,7 @@ from morelli.generators.zoo.pipelines.gan import GanGenerator
 
 WIDTH, FEATURES = 96, 192
 PENALTY, NUDGE, PENALTY_EVERY = 50.0, 0.05, 4
-TAUGHT = 2.0
+TAUGHT = 5.0
 """Weight of the teacher's loss."""
 HAZE = 0.3
 """Most noise on what the teacher reads, in units of the latents' spread."""
