@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from morelli.attribution.compare import Comparison
     from morelli.defence.ensemble import Ensemble
+    from morelli.defence.lpips import Lpips
     from morelli.encoders.base import Encoder
     from morelli.encoders.embed import Source
 
@@ -103,6 +104,8 @@ class Protector:
         Folder for embeddings and what is learnt.
     keep : bool
         Keep the embeddings of the images that come in the cache; what is learnt is kept in any case.
+    lpips : str or Path, optional
+        AlexNet's weights, as `morelli.defence.lpips.Lpips` takes them: the report also has LPIPS.
 
     Examples
     --------
@@ -123,6 +126,7 @@ class Protector:
         method: str = DEFAULT_METHOD,
         cache: str | Path | None = None,
         keep: bool = True,
+        lpips: str | Path | None = None,
     ) -> None:
         self.gallery = gallery
         self.defence = defence
@@ -133,6 +137,7 @@ class Protector:
         self.method = method
         self.cache = cache
         self.keep = keep
+        self.lpips = lpips
 
     def protect(
         self,
@@ -165,6 +170,8 @@ class Protector:
             The gallery does not allow it: absent, empty, of other encoders, one model only.
         UnknownNameError
             No such defence, method, encoder, model or prompt.
+        WeightsError
+            LPIPS has no weights in what was named.
         """
         # Here and not at the first answer: what is wrong is told before any image is read.
         if self.defence not in DEFENCES:
@@ -173,6 +180,7 @@ class Protector:
             check_recipe(self.recipe)
         else:
             check_settings(self.settings)
+        _ = self._lpips
         judge = self._judge
         if model is not None and model not in judge.families:
             raise UnknownNameError("model", model, judge.families)
@@ -236,6 +244,7 @@ class Protector:
         report["quality"] = {
             "psnr": db if math.isfinite(db) else None,
             "ms_ssim": ms_ssim(picture.pixels, after),
+            "lpips": None if self._lpips is None else self._lpips(picture.pixels, after),
             "largest_change": int(change.max()),
             "changed": float((change > 0).mean()),
         }
@@ -283,6 +292,14 @@ class Protector:
     @cached_property
     def _view(self) -> GalleryView:
         return self.gallery if isinstance(self.gallery, GalleryView) else GalleryView.open(self.gallery)
+
+    @cached_property
+    def _lpips(self) -> Lpips | None:
+        if self.lpips is None:
+            return None
+        from morelli.defence.lpips import Lpips
+
+        return Lpips(self.lpips)
 
     @cached_property
     def _judge(self) -> Judge:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from morelli.defence.canonical import RECIPE, canonical
+from morelli.defence.lpips import Lpips
 from morelli.defence.quality import ms_ssim, psnr
 from morelli.encoders.embed import embed
 from morelli.enrol import enrol
@@ -23,6 +24,7 @@ from morelli.errors import (
     NotDifferentiableError,
     NotEnoughReferencesError,
     UnknownNameError,
+    WeightsError,
 )
 from morelli.gallery.store import Gallery
 from morelli.images.dataset import Dataset, read_dataset
@@ -31,6 +33,7 @@ from morelli.protect import DEFENCES, PerturbSettings, Protected, Protector
 from morelli.testing.datasets import write_dataset
 from morelli.types import EncoderStamp, Item
 
+from .lpips_weights import write_weights
 from .toys import STAMP, BlindEncoder, GrainEncoder
 
 QUICK = PerturbSettings(epsilon=4, steps=6)
@@ -74,6 +77,16 @@ def one(answers: Any) -> Protected:
     if isinstance(answer, MorelliError):
         raise answer
     return answer
+
+
+def test_lpips_where_its_weights_are(make, query: Item, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, top = write_weights(tmp_path)
+    monkeypatch.setattr("morelli.defence.lpips._of_package", lambda: top)
+    found = one(make(defence="canonical", lpips=network).protect([query.path]))
+    assert found.report["quality"]["lpips"] == pytest.approx(Lpips(network, top)(found.before, found.after))
+    assert one(make(defence="canonical").protect([query.path])).report["quality"]["lpips"] is None
+    with pytest.raises(WeightsError, match="absent"):
+        make(defence="canonical", lpips=tmp_path / "absent.pth").protect([query.path])
 
 
 @pytest.mark.parametrize("defence", DEFENCES)

@@ -51,6 +51,10 @@ def protect(
     encoder: Annotated[
         str | None, typer.Option(help="Of the report; one that is no surrogate is the honest test.")
     ] = None,
+    lpips: Annotated[
+        Path | None,
+        typer.Option(help="AlexNet's weights (torchvision's file): the report also has LPIPS.", show_default=False),
+    ] = None,
     sheet: Annotated[
         bool, typer.Option("--sheet", help=f"Also write {SHEET}: before, after, and the difference × 16.")
     ] = False,
@@ -65,6 +69,7 @@ def protect(
     files, empty = asking.pictures(images)
     outputs = _plan(files, out, sheet, overwrite)
     options: dict[str, Any] = asking.method_options(method, encoder) | ({} if recipe is None else {"recipe": recipe})
+    options["lpips"] = lpips
     if surrogate is not None:
         options["surrogates"] = list(dict.fromkeys(name.strip() for name in surrogate.split(",") if name.strip()))
     failed = len(empty)
@@ -156,7 +161,11 @@ def show(found: Protected) -> None:
         if when in report:
             print(f"{when:9} {_line(report[when])}")
     decibel = "equal" if quality["psnr"] is None else f"{quality['psnr']:.1f} dB"
-    print(f"{'quality':9} PSNR {decibel}, MS-SSIM {quality['ms_ssim']:.4f}, at most {quality['largest_change']} levels")
+    learnt = "" if quality["lpips"] is None else f", LPIPS {quality['lpips']:.4f}"
+    print(
+        f"{'quality':9} PSNR {decibel}, MS-SSIM {quality['ms_ssim']:.4f}{learnt},"
+        f" at most {quality['largest_change']} levels"
+    )
     for note in report["notes"]:
         print(f"{'note':9} {note}")
     print()

@@ -200,6 +200,7 @@ class Quality(_Body):
 
     psnr: float | None
     ms_ssim: float
+    lpips: float | None
     largest_change: int
     changed: Fraction
 
