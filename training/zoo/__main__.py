@@ -36,10 +36,13 @@ from morelli.generators.zoo.load import quiet
 from morelli.generators.zoo.manifest import WEIGHTS, read_manifest
 
 
-def turn(context: Context, name: str, seconds: float, budget: float | None, count: int = 64) -> None:
-    """Train a part for some time, export it, score it, and say so in ``scores.jsonl``."""
+def turn(context: Context, name: str, seconds: float | None, budget: float | None, count: int = 64) -> None:
+    """Train a part for some time, or what is left of its budget, export it, score it, and say so in ``scores.jsonl``.
+
+    A turn that was killed has left a checkpoint and no record: the time in the checkpoint counts.
+    """
     trainer = Trainer(COURSES[name].recipe(context))
-    trainer.run(seconds, budget)
+    trainer.run((budget or 0.0) - trainer.seconds if seconds is None else seconds, budget)
     if STOP.is_set():
         raise SystemExit(f"{name} is saved at step {trainer.step}")
     folder = context.out / "made" / name
@@ -87,7 +90,7 @@ def train_all(context: Context, hours: float, only: list[str], count: int) -> No
         record = read_entries(context.out).get(name, {}).get("training", {})
         if (only and name not in only) or record.get("seconds", 0) >= budget * 0.99:
             continue
-        turn(context, name, budget - record.get("seconds", 0), budget, count)
+        turn(context, name, None, budget, count)
 
 
 def _passed_on(options: argparse.Namespace) -> list[str]:

@@ -10,11 +10,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from training.zoo.__main__ import train_all
 from training.zoo.context import Context
 from training.zoo.data import GRID, IGNORED, KINDS, Pictures, attributes, draw_set, map_objects, split_code
+from training.zoo.export import read_entries
 from training.zoo.loop import FLAT, WARM_UP, Trainer, rate
 from training.zoo.negatives import differing
-from training.zoo.plan import COURSES, GOOD, is_final, may_start
+from training.zoo.plan import COURSES, GOOD, Course, is_final, may_start
 from training.zoo.recipe import Player, Recipe, Step
 from training.zoo.recipes.segmenter import KINDS as SEGMENTS
 from training.zoo.recipes.segmenter import segmentation_loss
@@ -89,6 +91,23 @@ def test_a_checkpoint_that_was_cut_off_is_not_seen(pictures: Pictures, tmp_path:
     trainer.save()
     trainer.path.with_suffix(".part").write_bytes(b"half")
     assert Trainer(Line(context)).step == 3
+
+
+def test_time_of_a_turn_that_was_killed_counts(
+    pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its checkpoint has it, and no record does."""
+    monkeypatch.setattr("training.zoo.__main__.COURSES", {"line": Course(Line, 1, 1)})
+    context = Context(tmp_path, pictures, torch.device("cpu"))
+    killed = Trainer(Line(context))
+    steps(killed, 3)
+    killed.seconds = 99.9
+    killed.save()
+    train_all(context, 100 / 3600, [], 0)
+    done = Trainer(Line(context))
+    assert done.step > 3
+    assert done.seconds < 101.5
+    assert read_entries(tmp_path)["line"]["training"]["seconds"] == round(done.seconds)
 
 
 def test_the_rate_by_hand() -> None:
