@@ -61,6 +61,7 @@ class Line(Recipe):
         return {"loss": (nets["line"](noisy)[:, 0].float() - x.float().mean(dim=(1, 2, 3))).square().mean()}
 
     def save(self, nets: Any, folder: Path) -> dict[str, Any]:
+        (folder / self.name).mkdir(parents=True, exist_ok=True)
         return {}
 
 
