@@ -62,6 +62,7 @@ class Line(Recipe):
 
     def save(self, nets: Any, folder: Path) -> dict[str, Any]:
         (folder / self.name).mkdir(parents=True, exist_ok=True)
+        (folder / self.name / "weight.txt").write_text(str(nets["line"].weight.tolist()), encoding="utf-8")
         return {}
 
 
