@@ -10,13 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from training.zoo.context import Context
 from training.zoo.recipe import Step
-from training.zoo.recipes.teacher import rightness, sight, taught_loss
+from training.zoo.recipes.teacher import sight, taught_loss
 
 FROM, EVERY = 10_000, 2
 """First step at which a model's own pictures say anything, and how often they are read after it."""
@@ -69,12 +67,6 @@ def own_guess(
             if added:
                 x = x + added * step.normal_like(x)
     return guess(x, last), scales[last][0]
-
-
-def own_reward(context: Context, latents: Tensor, labels: NDArray[np.int8], step: Step) -> Tensor:
-    """How well the teacher reads what was asked for in latents, shape (n,), fp32, 0 to 1."""
-    wanted = torch.from_numpy(labels).long().to(context.device)
-    return rightness(context.teacher(_hazy(context, latents, step)), wanted)
 
 
 def _hazy(context: Context, latents: Tensor, step: Step) -> Tensor:

@@ -66,16 +66,6 @@ def taught_loss(scores: Tensor, labels: Tensor) -> Tensor:
     return attribute_loss(scores, labels) + COUNTS * attribute_loss(scores[:, counts], there)
 
 
-def rightness(scores: Tensor, labels: Tensor) -> Tensor:
-    """Probability of what is asked for, shape (n,), 0 to 1: mean over the attributes, weighted as in `taught_loss`."""
-    counts = slice(0, 3 * len(SHAPES), 3)
-    known, there = labels != IGNORED, labels[:, counts] > 0
-    likely = scores.float().softmax(-1).gather(2, labels.clamp(min=0)[:, :, None])[:, :, 0]
-    whole = (likely * known).sum(1) / known.sum(1)
-    counted = (likely[:, counts] * there).sum(1) / there.sum(1)
-    return (whole + COUNTS * counted) / (1 + COUNTS)
-
-
 def load_teacher(folder: Path) -> Teacher:
     """The trained network, fp32."""
     from safetensors.torch import load_file

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from training.zoo.data import GRID
 from training.zoo.recipe import Player, Step
 from training.zoo.recipes.conditioned import Conditioned, entry
-from training.zoo.recipes.own import is_own, own_reward
+from training.zoo.recipes.own import ROWS, is_own, own_loss
 from training.zoo.recipes.segmenter import KINDS, segmentation_loss
 from training.zoo.recipes.store import save_half
 from training.zoo.recipes.vq import CODES
@@ -26,10 +26,8 @@ WIDTH, HEADS = 128, 4
 PATCHES = GRID**2 // PATCH
 READ = 3.0
 """Weight of the loss of what comes next."""
-PROMPTS, TRIES = 8, 8
-"""Captions that the model writes pictures of at a time, and how many pictures of each."""
-OWN = 1.0
-"""Weight of the policy gradient."""
+OWN = 0.1
+"""Weight of the teacher's loss, beside its own."""
 
 
 class VqAr(Conditioned):
@@ -83,42 +81,43 @@ class VqAr(Conditioned):
         tokens = torch.from_numpy(np.where(dropped[:, None], encode([""]), tokens)).to(self.context.device)
         codes = torch.from_numpy(self.codes[step.rows].astype(np.int64)).to(self.context.device)
         patches = to_patches(codes.unflatten(1, (GRID, GRID)))
-        states, unlike = self._read(nets, tokens, patches)
-        code = unlike.mean()
+        states, scores = self._read(nets, tokens, patches)
+        code = F.cross_entropy(scores.flatten(0, 2), patches.flatten())
         # Codes tell of textures for the most part; what object comes next is asked for by itself.
         side = GRID // EDGE
         shown = F.pixel_shuffle(nets["foretell"](states).transpose(1, 2).unflatten(2, (side, side)), EDGE)
         read = segmentation_loss(shown, self.context.objects(step.rows)).mean()
         parts = {"loss": code + READ * read, "code": code, "read": read}
         if is_own(step):
-            own, parts["reward"] = self._own(nets, step)
-            parts["loss"] = parts["loss"] + OWN * own
+            parts["own"] = self._own(nets, step)
+            parts["loss"] = parts["loss"] + OWN * parts["own"]
         return parts
 
     @staticmethod
     def _read(nets: Mapping[str, Any], tokens: Tensor, patches: Tensor) -> tuple[Tensor, Tensor]:
-        """States that come before each patch (n, m, width), and how unlikely its codes are, nats, (n, m, PATCH)."""
+        """States that come before each patch (n, m, width), and scores of its codes (n, m, PATCH, CODES), fp32."""
         body, patch_model = nets["language_model"], nets["patch_model"]
         text = torch.cat([body.wte(tokens), patch_vectors(body.wte, patches[:, :-1], CODES)], dim=1)
         states = body(inputs_embeds=text).last_hidden_state[:, LENGTH - 1 :]
         wanted = patches.flatten(0, 1)
         before = patch_model.transformer.wte(wanted[:, :-1])
         scores = patch_model(inputs_embeds=torch.cat([states.flatten(0, 1)[:, None], before], dim=1)).logits
-        unlike = F.cross_entropy(scores.float().flatten(0, 1), wanted.flatten(), reduction="none")
-        return states, unlike.view(patches.shape)
+        return states, scores.float().view(*patches.shape, CODES)
 
-    def _own(self, nets: Mapping[str, Any], step: Step) -> tuple[Tensor, Tensor]:
-        """The policy gradient of the teacher's reward over pictures that the model writes, and the mean reward."""
-        rows = step.rows[:PROMPTS].repeat(TRIES)
-        tokens = torch.from_numpy(self.context.pictures.wording(step.rng, step.rows[:PROMPTS]).repeat(TRIES, axis=0))
-        tokens = tokens.to(self.context.device)
+    def _own(self, nets: Mapping[str, Any], step: Step) -> Tensor:
+        """The teacher's loss of pictures that the model writes.
+
+        Codes have no gradient. They are taken for what the model expected them to be where it comes back (straight
+        through, Bengio et al. 2013): it learns which codes would have been read better, the others being as they are.
+        """
+        tokens = self.context.pictures.wording(step.rng, step.rows[:ROWS])
+        tokens = torch.from_numpy(tokens).to(self.context.device)
         with torch.no_grad():
             patches = self._write(nets, tokens, step.noise)
-            reward = own_reward(self.context, self._latents(patches), self.context.pictures.attributes[rows], step)
-            tries = reward.view(-1, TRIES)
-            better = ((tries - tries.mean(1, keepdim=True)) / (tries.std() + 1e-4)).flatten()
-        unlike = self._read(nets, tokens, patches)[1]
-        return (better[:, None, None] * unlike).mean(), reward.mean()
+        likely = self._read(nets, tokens, patches)[1].softmax(-1)
+        book = self.context.vq.quantize.embedding.weight
+        meant = likely @ book
+        return own_loss(self.context, self._latents(book[patches] + meant - meant.detach()), 1.0, step)
 
     @staticmethod
     def _write(nets: Mapping[str, Any], tokens: Tensor, noise: torch.Generator) -> Tensor:
@@ -136,12 +135,11 @@ class VqAr(Conditioned):
             entered = patch_vectors(body.wte, made[-1][:, None], CODES)
         return torch.stack(made, dim=1)
 
-    def _latents(self, patches: Tensor) -> Tensor:
-        """What the KL autoencoder makes of the pictures that codes stand for, of unit spread."""
-        vq, vae = self.context.vq, self.context.vae
-        grid = to_grid(patches)
-        found = vq.quantize.get_codebook_entry(grid.flatten(), (*grid.shape, vq.config.latent_channels))
-        pixels = vq.decode(found, force_not_quantize=True).sample.clamp(-1, 1)
+    def _latents(self, found: Tensor) -> Tensor:
+        """Latents of unit spread of the pictures whose patches have those vectors (n, m, PATCH, width)."""
+        vae = self.context.vae
+        grid = torch.stack([to_grid(each) for each in found.unbind(-1)], dim=1)
+        pixels = self.context.vq.decode(grid, force_not_quantize=True).sample.clamp(-1, 1)
         return vae.encode(pixels.to(torch.bfloat16)).latent_dist.mean.float() * vae.config.scaling_factor
 
     def save(self, nets: Mapping[str, Any], folder: Path) -> dict[str, Any]:
