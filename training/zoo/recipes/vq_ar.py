@@ -26,7 +26,7 @@ WIDTH, HEADS = 128, 4
 PATCHES = GRID**2 // PATCH
 READ = 3.0
 """Weight of the loss of what comes next."""
-OWN = 0.1
+OWN = 0.2
 """Weight of the teacher's loss, beside its own."""
 
 
