@@ -105,6 +105,7 @@ def test_not_from_the_first_step() -> None:
     assert not is_own(a_step(0, 0))
     assert is_own(a_step(0, own.FROM))
     assert not is_own(a_step(0, own.FROM + 1))
+    assert is_own(a_step(0, 0), first=0)
 
 
 def test_what_vq_ar_writes_is_what_it_reads_as_likely(context: Context, monkeypatch: Any) -> None:  # noqa: F811

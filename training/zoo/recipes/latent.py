@@ -31,7 +31,7 @@ class Latent(Conditioned):
     style: ClassVar[str] = ""
     lr: ClassVar[float] = 1e-3
     read: ClassVar[float] = 1.5
-    """Weight of the segmenter's loss; it knows the drawn world's look alone."""
+    """Weight of the segmenter's loss, position by position; it knows the drawn world's look alone."""
 
     def build(self) -> dict[str, nn.Module]:
         from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
@@ -71,7 +71,7 @@ class Latent(Conditioned):
         # Where noise hides what the picture shows, the best guess is a blur that cannot be read.
         read = (kept.flatten().square() * misread).mean()
         parts = {"loss": error + self.read * read, "velocity": error, "read": read}
-        if not self.style and is_own(step):
+        if is_own(step, 0 if self.style else None):  # what is tuned further makes pictures from the first step on
             parts["own"] = self._own(nets["unet"], step)
             parts["loss"] = parts["loss"] + parts["own"]
         return parts

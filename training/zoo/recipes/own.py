@@ -29,9 +29,9 @@ EARLIEST = 3
 Guess = Callable[[Tensor, int], Tensor]
 
 
-def is_own(step: Step) -> bool:
-    """Whether a step has the model read in what it makes itself."""
-    return step.number >= FROM and step.number % EVERY == 0
+def is_own(step: Step, first: int | None = None) -> bool:
+    """Whether a step has the model read in what it makes itself; ``first``: the step from which on, default `FROM`."""
+    return step.number >= (FROM if first is None else first) and step.number % EVERY == 0
 
 
 def own_guess(
