@@ -152,4 +152,4 @@ class VqAr(Conditioned):
             " smaller one within a patch"
         )
         parts = {**own, "vqvae": "vq", "tokenizer": "clip"}
-        return entry("tokens", self.name, architecture, count, parts, {"temperature": 0.7, "guidance": 3.0})
+        return entry("tokens", self.name, architecture, count, parts, {"temperature": 0.5, "guidance": 3.0})
