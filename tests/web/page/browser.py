@@ -10,7 +10,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 CHROMIUM, DRIVER = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
+#: Of tests in a browser: gradio and selenium have been imported or the module skipped before.
+MARKS = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        CHROMIUM is None or DRIVER is None,
+        reason="THE PAGE IS NOT TESTED IN A BROWSER: chromium or chromedriver is not on the PATH.",
+    ),
+]
 #: Seconds that something on the page may take to come about, on a machine that has other work too.
 WAIT = 120
 

@@ -16,17 +16,11 @@ from PIL import Image
 from morelli.types import Item
 
 from ..process import Running, running
-from .browser import CHROMIUM, DRIVER, Browser, browsing
+from .browser import MARKS, Browser, browsing
 
 pytest.importorskip("gradio", reason="THE PAGE IS NOT TESTED: gradio is not installed.")
 pytest.importorskip("selenium", reason="THE PAGE IS NOT TESTED IN A BROWSER: selenium is not installed.")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        CHROMIUM is None or DRIVER is None,
-        reason="THE PAGE IS NOT TESTED IN A BROWSER: chromium or chromedriver is not on the PATH.",
-    ),
-]
+pytestmark = MARKS
 
 WRITER, READER = "w" * 40, "r" * 40
 DATASET = "tonight's <battles>"
