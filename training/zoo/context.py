@@ -107,10 +107,28 @@ class Context:
 
     @cached_property
     def teacher(self) -> Any:
-        """The GAN's teacher, frozen, bf16."""
+        """The teacher of latents, frozen, bf16."""
         from training.zoo.recipes.teacher import load_teacher
 
         return self._frozen(load_teacher(self.export / "teacher"))
+
+    @cached_property
+    def picture_teacher(self) -> Any:
+        """The teacher of pixels, frozen, bf16."""
+        from training.zoo.recipes.picture_teacher import load_picture_teacher
+
+        return self._frozen(load_picture_teacher(self.export / "picture-teacher"))
+
+    @cached_property
+    def _other_vae(self) -> Any:
+        """The KL autoencoder's other decoder, frozen, bf16."""
+        from morelli.generators.zoo.pipelines.folded import FoldedAutoencoderKL
+
+        return self._frozen(FoldedAutoencoderKL.from_pretrained(self.export / "vae-b"))
+
+    def decoded(self, latents: torch.Tensor) -> torch.Tensor:
+        """What the other decoder makes of latents of unit spread, shape (n, 3, 64, 64), -1 to 1 for the most part."""
+        return self._other_vae.decode(latents / self._other_vae.config.scaling_factor).sample
 
     def _segmenter(self, name: str) -> Any:
         from training.zoo.recipes.segmenter import load_segmenter

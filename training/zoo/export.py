@@ -109,6 +109,7 @@ def publish(out: Path, target: Path, names: Iterable[str]) -> int:
         "segmenter",
         "latent-segmenter",
         "teacher",
+        "picture-teacher",
         "vae",
         "vae-b",
         "vq",

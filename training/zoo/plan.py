@@ -12,6 +12,7 @@ from training.zoo.recipes.clip import Clip, Text
 from training.zoo.recipes.dit import Dit
 from training.zoo.recipes.gan import Gan
 from training.zoo.recipes.latent import Latent, LatentLora, LatentTuned
+from training.zoo.recipes.picture_teacher import PictureTeacherRecipe
 from training.zoo.recipes.segmenter import LatentSegmenter, PixelSegmenter
 from training.zoo.recipes.teacher import TeacherRecipe
 from training.zoo.recipes.unet import Unet, UnetB
@@ -55,6 +56,7 @@ COURSES: dict[str, Course] = {
     "latent": Course(Latent, 10, 120),
     "unet": Course(Unet, 10, 180),
     "vae-b": Course(VaeB, 12, 20, 0.5),
+    "picture-teacher": Course(PictureTeacherRecipe, 10, 8, 0.15),
     "vq": Course(Vq, 15, 15, 0.75),
     "vq-ar": Course(VqAr, 10, 180),
     "dit": Course(Dit, 10, 180),

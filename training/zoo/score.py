@@ -38,7 +38,7 @@ def score(context: Context, name: str, count: int = 64) -> dict[str, Any]:
         return _swaps(context, texts)
     elif name == "captioner":
         return _captions(context, texts)
-    elif name in ("text", "segmenter", "latent-segmenter", "teacher"):
+    elif name in ("text", "segmenter", "latent-segmenter", "teacher", "picture-teacher"):
         return {}
     else:
         made = sample(context.export, name, texts)

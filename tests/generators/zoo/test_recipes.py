@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,9 @@ from training.zoo.data import draw_set
 from training.zoo.loop import Trainer
 from training.zoo.plan import COURSES
 from training.zoo.recipes.clip import clip_config
+from training.zoo.recipes.picture_teacher import PictureTeacher, load_picture_teacher
 from training.zoo.recipes.segmenter import make_segmenter
-from training.zoo.recipes.teacher import Teacher
+from training.zoo.recipes.teacher import Teacher, load_teacher
 from training.zoo.recipes.vae import Vae
 
 COUNT = 64
@@ -33,11 +35,13 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Context:
         "segmenter": make_segmenter("segmenter"),
         "latent_segmenter": make_segmenter("latent-segmenter"),
         "teacher": Teacher(),
+        "picture_teacher": PictureTeacher(),
     }
     made.__dict__.update({name: part.bfloat16().eval().requires_grad_(False) for name, part in parts.items()})
     vae: Any = Vae(made).build()["vae"]
     vae.register_to_config(scaling_factor=0.5)
-    vae.save_pretrained(folder / "export" / "vae")
+    for name in ("vae", "vae-b"):
+        vae.save_pretrained(folder / "export" / name)
     return made
 
 
@@ -61,3 +65,12 @@ def test_a_recipe_takes_steps(name: str, context: Context, monkeypatch: pytest.M
     after = {key: value for net in trainer.masters.values() for key, value in net.state_dict().items()}
     moved = [key for key in before if not torch.equal(before[key], after[key])]
     assert len(moved) > len(before) / 4
+
+
+@pytest.mark.parametrize(("name", "load"), [("teacher", load_teacher), ("picture-teacher", load_picture_teacher)])
+def test_a_teacher_is_read_back(name: str, load: Any, context: Context, tmp_path: Path) -> None:
+    recipe = COURSES[name].recipe(context)
+    nets = recipe.build()
+    assert recipe.save(nets, tmp_path) == {}
+    read = load(tmp_path / name).state_dict()
+    assert all(torch.equal(read[key], value) for key, value in nets["teacher"].state_dict().items())

@@ -3,8 +3,8 @@
 The critic scores latents against their captions (projection, Miyato & Koyama 2018) and their surroundings for
 themselves; captions of other pictures count as false. It sees through the frozen segmenter of latents too: features
 that were learnt beforehand let it tell what matters from the first step on (projected GANs, Sauer et al. 2021). The
-generator is asked to be read rightly by a frozen teacher (AC-GAN). The gradient penalty on drawn pictures' latents is
-taken by finite differences.
+generator is asked to be read rightly by frozen teachers (AC-GAN), one of latents and one of the pictures that the
+decoder makes of them. The gradient penalty on drawn pictures' latents is taken by finite differences.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from training.zoo.recipe import Player, Step
 from training.zoo.recipes.conditioned import TEXT, Conditioned, entry
 from training.zoo.recipes.encoded import encoded
+from training.zoo.recipes.own import shown_loss
 from training.zoo.recipes.store import save_half
 from training.zoo.recipes.teacher import SIGHT, sight, taught_loss
 from training.zoo.recipes.vae import LATENTS
@@ -31,6 +32,8 @@ TAUGHT = 5.0
 """Weight of the teacher's loss."""
 HAZE = 0.3
 """Most noise on what the teacher reads, in units of the latents' spread."""
+SHOWN = 10.0
+"""Weight of the picture teacher's loss, beside its own."""
 
 
 class Block(nn.Module):
@@ -79,7 +82,7 @@ class Gan(Conditioned):
 
     name = "gan"
     batch = 64
-    needs = ("text", "vae", "vae-b", "latent-segmenter", "teacher")
+    needs = ("text", "vae", "vae-b", "latent-segmenter", "teacher", "picture-teacher")
 
     def build(self) -> dict[str, nn.Module]:
         return {"network": GanGenerator(), "critic": Critic()}
@@ -138,7 +141,9 @@ class Gan(Conditioned):
         spread = HAZE * step.uniform(len(made), made.device)[:, None, None, None].to(made.dtype)
         hazy = sight(self.context.latent_segmenter, made + spread * step.normal_like(made))
         read = taught_loss(self.context.teacher(hazy), labels)
-        return {"loss": whole + patch + TAUGHT * read, "whole": whole, "patch": patch, "read": read}
+        shown = shown_loss(self.context, self.context.decoded(made), step)
+        loss = whole + patch + TAUGHT * read + SHOWN * shown
+        return {"loss": loss, "whole": whole, "patch": patch, "read": read, "shown": shown}
 
     def save(self, nets: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         net = nets["network"]

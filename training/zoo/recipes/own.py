@@ -1,4 +1,4 @@
-"""What a diffusion model makes of its own noise, read by the teacher.
+"""What a model makes itself, read by the teachers.
 
 A model that is trained on noisy drawn pictures alone learns that what it sees under the noise is what the caption asks
 for. When it samples, that is no longer so: two shapes are asked for, three have begun, and it finishes three. So it is
@@ -22,6 +22,8 @@ ROWS = 32
 WEIGHT = 0.5
 HAZE = 0.3
 """Most noise on what the teacher reads, in units of the latents' spread."""
+PIXEL_HAZE = 0.1
+"""Noise on what the picture teacher reads, in units of pixels from -1 to 1."""
 SCALES = 10
 """Levels of noise on the way; reading begins after `EARLIEST` of them, for a first guess is a blur."""
 EARLIEST = 3
@@ -79,3 +81,17 @@ def own_loss(context: Context, made: Tensor, trust: float, step: Step) -> Tensor
     """How badly the teacher reads the captions of the step's first rows in guesses of clean latents, a scalar."""
     labels = torch.from_numpy(context.pictures.attributes[step.rows[: len(made)]]).long().to(context.device)
     return WEIGHT * trust**2 * taught_loss(context.teacher(_hazy(context, made, step)), labels)
+
+
+def shown_loss(context: Context, pixels: Tensor, step: Step) -> Tensor:
+    """How badly the picture teacher reads the captions of the step's first rows in made pictures, a scalar.
+
+    Parameters
+    ----------
+    context : Context
+    pixels : Tensor, shape (n, 3, 64, 64), bf16
+        -1 to 1.
+    step : Step
+    """
+    labels = torch.from_numpy(context.pictures.attributes[step.rows[: len(pixels)]]).long().to(context.device)
+    return WEIGHT * taught_loss(context.picture_teacher(pixels + PIXEL_HAZE * step.normal_like(pixels)), labels)

@@ -174,7 +174,8 @@ class PixelSegmenter(Recipe):
         from safetensors.torch import save_file
 
         (folder / self.name).mkdir(parents=True, exist_ok=True)
-        save_file(nets["segmenter"].state_dict(), folder / self.name / FILE)
+        (net,) = nets.values()
+        save_file(net.state_dict(), folder / self.name / FILE)
         return {}
 
 

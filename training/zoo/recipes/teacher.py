@@ -1,7 +1,8 @@
 """The teacher: from what the segmenter sees in latents to the scene's attributes, counts and relation among them.
 
-The generator of the GAN is taught by it what captions ask for (AC-GAN with a fixed classifier). It learns from the
-latents of drawn pictures alone, is frozen then, and has nothing to do with the reader that measures agreement.
+The generator of the GAN is taught by it what captions ask for (AC-GAN with a fixed classifier), and the other models of
+latents by what it reads in what they make themselves (`training.zoo.recipes.own`). It learns from the latents of drawn
+pictures alone, is frozen then, and has nothing to do with the reader that measures agreement.
 """
 
 from __future__ import annotations
@@ -92,10 +93,3 @@ class TeacherRecipe(LatentSegmenter):
         with torch.no_grad():
             seen = sight(self.context.latent_segmenter, self.seen(step))
         return {"loss": taught_loss(nets["teacher"](seen), labels)}
-
-    def save(self, nets: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-        from safetensors.torch import save_file
-
-        (folder / self.name).mkdir(parents=True, exist_ok=True)
-        save_file(nets["teacher"].state_dict(), folder / self.name / FILE)
-        return {}

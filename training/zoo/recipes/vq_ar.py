@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from training.zoo.data import GRID
 from training.zoo.recipe import Player, Step
 from training.zoo.recipes.conditioned import Conditioned, entry
-from training.zoo.recipes.own import ROWS, is_own, own_loss
+from training.zoo.recipes.own import ROWS, is_own, own_loss, shown_loss
 from training.zoo.recipes.segmenter import KINDS, segmentation_loss
 from training.zoo.recipes.store import save_half
 from training.zoo.recipes.vq import CODES
@@ -27,7 +27,7 @@ PATCHES = GRID**2 // PATCH
 READ = 3.0
 """Weight of the loss of what comes next."""
 OWN = 0.2
-"""Weight of the teacher's loss, beside its own."""
+"""Weight of the teachers' losses, beside their own."""
 
 
 class VqAr(Conditioned):
@@ -35,7 +35,7 @@ class VqAr(Conditioned):
 
     name = "vq-ar"
     batch = 32
-    needs = ("text", "vq", "vae", "latent-segmenter", "teacher")
+    needs = ("text", "vq", "vae", "latent-segmenter", "teacher", "picture-teacher")
 
     def build(self) -> dict[str, nn.Module]:
         from transformers import GPT2Config, GPT2LMHeadModel, GPT2Model
@@ -105,7 +105,7 @@ class VqAr(Conditioned):
         return states, scores.float().view(*patches.shape, CODES)
 
     def _own(self, nets: Mapping[str, Any], step: Step) -> Tensor:
-        """The teacher's loss of pictures that the model writes.
+        """The teachers' losses of pictures that the model writes.
 
         Codes have no gradient. They are taken for what the model expected them to be where it comes back (straight
         through, Bengio et al. 2013): it learns which codes would have been read better, the others being as they are.
@@ -117,7 +117,8 @@ class VqAr(Conditioned):
         likely = self._read(nets, tokens, patches)[1].softmax(-1)
         book = self.context.vq.quantize.embedding.weight
         meant = likely @ book
-        return own_loss(self.context, self._latents(book[patches] + meant - meant.detach()), 1.0, step)
+        pixels = self._pixels(book[patches] + meant - meant.detach())
+        return own_loss(self.context, self._latents(pixels), 1.0, step) + shown_loss(self.context, pixels, step)
 
     @staticmethod
     def _write(nets: Mapping[str, Any], tokens: Tensor, noise: torch.Generator) -> Tensor:
@@ -135,12 +136,15 @@ class VqAr(Conditioned):
             entered = patch_vectors(body.wte, made[-1][:, None], CODES)
         return torch.stack(made, dim=1)
 
-    def _latents(self, found: Tensor) -> Tensor:
-        """Latents of unit spread of the pictures whose patches have those vectors (n, m, PATCH, width)."""
-        vae = self.context.vae
+    def _pixels(self, found: Tensor) -> Tensor:
+        """Pictures whose patches have those vectors (n, m, PATCH, width), bf16."""
         grid = torch.stack([to_grid(each) for each in found.unbind(-1)], dim=1)
-        pixels = self.context.vq.decode(grid, force_not_quantize=True).sample.clamp(-1, 1)
-        return vae.encode(pixels.to(torch.bfloat16)).latent_dist.mean.float() * vae.config.scaling_factor
+        return self.context.vq.decode(grid, force_not_quantize=True).sample.clamp(-1, 1).to(torch.bfloat16)
+
+    def _latents(self, pixels: Tensor) -> Tensor:
+        """Latents of unit spread of pictures."""
+        vae = self.context.vae
+        return vae.encode(pixels).latent_dist.mean.float() * vae.config.scaling_factor
 
     def save(self, nets: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         own = {"language_model": f"{self.name}/whole", "patch_model": f"{self.name}/patch"}
