@@ -124,29 +124,34 @@ def test_the_catalogue_holds_all_baselines_and_options_reach_them():
             load_image_attributor(spec)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "spec",
-    ["resnet50@steps=1500", "yu@steps=3000", "dna-det@steps=1500+crops=8", "repmix@steps=3000", "pose@steps=2000"],
-)
-def test_new_images_of_zoo_models_are_attributed(spec):
-    """≥ 0.9 on new images of the models that it was trained on, so that a failure elsewhere is the method's."""
+@pytest.fixture(scope="module")
+def zoo_images() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pictures of 120 prompts by each model, the models' names, and which pictures are held out (20 prompts)."""
     from morelli.generators.zoo import catalogue
+    from morelli.generators.zoo.manifest import WEIGHTS
     from morelli.generators.zoo.world import prompts
 
     names = catalogue.names()
     if not names:
         pytest.skip("THE ZOO HAS NO WEIGHTS: the trained baselines were not held to 0.9 on its models.")
     pytest.importorskip("diffusers")
+    from training.zoo.score import sample
+
     # One model a family: twins and fine-tunes share theirs, and are hard to tell apart for anyone.
     families = {catalogue.entry(name).family: name for name in reversed(names)}
-    images, models = [], []
-    for name in families.values():
-        generator = catalogue.load(name)
-        # Prompts that the zoo was not trained on, each once; the last 20 are held out.
-        for number, text in enumerate(prompts("test", 120, seed=5)):
-            images.append(generator.generate(text, 1, 900 + number)[0].pixels)
-            models.append(name)
-    labels, held = np.array(models), np.arange(len(images)) % 120 >= 100
-    fitted = load_image_attributor(spec).fit([images[i] for i in np.flatnonzero(~held)], labels[~held])
-    assert accuracy(fitted, [images[i] for i in np.flatnonzero(held)], labels[held]) >= 0.9
+    # Prompts that the zoo was not trained on, each once.
+    texts = prompts("test", 120, seed=5)
+    images = np.concatenate([sample(WEIGHTS, name, texts) for name in families.values()])
+    return images, np.repeat(list(families.values()), len(texts)), np.arange(len(images)) % len(texts) >= 100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "spec",
+    ["resnet50@steps=1500", "yu@steps=3000", "dna-det@steps=1500+crops=8", "repmix@steps=3000", "pose@steps=2000"],
+)
+def test_new_images_of_zoo_models_are_attributed(spec, zoo_images):
+    """≥ 0.9 on new images of the models that it was trained on, so that a failure elsewhere is the method's."""
+    images, labels, held = zoo_images
+    fitted = load_image_attributor(spec).fit(list(images[~held]), labels[~held])
+    assert accuracy(fitted, list(images[held]), labels[held]) >= 0.9

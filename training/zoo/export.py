@@ -123,6 +123,8 @@ def publish(out: Path, target: Path, names: Iterable[str]) -> int:
     for part in sorted(parts):
         shutil.copytree(out / "export" / part, target / part)
         _leave_out_encoder(target / part)
+    for config in target.rglob("config.json"):
+        _leave_out_origin(config)
     write_manifest(target, kept)
     return sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
 
@@ -136,3 +138,10 @@ def _leave_out_encoder(folder: Path) -> None:
     slim: Any = {"FoldedAutoencoderKL": folded.FoldedKLDecoder, "FoldedVQModel": folded.FoldedVQDecoder}.get(found)
     if slim is not None:
         save_half(slim.from_pretrained(folder), folder)
+
+
+def _leave_out_origin(config: Path) -> None:
+    """Diffusers writes down which folder of this machine a network was read from."""
+    told = json.loads(config.read_text(encoding="utf-8"))
+    if told.pop("_name_or_path", None) is not None:
+        config.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")

@@ -23,6 +23,11 @@ def test_what_is_published_makes_the_same_pictures_with_less(tiny_zoo: Path, tmp
     name = next(name for name, each in entries.items() if "vae" in each["model"]["components"])
     size = publish(run, tmp_path / "to", [name])
     assert size == sum(path.stat().st_size for path in (tmp_path / "to").rglob("*") if path.is_file())
+    configs = list((tmp_path / "to").rglob("config.json"))
+    assert configs
+    assert not [
+        config for config in configs if str(tmp_path) in config.read_text() or "_name_or_path" in config.read_text()
+    ]
     weights = "vae/diffusion_pytorch_model.safetensors"
     assert (tmp_path / "to" / weights).stat().st_size < 0.8 * (tiny_zoo / weights).stat().st_size
     (one,), (other,) = (

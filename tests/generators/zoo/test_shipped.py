@@ -31,6 +31,11 @@ def test_the_whole_is_small_and_no_weight_is_stored_twice() -> None:
     assert not [path for path in Path(WEIGHTS).rglob("*") if path.suffix in (".bin", ".pt", ".pth", ".pkl")]
 
 
+def test_no_file_tells_of_the_machine_that_wrote_it() -> None:
+    told = [path for path in Path(WEIGHTS).rglob("*.json") if "_name_or_path" in path.read_text(encoding="utf-8")]
+    assert not told
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_model_is_on_record_as_good_enough(name: str) -> None:
     entry = catalogue.entry(name)
