@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from benchmarks.zoo.cells import Cells
 from benchmarks.zoo.images import BACKGROUND, OF_THE_PROMPT, QUERIES, REFERENCES, Order, images, make
+from benchmarks.zoo.invert import invert
 from benchmarks.zoo.likeness import same_and_cross, shared_words
 from benchmarks.zoo.measure import ranks
 from benchmarks.zoo.plan import ATTACKS, Plan, Query, all_queries, subset
@@ -192,23 +192,18 @@ class Bench:
         self,
         inverters: Mapping[str, Callable[[], Inverter]],
         texts: Callable[[NDArray[np.uint8], str, str], Mapping[str, float]],
+        processes: int = 1,
     ) -> None:
         """A prompt for each query of the subset by each inverter, how near it is to the true one, and its time."""
         for kind, load in inverters.items():
             missing = [query for query in self.subset if f"inverted/{kind}/{query.key}" not in self.cells]
-            inverter = load() if missing else None
-            for query in missing:
-                assert inverter is not None
-                picture, true = self.picture(query), self.prompts[query.prompt]
-                start = time.perf_counter()
-                try:
-                    found = inverter.invert(picture.pixels).prompt
-                except OF_THE_PROMPT as error:
-                    print(f"{kind}, {query.key}: {error}", file=sys.stderr)
-                    found = ""
-                cell = {"kind": kind, "prompt": query.prompt, "found": found, "seconds": time.perf_counter() - start}
-                if found:
-                    cell["texts"] = {**texts(picture.pixels, found, true), "words": shared_words(found, true)}
+            inverted = invert(load, [self._path(query) for query in missing], processes)
+            for query, found in zip(missing, inverted, strict=True):
+                cell = {"kind": kind, "prompt": query.prompt, "found": found.prompt, "seconds": found.seconds}
+                if found.prompt:
+                    true = self.prompts[query.prompt]
+                    seen = texts(self.picture(query).pixels, found.prompt, true)
+                    cell["texts"] = {**seen, "words": shared_words(found.prompt, true)}
                 self.cells.add(f"inverted/{kind}/{query.key}", cell)
 
     def by_inverter(self, processes: int = 1) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from benchmarks.zoo import regeneration_report
@@ -23,7 +24,6 @@ from morelli.encoders.catalogue import DEFAULT_ENCODER, load_encoder
 from morelli.errors import MorelliError
 from morelli.generators.zoo.manifest import WEIGHTS
 from morelli.generators.zoo.world import prompts as world_prompts
-from morelli.inversion.base import Inverter
 from morelli.inversion.catalogue import load_inverter
 
 
@@ -56,11 +56,9 @@ def measure(plan: Plan, weights: Path, out: Path, processes: int) -> Bench:
     bench.gammas()
     bench.attacks()
 
-    def inverter(kind: str) -> Inverter:
-        part = "captioner" if kind == "blip" else f"clip@iterations={plan.pez_iterations}"
-        return load_inverter(f"{kind}:{weights / part}")
-
-    bench.inversions({kind: lambda kind=kind: inverter(kind) for kind in plan.inverters}, Texts(weights / "clip"))
+    parts = {"blip": "captioner", "pez": f"clip@iterations={plan.pez_iterations}"}
+    inverters = {kind: partial(load_inverter, f"{kind}:{weights / parts[kind]}") for kind in plan.inverters}
+    bench.inversions(inverters, Texts(weights / "clip"), processes)
     bench.by_inverter(processes)
     bench.costs(lambda models, queries, gamma: measure_alone(models, weights, "fused", queries, gamma))
     return bench
@@ -75,7 +73,7 @@ def main() -> int:
     parser.add_argument("--inverters", default=",".join(Plan.inverters), help="of blip and pez")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="folder of the zoo's weights")
-    parser.add_argument("--processes", type=int, default=2, help="that make images")
+    parser.add_argument("--processes", type=int, default=2, help="that make images and invert")
     given = parser.parse_args()
     inverters = tuple(name for name in given.inverters.split(",") if name)
     if set(inverters) - {"blip", "pez"}:

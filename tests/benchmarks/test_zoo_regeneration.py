@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from benchmarks.zoo.bench import Bench
 from benchmarks.zoo.cells import Cells
 from benchmarks.zoo.cost import measure as measure_cost
 from benchmarks.zoo.images import BACKGROUND, QUERIES
+from benchmarks.zoo.invert import invert
 from benchmarks.zoo.likeness import Texts, read_background, same_and_cross, shared_words, similarities
 from benchmarks.zoo.plan import ATTACKS, Plan, all_queries, subset
 from benchmarks.zoo.variants import Lineup
+from PIL import Image
 
 from morelli.errors import InputError
 from morelli.images.degrade import parse
@@ -182,6 +185,16 @@ def test_it_goes_on_and_makes_nothing_twice(whole: Bench, tmp_path: Path) -> Non
     again = measured(out, unasked)
     assert again.cells.cells == before
     assert not any(each.made for each in again.lineup.generators if isinstance(each, Painter))
+
+
+def test_processes_invert_as_one_does(tmp_path: Path) -> None:
+    paths = []
+    for i in range(3):
+        paths.append(tmp_path / f"{i}.png")
+        Image.fromarray(paint("model-0", "prompt 0", i)).save(paths[-1])
+    one, two = (list(invert(partial(GivenInverter, "a cat"), paths, processes)) for processes in (1, 2))
+    assert [each.prompt for each in one] == [each.prompt for each in two] == ["a cat"] * 3
+    assert all(each.seconds >= 0 for each in two)
 
 
 def test_the_report(whole: Bench, tmp_path: Path) -> None:
