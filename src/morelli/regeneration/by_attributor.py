@@ -24,6 +24,7 @@ from morelli.encoders.embed import embed
 from morelli.gallery.view import GalleryView
 from morelli.images.load import Picture
 from morelli.regeneration.candidates import Candidates
+from morelli.regeneration.matching import CLEAN, Matching
 from morelli.regeneration.similarity import Compared
 from morelli.regeneration.stopwatch import Stopwatch
 from morelli.types import EncoderStamp, LabelledEmbeddings, Reference
@@ -90,6 +91,9 @@ class ByAttributor:
         Of the cache in which what is learnt from the background is kept; by default `default_folder`.
     on_learn : callable
         Called before something is learnt from the background, which may take a minute.
+    match : bool
+        Have the candidates go through what the query seems to have gone through (`Matching`). A background with
+        degraded copies tells what that does to embeddings; then nothing is matched.
     """
 
     def __init__(
@@ -101,6 +105,7 @@ class ByAttributor:
         cache: EmbeddingCache | None = None,
         folder: Path | None = None,
         on_learn: Callable[[], None] = lambda: None,
+        match: bool = True,
     ) -> None:
         self.name = method
         self.encoder = encoder
@@ -109,6 +114,7 @@ class ByAttributor:
         self.on_learn = on_learn
         self._folder = default_folder() if folder is None else folder
         self._blank = load_attributor(method)
+        self._matching = Matching(encoder, cache) if match else None
 
     @property
     def stamp(self) -> EncoderStamp:
@@ -137,23 +143,40 @@ class ByAttributor:
         with watch("embed"):
             sources = [*queries, *(image.path for image in candidates.images)]
             vectors = embed(self.encoder, sources, cache=self.cache, on_error="raise").vectors
+        mine = {name: values[:count] for name, values in vectors.items()}
+        first = {name: values[:1] for name, values in mine.items()}
+        theirs = {name: values[count:] for name, values in vectors.items()}
         with watch("score"):
-            mine = {name: values[:count] for name, values in vectors.items()}
-            families = np.array([candidates.families[model] for model in candidates.labels])
-            references = LabelledEmbeddings(
-                {name: values[count:] for name, values in vectors.items()},
-                candidates.labels,
-                np.full(len(candidates.images), candidates.prompt),
-                families,
-            )
+            references = _references(theirs, candidates)
             attributor, calibration, notes = self._fitted(references, candidates.prompt, queries[0].content)
+        kind, references = self._matched(attributor, first, candidates, references, watch)
+        if kind:
+            notes += (f"The picture looks as after {kind}, and was compared with fresh images after the same.",)
+        with watch("score"):
             return Compared(
                 attributor.scores(mine, references, candidates.prompt),
-                _distances(attributor, {name: values[:1] for name, values in mine.items()}, references),
+                _distances(attributor, first, references),
                 calibration,
                 attributor.is_degraded(mine),
                 notes,
             )
+
+    def _matched(
+        self,
+        attributor: Attributor,
+        query: Vectors,
+        candidates: Candidates,
+        references: LabelledEmbeddings,
+        watch: Stopwatch,
+    ) -> tuple[str, LabelledEmbeddings]:
+        """What the query seems to have gone through, and the candidates after the same."""
+        if self._matching is None or getattr(attributor, "conditions_", None) is not None:
+            return CLEAN, references
+        with watch("embed"):
+            kind = self._matching.find(query, candidates, references.vectors)
+            if kind == CLEAN:
+                return kind, references
+            return kind, _references(self._matching.embed(candidates, kind), candidates)
 
     def _fitted(
         self, references: LabelledEmbeddings, prompt: str, content: str
@@ -178,6 +201,13 @@ class ByAttributor:
         contents = [reference.content for reference in held.references]
         key = statistics_key(self._blank, held.data, contents, self.encoder.stamp)
         return Learned(self._blank, held.data, self._folder / "statistics" / f"{key}.npz")
+
+
+def _references(vectors: Vectors, candidates: Candidates) -> LabelledEmbeddings:
+    families = np.array([candidates.families[model] for model in candidates.labels])
+    return LabelledEmbeddings(
+        dict(vectors), candidates.labels, np.full(len(candidates.images), candidates.prompt), families
+    )
 
 
 def _distances(attributor: Attributor, query: Vectors, references: LabelledEmbeddings) -> NDArray[np.float64]:
