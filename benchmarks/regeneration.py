@@ -70,14 +70,16 @@ def _candidate(item: Item, pictures: Mapping[Path, Picture]) -> Candidate:
     return Candidate(item.model, item.family, item.seed or 0, item.path, picture.content, width, height)
 
 
-def background(cells: Cells, leave_out: set[str], encoder: Encoder, cache: EmbeddingCache) -> Background:
+def background(
+    cells: Cells, leave_out: set[str], pictures: Mapping[Path, Picture], encoder: Encoder, cache: EmbeddingCache
+) -> Background:
     """The images of all other prompts, as a gallery would hold them."""
     items = [
         item for prompt, here in cells.items() if prompt not in leave_out for theirs in here.values() for item in theirs
     ]
-    vectors = embed(encoder, [item.path for item in items], cache=cache, on_error="raise").vectors
+    vectors = embed(encoder, [pictures[item.path] for item in items], cache=cache, on_error="raise").vectors
     references = tuple(
-        Reference(load_image(item.path).content, "", item.name, item.model, item.family, prompt_id=item.prompt_id)
+        Reference(pictures[item.path].content, "", item.name, item.model, item.family, prompt_id=item.prompt_id)
         for item in items
     )
     models, prompts, families = (
@@ -119,9 +121,8 @@ def main() -> None:
     prompts: list[str] = []
     for fold in range(FOLDS):
         held = set(list(cells)[fold::FOLDS])
-        learnt = ByAttributor(
-            "fused", encoder, background(cells, held, encoder, cache), cache=cache, folder=default_folder()
-        )
+        others = background(cells, held, pictures, encoder, cache)
+        learnt = ByAttributor("fused", encoder, others, cache=cache, folder=default_folder())
         every = {**plain, "fused, with the other prompts' images as background": learnt}
         for prompt, query, candidates in queries({key: cells[key] for key in cells if key in held}, pictures):
             prompts.append(prompt)

@@ -86,7 +86,9 @@ class Bench:
 
     def likeness(self, name: str, pictures: Sequence[Picture], candidates: Candidates) -> NDArray[np.float64]:
         """Scores of pictures of one prompt, each alone: shape (n, m)."""
-        return self.measures[name].compare(pictures, candidates, Stopwatch()).scores
+        measure = self.measures[name]
+        # Not all at once: what is compared together counts as forms of one query.
+        return np.concatenate([measure.compare([each], candidates, Stopwatch()).scores for each in pictures])
 
     def ranked(self, pictures: Sequence[Picture], truth: Sequence[str], candidates: Candidates) -> dict[str, list[int]]:
         """Ranks by every measure that so many candidates allow."""

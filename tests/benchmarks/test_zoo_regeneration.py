@@ -187,6 +187,22 @@ def test_it_goes_on_and_makes_nothing_twice(whole: Bench, tmp_path: Path) -> Non
     assert not any(each.made for each in again.lineup.generators if isinstance(each, Painter))
 
 
+def test_queries_are_compared_each_alone(whole: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a measure gets together it takes for forms of one query, the first of which decides how to compare."""
+    together: list[int] = []
+
+    class Counts(Ssim):
+        def compare(self, queries: Any, candidates: Any, watch: Any) -> Any:
+            together.append(len(queries))
+            return super().compare(queries, candidates, watch)
+
+    monkeypatch.setitem(whole.measures, "ssim", Counts())
+    pictures = [whole.picture(query) for query in whole.queries[:3]]
+    scores = whole.likeness("ssim", pictures, whole.candidates(PROMPTS[0], 2))
+    assert together == [1, 1, 1]
+    assert scores.shape == (3, 3)
+
+
 def test_processes_invert_as_one_does(tmp_path: Path) -> None:
     paths = []
     for i in range(3):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -190,7 +191,7 @@ def test_the_catalogue(tmp_path: Path, gallery: Gallery) -> None:
         ({"name": "clip-cosine", "encoder": "./nowhere"}, WeightsError, "no such folder"),
     ],
 )
-def test_bad_choices(options: dict[str, str], error: type[Exception], said: str) -> None:
+def test_bad_choices(options: dict[str, Any], error: type[Exception], said: str) -> None:
     with pytest.raises(error, match=said):
         load_similarity(**options)
 

@@ -92,8 +92,8 @@ class ByAttributor:
     on_learn : callable
         Called before something is learnt from the background, which may take a minute.
     match : bool
-        Have the candidates go through what the query seems to have gone through (`Matching`). A background with
-        degraded copies tells what that does to embeddings; then nothing is matched.
+        Have the candidates go through what the query seems to have gone through (`Matching`), for attributors that
+        learn. A background with degraded copies tells what that does to embeddings; then nothing is matched.
     """
 
     def __init__(
@@ -170,7 +170,11 @@ class ByAttributor:
         watch: Stopwatch,
     ) -> tuple[str, LabelledEmbeddings]:
         """What the query seems to have gone through, and the candidates after the same."""
-        if self._matching is None or getattr(attributor, "conditions_", None) is not None:
+        if (
+            self._matching is None
+            or not isinstance(attributor, LikelihoodAttributor)
+            or attributor.conditions_ is not None
+        ):
             return CLEAN, references
         with watch("embed"):
             kind = self._matching.find(query, candidates, references.vectors)

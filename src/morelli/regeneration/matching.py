@@ -16,6 +16,7 @@ import numpy as np
 from morelli.attribution.bank import Bank, BankSettings, Labels, fit_bank, view_groups
 from morelli.encoders.base import Encoder
 from morelli.encoders.cache import EmbeddingCache
+from morelli.encoders.copies import choose_sample
 from morelli.encoders.embed import embed
 from morelli.images.degrade import degrade
 from morelli.images.pixels import content_hash
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[np.uint8]
 
-#: What a picture may have gone through: each kind at a few strengths, and usual chains.
+#: What a picture may have gone through: each kind at a few strengths, and usual chains. Finer than
+#: `morelli.encoders.copies.CONDITIONS`, whose effect is learnt once a gallery: here it is looked at, image by image.
 FAMILY = (
     "jpeg:92",
     "jpeg:82",
@@ -51,8 +53,8 @@ FAMILY = (
 )
 #: As it comes.
 CLEAN = ""
-# Fresh images of each model that go through the whole family.
-_SAMPLE = 3
+# Fresh images of all models together that go through the whole family.
+_SAMPLE = 24
 # A model's images, and all images, below which scatter cannot be told.
 _LEAST_OF_MODEL, _LEAST = 3, 16
 # A query that is stranger than this share of held-out fresh images may be degraded.
@@ -110,7 +112,8 @@ class Matching:
     def _family(self, candidates: Candidates, vectors: Vectors) -> _Family:
         contents = tuple(image.content for image in candidates.images)
         if self._last is None or self._last[0] != contents:  # queries of one prompt come one after another
-            rows = _sample(candidates.labels)
+            labels = candidates.labels.tolist()
+            rows = choose_sample(labels, contents, _SAMPLE)
             parts = {CLEAN: {name: values[rows] for name, values in vectors.items()}}
             parts |= {kind: self._embed(candidates, rows, kind) for kind in FAMILY}
             self._last = contents, _Family(parts, self.settings)
@@ -197,11 +200,6 @@ def _labelled(vectors: Vectors, labels: NDArray[np.str_], rows: NDArray[np.bool_
     return LabelledEmbeddings(
         {name: values[rows] for name, values in vectors.items()}, models, np.full(len(models), "prompt"), models
     )
-
-
-def _sample(labels: NDArray[np.str_]) -> NDArray[np.intp]:
-    """The first images of each model."""
-    return np.concatenate([np.flatnonzero(labels == model)[:_SAMPLE] for model in np.unique(labels)])
 
 
 def _through(kind: str) -> Callable[[Pixels], Pixels]:
