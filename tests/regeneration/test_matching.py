@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from morelli.images.degrade import degrade, parse
 from morelli.images.load import from_array, load_image
 from morelli.regeneration.by_attributor import ByAttributor
 from morelli.regeneration.candidates import Candidate, Candidates
-from morelli.regeneration.matching import CLEAN, FAMILY, Matching, _Family, is_strange
+from morelli.regeneration.matching import CLEAN, FAMILY, Matching, Typical, _Family
 from morelli.regeneration.stopwatch import Stopwatch
 from morelli.types import EncoderStamp
 
@@ -75,8 +76,9 @@ def test_few_of_a_models_own_images_are_strange_and_all_others_are() -> None:
         vectors, labels = cloud(rng, means, 8)
         own = {"view/all": (means[:1] + rng.normal(size=(1, 8))).astype(np.float32)}
         away = {"view/all": own["view/all"] + np.float32(6)}
-        alarms.append(is_strange(own, vectors, labels, BankSettings()))
-        found.append(is_strange(away, vectors, labels, BankSettings()))
+        typical = Typical(vectors, labels, BankSettings())
+        alarms.append(typical.is_strange(own))
+        found.append(typical.is_strange(away))
     assert np.mean(alarms) < 0.25  # one in ten by design
     assert all(found)
 
@@ -116,6 +118,19 @@ def test_what_happened_is_found_and_done_to_the_candidates(kind: str, candidates
     own = candidates.labels == "model-2"
     gap, gap_before = (np.linalg.norm(x[own].mean(axis=0) - query["view/all"][0]) for x in (after, vectors["view/all"]))
     assert gap < gap_before / 2
+
+
+def test_other_candidates_are_learnt_anew(candidates: Candidates) -> None:
+    """What is kept of one prompt's images says nothing of another's."""
+    encoder = Texture()
+    vectors = encoder.of(*(load_image(each.path).pixels for each in candidates.images))
+    query = encoder.of(paint(1, 99))
+    matching = Matching(encoder)
+    assert matching.find(query, candidates, vectors) == CLEAN
+    others = Candidates("another", tuple(replace(each, content=f"{each.content}-2") for each in candidates.images))
+    far = {name: values + np.float32(5) for name, values in vectors.items()}
+    assert matching.find(query, others, far) != CLEAN
+    assert matching.find(query, candidates, vectors) == CLEAN
 
 
 def test_noise_differs_from_picture_to_picture_and_not_from_run_to_run(candidates: Candidates) -> None:

@@ -9,6 +9,7 @@ likeliest of some degradations is found, and all fresh images go through it befo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -76,7 +77,7 @@ class Matching:
         self, encoder: Encoder, cache: EmbeddingCache | None = None, settings: BankSettings = BankSettings()
     ) -> None:
         self.encoder, self.cache, self.settings = encoder, cache, settings
-        self._last: tuple[tuple[str, ...], _Family] | None = None
+        self._last: tuple[tuple[str, ...], _Known] | None = None
 
     def find(self, query: Vectors, candidates: Candidates, vectors: Vectors) -> str:
         """What a query went through, as `morelli.images.degrade` has it; `CLEAN` where nothing speaks for anything.
@@ -97,9 +98,14 @@ class Matching:
         counts = np.unique(candidates.labels, return_counts=True)[1]
         if counts.min() < _LEAST_OF_MODEL or counts.sum() < _LEAST:
             return CLEAN
-        if not is_strange(query, vectors, candidates.labels, self.settings):
+        known = self._of(candidates)
+        if known.typical is None:
+            known.typical = Typical(vectors, candidates.labels, self.settings)
+        if not known.typical.is_strange(query):
             return CLEAN
-        return self._family(candidates, vectors).likeliest(query)
+        if known.family is None:
+            known.family = self._family(candidates, vectors)
+        return known.family.likeliest(query)
 
     def embed(self, candidates: Candidates, kind: str) -> dict[str, NDArray[np.float32]]:
         """The candidates' embeddings after a degradation; the noise of each is its own, the same in every run."""
@@ -109,15 +115,26 @@ class Matching:
         paths = [candidates.images[row].path for row in rows]
         return embed(self.encoder, paths, transform=_through(kind), cache=self.cache, on_error="raise").vectors
 
-    def _family(self, candidates: Candidates, vectors: Vectors) -> _Family:
+    def _of(self, candidates: Candidates) -> _Known:
         contents = tuple(image.content for image in candidates.images)
         if self._last is None or self._last[0] != contents:  # queries of one prompt come one after another
-            labels = candidates.labels.tolist()
-            rows = choose_sample(labels, contents, _SAMPLE)
-            parts = {CLEAN: {name: values[rows] for name, values in vectors.items()}}
-            parts |= {kind: self._embed(candidates, rows, kind) for kind in FAMILY}
-            self._last = contents, _Family(parts, self.settings)
+            self._last = contents, _Known()
         return self._last[1]
+
+    def _family(self, candidates: Candidates, vectors: Vectors) -> _Family:
+        contents = [image.content for image in candidates.images]
+        rows = choose_sample(candidates.labels.tolist(), contents, _SAMPLE)
+        parts = {CLEAN: {name: values[rows] for name, values in vectors.items()}}
+        parts |= {kind: self._embed(candidates, rows, kind) for kind in FAMILY}
+        return _Family(parts, self.settings)
+
+
+@dataclass
+class _Known:
+    """What was learnt of some candidates, as far as it was needed."""
+
+    typical: Typical | None = None
+    family: _Family | None = None
 
 
 class _Family:
@@ -148,32 +165,37 @@ class _Family:
         return str(models[layers.mean(axis=0)[0].argmax()])
 
 
-def is_strange(query: Vectors, vectors: Vectors, labels: NDArray[np.str_], settings: BankSettings) -> bool:
-    """Whether a query lies farther from every model than most held-out images of the models do.
+class Typical:
+    """How far held-out images of models lie from the models: what is farther than most of them is strange.
 
     Distances are Mahalanobis' under what seeds change, to the nearest model's mean, averaged over views. Each image is
     held out once, with one of every other model.
 
     Parameters
     ----------
-    query : mapping of str to ndarray, shape (1, d)
     vectors : mapping of str to ndarray, shape (c, d)
     labels : ndarray of str, shape (c,)
         Three images of each model at least.
     settings : BankSettings
     """
-    turn = np.empty(len(labels), dtype=np.intp)
-    for model in np.unique(labels):
-        turn[labels == model] = np.arange((labels == model).sum())
-    held: list[NDArray[np.float64]] = []
-    asked: list[float] = []
-    for fold in range(int(turn.max()) + 1):
-        kept = turn != fold
-        bank = fit_bank(_labelled(vectors, labels, kept), view_groups(tuple(vectors)), settings)
-        distances = _Distances(bank, {name: values[kept] for name, values in vectors.items()}, labels[kept])
-        held.append(distances({name: values[~kept] for name, values in vectors.items()}))
-        asked.append(float(distances(query)[0]))
-    return float(np.median(asked)) > float(np.quantile(np.concatenate(held), _TYPICAL))
+
+    def __init__(self, vectors: Vectors, labels: NDArray[np.str_], settings: BankSettings) -> None:
+        turn = np.empty(len(labels), dtype=np.intp)
+        for model in np.unique(labels):
+            turn[labels == model] = np.arange((labels == model).sum())
+        self._folds: list[_Distances] = []
+        held: list[NDArray[np.float64]] = []
+        for fold in range(int(turn.max()) + 1):
+            kept = turn != fold
+            bank = fit_bank(_labelled(vectors, labels, kept), view_groups(tuple(vectors)), settings)
+            distances = _Distances(bank, {name: values[kept] for name, values in vectors.items()}, labels[kept])
+            held.append(distances({name: values[~kept] for name, values in vectors.items()}))
+            self._folds.append(distances)
+        self._limit = float(np.quantile(np.concatenate(held), _TYPICAL))
+
+    def is_strange(self, query: Vectors) -> bool:
+        """Whether a query, arrays of shape (1, d), lies farther from every model than most held-out images do."""
+        return float(np.median([distances(query)[0] for distances in self._folds])) > self._limit
 
 
 class _Distances:
