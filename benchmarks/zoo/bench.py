@@ -87,7 +87,9 @@ class Bench:
     def likeness(self, name: str, pictures: Sequence[Picture], candidates: Candidates) -> NDArray[np.float64]:
         """Scores of pictures of one prompt, each alone: shape (n, m)."""
         measure = self.measures[name]
-        # Not all at once: what is compared together counts as forms of one query.
+        if isinstance(measure, Pairwise):  # each picture by itself anyway
+            return measure.compare(pictures, candidates, Stopwatch()).scores
+        # What others compare together they take for forms of one query.
         return np.concatenate([measure.compare([each], candidates, Stopwatch()).scores for each in pictures])
 
     def ranked(self, pictures: Sequence[Picture], truth: Sequence[str], candidates: Candidates) -> dict[str, list[int]]:

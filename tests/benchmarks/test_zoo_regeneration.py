@@ -26,6 +26,7 @@ from morelli.images.degrade import parse
 from morelli.images.load import load_image
 from morelli.inversion.base import Inverted
 from morelli.inversion.given import GivenInverter
+from morelli.regeneration.by_attributor import ByAttributor
 from morelli.regeneration.pairwise import Ssim
 
 from ..regeneration.painters import Grain, Painter, paint
@@ -188,17 +189,18 @@ def test_it_goes_on_and_makes_nothing_twice(whole: Bench, tmp_path: Path) -> Non
 
 
 def test_queries_are_compared_each_alone(whole: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a measure gets together it takes for forms of one query, the first of which decides how to compare."""
+    """What an attributor gets together it takes for forms of one query, the first of which decides how to compare."""
     together: list[int] = []
+    compare = ByAttributor.compare
 
-    class Counts(Ssim):
-        def compare(self, queries: Any, candidates: Any, watch: Any) -> Any:
-            together.append(len(queries))
-            return super().compare(queries, candidates, watch)
+    def counted(self: Any, queries: Any, candidates: Any, watch: Any) -> Any:
+        together.append(len(queries))
+        return compare(self, queries, candidates, watch)
 
-    monkeypatch.setitem(whole.measures, "ssim", Counts())
+    monkeypatch.setattr(ByAttributor, "compare", counted)
     pictures = [whole.picture(query) for query in whole.queries[:3]]
-    scores = whole.likeness("ssim", pictures, whole.candidates(PROMPTS[0], 2))
+    name = next(name for name, measure in whole.measures.items() if isinstance(measure, ByAttributor))
+    scores = whole.likeness(name, pictures, whole.candidates(PROMPTS[0], 2))
     assert together == [1, 1, 1]
     assert scores.shape == (3, 3)
 

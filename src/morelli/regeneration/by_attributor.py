@@ -115,6 +115,7 @@ class ByAttributor:
         self._folder = default_folder() if folder is None else folder
         self._blank = load_attributor(method)
         self._matching = Matching(encoder, cache) if match else None
+        self._last: tuple[tuple[str, ...], Vectors] | None = None
 
     @property
     def stamp(self) -> EncoderStamp:
@@ -139,13 +140,9 @@ class ByAttributor:
         NotEnoughReferencesError
             The candidates, with the background, do not allow this attributor.
         """
-        count = len(queries)
         with watch("embed"):
-            sources = [*queries, *(image.path for image in candidates.images)]
-            vectors = embed(self.encoder, sources, cache=self.cache, on_error="raise").vectors
-        mine = {name: values[:count] for name, values in vectors.items()}
+            mine, theirs = self._embed(queries, candidates)
         first = {name: values[:1] for name, values in mine.items()}
-        theirs = {name: values[count:] for name, values in vectors.items()}
         with watch("score"):
             references = _references(theirs, candidates)
             attributor, calibration, notes = self._fitted(references, candidates.prompt, queries[0].content)
@@ -160,6 +157,19 @@ class ByAttributor:
                 attributor.is_degraded(mine),
                 notes,
             )
+
+    def _embed(self, queries: Sequence[Picture], candidates: Candidates) -> tuple[Vectors, Vectors]:
+        """Of the queries and of the candidates; those of the last candidates are kept, as queries may share them."""
+        contents = tuple(image.content for image in candidates.images)
+        if self._last is not None and self._last[0] == contents:
+            return embed(self.encoder, queries, cache=self.cache, on_error="raise").vectors, self._last[1]
+        # In one go, so that batches are full.
+        sources = [*queries, *(image.path for image in candidates.images)]
+        vectors = embed(self.encoder, sources, cache=self.cache, on_error="raise").vectors
+        count = len(queries)
+        theirs = {name: values[count:] for name, values in vectors.items()}
+        self._last = contents, theirs
+        return {name: values[:count] for name, values in vectors.items()}, theirs
 
     def _matched(
         self,

@@ -9,7 +9,7 @@ likeliest of some degradations is found, and all fresh images go through it befo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -109,7 +109,10 @@ class Matching:
 
     def embed(self, candidates: Candidates, kind: str) -> dict[str, NDArray[np.float32]]:
         """The candidates' embeddings after a degradation; the noise of each is its own, the same in every run."""
-        return self._embed(candidates, np.arange(len(candidates.images)), kind)
+        known = self._of(candidates).embedded
+        if kind not in known:
+            known[kind] = self._embed(candidates, np.arange(len(candidates.images)), kind)
+        return known[kind]
 
     def _embed(self, candidates: Candidates, rows: NDArray[np.intp], kind: str) -> dict[str, NDArray[np.float32]]:
         paths = [candidates.images[row].path for row in rows]
@@ -135,6 +138,7 @@ class _Known:
 
     typical: Typical | None = None
     family: _Family | None = None
+    embedded: dict[str, dict[str, NDArray[np.float32]]] = field(default_factory=dict)
 
 
 class _Family:
