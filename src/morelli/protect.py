@@ -258,7 +258,9 @@ class Protector:
         if ensemble is not None:
             from morelli.defence.perturb import sign_noise
 
-            control = sign_noise(picture.pixels, self.settings.epsilon, self.settings.seed)
+            # Signs of its own for every picture.
+            seed = int(picture.content[:8], 16) ^ self.settings.seed
+            control = sign_noise(picture.pixels, self.settings.epsilon, seed)
             pictures.append(from_array(control, f"{picture.name} with noise"))
         return dict(zip(("after", "noise"), self._judge.versions(comparison, pictures)[1:], strict=False))
 

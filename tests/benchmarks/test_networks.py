@@ -57,6 +57,18 @@ def test_a_dataset_that_evaluations_read(
     with pytest.raises(SystemExit):
         networks.main([*asked, "--networks", "three"])
     assert "takes one, two" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        networks.main(["--photos", str(tmp_path / "none"), "--out", str(out)])
+    assert "no photographs" in capsys.readouterr().err
+
+
+def test_a_package_that_is_missing_is_named(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "ncnn", None)
+    with pytest.raises(SystemExit):
+        networks.main(["--photos", str(photos), "--out", str(tmp_path / "o"), "--networks", "waifu2x-photo"])
+    assert "needs ncnn" in capsys.readouterr().err
 
 
 def test_what_ncnn_is_given_and_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +86,7 @@ def test_what_ncnn_is_given_and_gives(tmp_path: Path, monkeypatch: pytest.Monkey
             return 0, np.kron(given[-1][1], np.ones((1, 2, 2)))
 
     class Net:
-        def load_param(self, path: str) -> None:
+        def load_param(self, path: str) -> None:  # 0 or None: it was read
             assert path == str(tmp_path / "models" / "NET.param")
 
         def load_model(self, path: str) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks import defence
@@ -44,6 +46,17 @@ def test_nobody_has_the_other_s_images(dataset: Path) -> None:
     assert len(parts.references) == 2 * 3 * 2
     with pytest.raises(SystemExit, match="too few"):
         defence.split(items, 4, 7, 1)
+
+
+def test_random_signs_differ_from_picture_to_picture(dataset: Path, tmp_path: Path) -> None:
+    """With one pattern for all, queries and references would have the noise in common."""
+    items = read_dataset(dataset).items
+    parts = defence.split(items, images=3, prompts=2, background=3)
+    bench = defence.Bench(parts, tmp_path, Namespace())
+    flat = np.full((32, 32, 3), 100, dtype=np.uint8)
+    one, two, again = (bench.protect(parts.queries[i], flat, "noise", 4) for i in (0, 1, 0))
+    np.testing.assert_array_equal(one, again)
+    assert 0.3 < (one != two).mean() < 0.7
 
 
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
