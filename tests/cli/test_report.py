@@ -210,6 +210,10 @@ def test_an_exposure(tmp_path: Path) -> None:
         ('{"schema": ["x"]}', "unknown schema"),
         ('{"schema": "morelli.verdict/1", "image": "x"}', "has no 'decision'"),
         (json.dumps({**VERDICT, "ranking": 3}), "does not hold what morelli.verdict/1 promises"),
+        (
+            json.dumps({**VERDICT, "stability": {**VERDICT["stability"], "agreement": float("inf")}}),
+            "does not hold what morelli.verdict/1 promises",
+        ),
         (json.dumps({**EVALUATION, "rows": [{"top1": 0.5}]}), "does not hold what morelli.evaluation/1 promises"),
         (json.dumps(EVALUATION) + "\n" + json.dumps(VERDICT), "Give each its own file"),
         (json.dumps(EVALUATION) + "\n" + json.dumps(EVALUATION), "Give each its own file"),

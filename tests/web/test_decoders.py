@@ -226,16 +226,19 @@ def test_nobody_waits_for_ever(decoders: Decoders) -> None:
     assert caught.value.status == 503
 
 
-def test_tokens_do_not_reach_the_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_secret_reaches_the_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     if not sys.platform.startswith("linux"):
         pytest.skip("reads /proc")
     monkeypatch.setenv("MORELLI_TOKENS", "alice read 0123456789abcdef0123456789abcdef")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a key to the gallery")
+    monkeypatch.setenv("HF_TOKEN", "a key to the hub")
     made = Decoders(Settings(decoders=1))
     (held,) = made._all
     environment = Path(f"/proc/{held._process.pid}/environ").read_bytes()
     made.close()
     assert b"PATH=" in environment
-    assert b"MORELLI_TOKENS" not in environment
+    for name in (b"MORELLI_TOKENS", b"AWS_", b"HF_TOKEN", b"a key"):
+        assert name not in environment
 
 
 def test_trust_that_is_no_certificate(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def document(given: Sequence[Given]) -> str:
         part: Any = page if alone else _Part(page, f"r{number}-", _title(each))
         try:
             _fill(part, each, "" if alone else f"r{number}-")
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
             if isinstance(error, InputError):
                 raise
             told = f"{type(error).__name__}: {error}"

@@ -19,9 +19,12 @@ from morelli.errors import ImageError, MorelliError, UnreadableImageError
 from morelli.images.load import Picture
 from morelli.types import Claim
 from morelli.web.settings import Settings
-from morelli.web.tokens import VARIABLE
 
 WORKER = ("-P", "-m", "morelli.web.decode_worker")
+#: Variables that the process gets, and beginnings of more: what starting Python takes. It reads hostile bytes, so it
+#: gets neither tokens nor keys.
+PASSED = ("HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR", "TZ", "VIRTUAL_ENV")
+PASSED_BEGINNINGS = ("LC_", "PYTHON")
 #: Seconds in which a process must have started.
 START = 60.0
 _LINE = 16 * 2**20
@@ -57,8 +60,10 @@ class Decoder:
         self.seconds, self.most = settings.decode_seconds, settings.max_pixels
         self.done = 0
         self._ready = False
-        # The child needs no token, and one thread of linear algebra: more would only take address space.
-        environment = {name: value for name, value in os.environ.items() if name != VARIABLE}
+        environment = {
+            name: value for name, value in os.environ.items() if name in PASSED or name.startswith(PASSED_BEGINNINGS)
+        }
+        # One thread of linear algebra: more would only take address space.
         environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
             [sys.executable, *WORKER],
