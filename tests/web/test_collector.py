@@ -116,7 +116,8 @@ def test_closing_answers_what_waits_and_refuses_the_rest() -> None:
     collector = Collector(encoder, batch=1, wait=0.0)
     with ThreadPoolExecutor(3) as pool:
         wishes = [pool.submit(ask, collector, value) for value in (1, 2, 3)]
-        until(lambda: collector._wishes.qsize() == 2)
+        # One is with the encoder, two wait: all three have been asked for.
+        until(lambda: encoder.asked.is_set() and collector._wishes.qsize() == 2)
         collector.close()
         collector.close()
         encoder.go.set()
