@@ -48,7 +48,7 @@ class Plan:
     gamma: int = 10
     background: int = 24
     background_images: int = 3
-    cost_gammas: tuple[int, ...] = (1, 2, 5, 10)
+    cost_gammas: tuple[int, ...] = (2, 5, 10)
     cost_models: tuple[int, ...] = (2, 4, 8)
     cost_queries: int = 2
     inverters: tuple[str, ...] = ("blip", "pez")

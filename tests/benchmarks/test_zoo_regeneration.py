@@ -27,6 +27,7 @@ from morelli.images.load import load_image
 from morelli.inversion.base import Inverted
 from morelli.inversion.given import GivenInverter
 from morelli.regeneration.by_attributor import ByAttributor
+from morelli.regeneration.catalogue import load_similarity
 from morelli.regeneration.pairwise import Ssim
 
 from ..regeneration.painters import Grain, Painter, paint
@@ -300,3 +301,8 @@ def test_texts_by_a_toy_clip(tmp_path: Path) -> None:
     assert found["found_true"] == pytest.approx(float(outs[0].text_embeds @ outs[1].text_embeds.T), abs=1e-5)
     same = Texts(tmp_path)(pixels, prompts[0], prompts[0])
     assert same["found_true"] == pytest.approx(1.0, abs=1e-5)
+
+
+def test_time_is_measured_where_the_similarity_can_compare() -> None:
+    """`fused` without a gallery needs two images a model; with one the last table would end the whole run."""
+    assert min(Plan().cost_gammas) >= load_similarity("fused").least
