@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -29,7 +29,7 @@ from morelli.images.degrade import degrade
 from morelli.images.load import Picture, from_array, load_image
 from morelli.inversion.base import Inverter
 from morelli.regeneration.by_attributor import Background
-from morelli.regeneration.candidates import Candidates, regenerate
+from morelli.regeneration.candidates import Candidates, regenerate, share_out
 from morelli.regeneration.fusion import Fusion, fit_fusion
 from morelli.regeneration.pairwise import Pairwise
 from morelli.regeneration.similarity import Similarity
@@ -55,13 +55,17 @@ class Bench:
         self.queries, self.subset = all_queries(plan, lineup.models), subset(plan, lineup.models)
         self._generator = {each.model: each for each in lineup.generators}
 
-    def make(self, processes: int = 1) -> None:
-        """All images but those of inverted prompts."""
+    def make(self, processes: int = 1, *, every: bool = True) -> None:
+        """All images but those of inverted prompts; without ``every``, of queries the subset's alone."""
         orders = []
+        for query in () if every else self.subset:
+            made = Order(self._generator[query.model], self.prompts[query.prompt], 1, QUERIES + query.number)
+            orders.append(made)
         for generator in self.lineup.generators:
             for prompt in self.prompts:
                 orders.append(Order(generator, prompt, self.plan.gamma, REFERENCES))
-                orders.append(Order(generator, prompt, self.plan.queries, QUERIES))
+                if every:
+                    orders.append(Order(generator, prompt, self.plan.queries, QUERIES))
             for prompt in self.background_prompts:
                 orders.append(Order(generator, prompt, self.plan.background_images, BACKGROUND))
                 orders.append(Order(generator, prompt, self.plan.gamma, REFERENCES))
@@ -80,8 +84,8 @@ class Bench:
         prompt = self.prompts[query.prompt]
         return images(self._generator[query.model], prompt, 1, QUERIES + query.number, self.folder)[0].path
 
-    def candidates(self, prompt: str, gamma: int) -> Candidates:
-        """γ images of a prompt by each model."""
+    def candidates(self, prompt: str | Sequence[str], gamma: int) -> Candidates:
+        """γ images of a prompt, or of several in all, by each model."""
         return regenerate(self.lineup.generators, prompt, gamma, self.folder, seed=REFERENCES)
 
     def likeness(self, name: str, pictures: Sequence[Picture], candidates: Candidates) -> NDArray[np.float64]:
@@ -121,9 +125,9 @@ class Bench:
             cell = {"prompt": prompt, "truth": truth, "rank": self.ranked(pictures, truth, candidates), "pairs": pairs}
             self.cells.add(key, cell)
 
-    def gammas(self) -> None:
-        """The subset with 1 to γ candidates."""
-        for gamma in range(1, self.plan.gamma + 1):
+    def gammas(self, gammas: Iterable[int]) -> None:
+        """The subset with so many candidates."""
+        for gamma in gammas:
             for key, prompt, mine in self._by_prompt(f"gamma/g{gamma}", self.subset):
                 truth, candidates = [query.model for query in mine], self.candidates(self.prompts[prompt], gamma)
                 found = self.ranked([self.picture(query) for query in mine], truth, candidates)
@@ -203,11 +207,11 @@ class Bench:
             missing = [query for query in self.subset if f"inverted/{kind}/{query.key}" not in self.cells]
             inverted = invert(load, [self._path(query) for query in missing], processes)
             for query, found in zip(missing, inverted, strict=True):
-                cell = {"kind": kind, "prompt": query.prompt, "found": found.prompt, "seconds": found.seconds}
-                if found.prompt:
+                cell = {"kind": kind, "prompt": query.prompt, "found": list(found.prompts), "seconds": found.seconds}
+                if found.prompts:
                     true = self.prompts[query.prompt]
-                    seen = texts(self.picture(query).pixels, found.prompt, true)
-                    cell["texts"] = {**seen, "words": shared_words(found.prompt, true)}
+                    seen = texts(self.picture(query).pixels, found.prompts[0], true)
+                    cell["texts"] = {**seen, "words": max(shared_words(each, true) for each in found.prompts)}
                 self.cells.add(f"inverted/{kind}/{query.key}", cell)
 
     def by_inverter(self, processes: int = 1) -> None:
@@ -217,23 +221,27 @@ class Bench:
             for query in self.subset:
                 if f"by-inverter/{kind}/{query.key}" not in self.cells:
                     missing.append((kind, query, self.cells.cells[f"inverted/{kind}/{query.key}"]["found"]))
-        wanted = dict.fromkeys(prompt for *_, prompt in missing if prompt)
+        wanted: dict[str, int] = {}
+        for *_, prompts in missing:
+            for prompt, count in (share_out(prompts, self.plan.gamma) if prompts else {}).items():
+                wanted[prompt] = max(count, wanted.get(prompt, 0))
         models = self.lineup.generators
-        make((Order(each, text, self.plan.gamma, REFERENCES) for each in models for text in wanted), self.folder,
+        make((Order(each, text, count, REFERENCES) for each in models for text, count in wanted.items()), self.folder,
              processes)  # fmt: skip
-        for kind, query, prompt in missing:
+        for kind, query, prompts in missing:
+            print(f"by-inverter/{kind}/{query.key}", file=sys.stderr)
             cell: dict[str, Any] = {"kind": kind, "prompt": query.prompt, "truth": [query.model]}
-            candidates = self._readable(prompt, f"{kind}, {query.key}")
+            candidates = self._readable(prompts, f"{kind}, {query.key}")
             found = None if candidates is None else self.ranked([self.picture(query)], cell["truth"], candidates)
             cell["rank"] = found or {name: [None] for name in self.measures}
             self.cells.add(f"by-inverter/{kind}/{query.key}", cell)
 
-    def _readable(self, prompt: str, what: str) -> Candidates | None:
-        """Candidates of an inverted prompt; None where a model cannot make anything of it."""
-        if not prompt:
+    def _readable(self, prompts: Sequence[str], what: str) -> Candidates | None:
+        """Candidates of inverted prompts; None where a model cannot make anything of the first."""
+        if not prompts:
             return None
         try:
-            return self.candidates(prompt, self.plan.gamma)
+            return self.candidates(prompts, self.plan.gamma)
         except OF_THE_PROMPT as error:
             if error.argument not in {each.id for each in self.lineup.generators}:
                 raise  # of the folder, not of the prompt

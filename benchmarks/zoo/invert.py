@@ -18,9 +18,9 @@ from morelli.inversion.base import Inverter
 
 @dataclass(frozen=True)
 class Found:
-    """A prompt, "" where the inverter has none for the picture, and the seconds that it took."""
+    """Prompts, the likeliest first and none where the inverter has none for the picture, and the seconds it took."""
 
-    prompt: str
+    prompts: tuple[str, ...]
     seconds: float
 
 
@@ -53,11 +53,11 @@ def _found(inverter: Inverter, path: Path) -> Found:
     pixels = load_image(path).pixels
     start = time.perf_counter()
     try:
-        prompt = inverter.invert(pixels).prompt
+        prompts = inverter.invert(pixels).prompts
     except OF_THE_PROMPT as error:
         print(f"{path}: {error}", file=sys.stderr)
-        prompt = ""
-    return Found(prompt, time.perf_counter() - start)
+        prompts = ()
+    return Found(prompts, time.perf_counter() - start)
 
 
 _inverter: Inverter

@@ -18,6 +18,16 @@ ATTACKS = {
     "combination": "crop:0.9+blur:0.8+noise:6+jpeg:75",
 }
 
+#: Name in tables → spec of `morelli.inversion.catalogue` with the zoo's networks. ``blip`` shares γ among the three
+#: captions of its beams, ``blip-1`` is the published best one alone.
+INVERTERS = {
+    "blip": "blip:{weights}/captioner",
+    "blip-1": "blip:{weights}/captioner@captions=1",
+    "pez": "pez:{weights}/clip@iterations={iterations}",
+}
+#: What can be measured by itself, in the order of the tables.
+TABLES = ("main", "gammas", "inverters", "attacks", "costs")
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -37,7 +47,7 @@ class Plan:
         For which time and memory are measured.
     cost_queries : int
     inverters : tuple of str
-        Of "blip" and "pez", beside the given prompt.
+        Keys of `INVERTERS`, beside the given prompt.
     pez_iterations : int
     seed : int
     """
@@ -51,7 +61,7 @@ class Plan:
     cost_gammas: tuple[int, ...] = (2, 5, 10)
     cost_models: tuple[int, ...] = (2, 4, 8)
     cost_queries: int = 2
-    inverters: tuple[str, ...] = ("blip", "pez")
+    inverters: tuple[str, ...] = ("blip", "blip-1", "pez")
     pez_iterations: int = 3000
     seed: int = 0
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Collection
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -17,18 +18,18 @@ from benchmarks.zoo.bench import Bench
 from benchmarks.zoo.cells import Cells
 from benchmarks.zoo.cost import measure_alone
 from benchmarks.zoo.likeness import Texts, read_background, similarities
-from benchmarks.zoo.plan import Plan
+from benchmarks.zoo.plan import INVERTERS, TABLES, Plan
 from benchmarks.zoo.variants import line_up
 
 from morelli.encoders.catalogue import DEFAULT_ENCODER, load_encoder
-from morelli.errors import MorelliError
+from morelli.errors import InputError, MorelliError
 from morelli.generators.zoo.manifest import WEIGHTS
 from morelli.generators.zoo.world import prompts as world_prompts
 from morelli.inversion.catalogue import load_inverter
 
 
-def measure(plan: Plan, weights: Path, out: Path, processes: int) -> Bench:
-    """Measure what is not measured yet, in the order of the tables.
+def measure(plan: Plan, weights: Path, out: Path, processes: int, tables: Collection[str] = TABLES) -> Bench:
+    """Measure what is not measured yet of these tables, in their order.
 
     Raises
     ------
@@ -49,19 +50,33 @@ def measure(plan: Plan, weights: Path, out: Path, processes: int) -> Bench:
     }
     cells = Cells(out / "regeneration.jsonl", settings)
     bench = Bench(plan, lineup, prompts, background_prompts, cells, out)
-    bench.make(processes)
+    bench.make(processes, every="main" in tables)
     background = read_background(lineup.generators, background_prompts, plan.background_images, encoder, out)
     bench.prepare(background, encoder, similarities(encoder, clip, background, out))
-    bench.main()
-    bench.gammas()
-    bench.attacks()
-
-    parts = {"blip": "captioner", "pez": f"clip@iterations={plan.pez_iterations}"}
-    inverters = {kind: partial(load_inverter, f"{kind}:{weights / parts[kind]}") for kind in plan.inverters}
-    bench.inversions(inverters, Texts(weights / "clip"), processes)
-    bench.by_inverter(processes)
-    bench.costs(lambda models, queries, gamma: measure_alone(models, weights, "fused", queries, gamma))
+    if "main" in tables:
+        bench.main()
+    if "gammas" in tables:
+        bench.gammas(range(1, plan.gamma + 1))
+    if "inverters" in tables:
+        bench.gammas([plan.gamma])  # with the given prompt: what the others are compared with
+        specs = {
+            kind: INVERTERS[kind].format(weights=weights, iterations=plan.pez_iterations) for kind in plan.inverters
+        }
+        inverters = {kind: partial(load_inverter, spec) for kind, spec in specs.items()}
+        bench.inversions(inverters, Texts(weights / "clip"), processes)
+        bench.by_inverter(processes)
+    if "attacks" in tables:
+        bench.attacks()
+    if "costs" in tables:
+        bench.costs(lambda models, queries, gamma: measure_alone(models, weights, "fused", queries, gamma))
     return bench
+
+
+def _names(text: str, allowed: Collection[str], option: str) -> tuple[str, ...]:
+    names = tuple(name for name in text.split(",") if name)
+    if set(names) - set(allowed):
+        raise InputError(f"takes {', '.join(allowed)}, with commas between them; got {text!r}.", argument=option)
+    return names
 
 
 def main() -> int:
@@ -70,14 +85,17 @@ def main() -> int:
     parser.add_argument("--prompts", type=int, default=Plan.prompts, help="held-out prompts of the main table")
     parser.add_argument("--subset", type=int, default=Plan.subset, help="queries of the other tables")
     parser.add_argument("--pez-iterations", type=int, default=Plan.pez_iterations)
-    parser.add_argument("--inverters", default=",".join(Plan.inverters), help="of blip and pez")
+    parser.add_argument("--inverters", default=",".join(Plan.inverters), help=f"of {', '.join(INVERTERS)}")
+    parser.add_argument("--tables", default=",".join(TABLES), help="what to measure now; the rest can follow later")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="folder of the zoo's weights")
     parser.add_argument("--processes", type=int, default=2, help="that make images and invert")
     given = parser.parse_args()
-    inverters = tuple(name for name in given.inverters.split(",") if name)
-    if set(inverters) - {"blip", "pez"}:
-        parser.error("--inverters takes blip, pez, or both with a comma between them")
+    try:
+        inverters = _names(given.inverters, INVERTERS, "--inverters")
+        tables = _names(given.tables, TABLES, "--tables")
+    except InputError as error:
+        parser.error(str(error))
     plan = Plan(
         prompts=given.prompts,
         subset=given.subset,
@@ -86,7 +104,7 @@ def main() -> int:
         seed=given.seed,
     )
     try:
-        bench = measure(plan, given.weights, given.out, given.processes)
+        bench = measure(plan, given.weights, given.out, given.processes, tables)
     except MorelliError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -21,18 +21,25 @@ GIVEN = "given"
 
 def write(cells: Cells, plan: Plan, lineup: Lineup, out: Path) -> str:
     """``regeneration.md`` and ``regeneration.png``; the former's text."""
-    measures = list(cells.of("main")[0]["rank"])
+    measures = list(next((cells.of(each)[0]["rank"] for each in ("main", "by-inverter") if cells.of(each)), ()))
     head = f"{len(lineup.models)} models, seed {plan.seed}. Candidates have the seeds 0 to γ − 1. {INTERVALS}"
     parts = [f"# Regeneration: {len(lineup.models)} models", head]
     if lineup.absent:
         parts.append(f"Not there, for want of weights: {', '.join(lineup.absent)}.")
-    parts += _main(cells, plan, measures)
-    parts += _gammas(cells, plan, measures)
-    parts += _inverters(cells, plan, measures)
-    parts += _attacks(cells, plan, measures)
-    parts += _separation(cells, plan)
-    parts += _texts(cells, plan)
-    parts += _costs(cells)
+    if cells.of("main"):
+        parts += _main(cells, plan, measures)
+    if len({cell["gamma"] for cell in cells.of("gamma")}) > 1:
+        parts += _gammas(cells, plan, measures)
+    if cells.of("by-inverter"):
+        parts += _inverters(cells, plan, measures)
+    if cells.of("attack"):
+        parts += _attacks(cells, plan, measures)
+    if cells.of("main"):
+        parts += _separation(cells, plan)
+    if cells.of("inverted"):
+        parts += _texts(cells, plan)
+    if cells.of("cost"):
+        parts += _costs(cells)
     text = "\n\n".join(parts) + "\n"
     (out / "regeneration.md").write_text(text, encoding="utf-8")
     strengths = {attack: float(place) for place, attack in enumerate(ATTACKS)}
@@ -76,7 +83,7 @@ def _main(cells: Cells, plan: Plan, measures: Sequence[str]) -> list[str]:
 def _gammas(cells: Cells, plan: Plan, measures: Sequence[str]) -> list[str]:
     every = cells.of("gamma")
     by = {gamma: [cell for cell in every if cell["gamma"] == gamma] for gamma in range(1, plan.gamma + 1)}
-    title = f"## Candidates: true prompt, top-1, n = {_n(by[1])}"
+    title = f"## Candidates: true prompt, top-1, n = {_n(by[plan.gamma])}"
     return [title, table(("γ", *measures), ([str(g), *(_top(here, m) for m in measures)] for g, here in by.items()))]
 
 

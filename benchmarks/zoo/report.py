@@ -123,5 +123,6 @@ def draw(panels: Sequence[tuple[str, Mapping[str, Curve]]], path: Path) -> None:
         axes.set(xlabel=title, ylabel="top-1", ylim=(0, 1.02))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
-        axes.legend(fontsize="small")
+        if curves:
+            axes.legend(fontsize="small")
     figure.savefig(path, dpi=120)

@@ -69,7 +69,7 @@ class Guess:
         self.asked += 1
         if self.asked == 1:
             raise InputError("found no words for this picture.", argument=self.id)
-        return Inverted("unreadable" if self.asked == 2 else "prompt 0", "guess")
+        return Inverted("unreadable" if self.asked == 2 else "prompt 0", "guess", others=("prompt 1", "unreadable"))
 
 
 def texts(pixels: Any, prompt: str, true: str) -> Mapping[str, float]:
@@ -93,7 +93,7 @@ def measured(out: Path, guess: Callable[[], Guess] = Guess) -> Bench:
     background = read_background(found.lineup.generators, TRAINING, PLAN.background_images, encoder, out)
     found.prepare(background, encoder, similarities(encoder, encoder, background, out))
     found.main()
-    found.gammas()
+    found.gammas(range(1, PLAN.gamma + 1))
     found.attacks()
     found.inversions({"blip": guess, "pez": guess}, texts)
     found.by_inverter()
@@ -164,7 +164,35 @@ def test_a_prompt_that_nobody_reads_is_a_miss(whole: Bench) -> None:
     found = [cell["rank"]["ssim"][0] for cell in whole.cells.of("by-inverter")]
     assert found[:2] == [None, None]
     assert None not in found[2:8]
-    assert whole.cells.of("inverted")[0]["found"] == ""
+    assert whole.cells.of("inverted")[0]["found"] == []
+
+
+def test_several_prompts_share_the_images(whole: Bench) -> None:
+    cell = whole.cells.of("inverted")[2]
+    assert cell["found"] == ["prompt 0", "prompt 1", "unreadable"]
+    # The last of them is read by no model: the two others share the images.
+    candidates = whole.candidates(cell["found"], PLAN.gamma)
+    pixels = [load_image(image.path).pixels for image in candidates.images if image.model == "model-1"]
+    painted = [paint("model-1", prompt, seed) for prompt, seed in (("prompt 0", 0), ("prompt 0", 1), ("prompt 1", 0))]
+    np.testing.assert_array_equal(pixels, painted)
+
+
+def test_tables_that_were_not_measured_are_left_out(tmp_path: Path) -> None:
+    found, encoder = bench(tmp_path), Grain()
+    found.make(every=False)
+    background = read_background(found.lineup.generators, TRAINING, PLAN.background_images, encoder, tmp_path)
+    found.prepare(background, encoder, similarities(encoder, encoder, background, tmp_path))
+    found.gammas([PLAN.gamma])
+    found.inversions({"blip": Guess, "pez": Guess}, texts)
+    found.by_inverter()
+    text = regeneration_report.write(found.cells, PLAN, found.lineup, tmp_path)
+    assert [line.split(":")[0] for line in text.splitlines() if line.startswith("## ")] == [
+        "## Inverted prompts",
+        "## Inverted and true prompts",
+    ]
+    # Queries outside the subset were never asked for.
+    asked = sum(seed >= QUERIES and seed < BACKGROUND for each in found.lineup.generators for _, seed in each.made)
+    assert asked == PLAN.subset
 
 
 def test_the_plugin_learns_from_one_image_a_prompt_and_model(whole: Bench) -> None:
@@ -212,7 +240,7 @@ def test_processes_invert_as_one_does(tmp_path: Path) -> None:
         paths.append(tmp_path / f"{i}.png")
         Image.fromarray(paint("model-0", "prompt 0", i)).save(paths[-1])
     one, two = (list(invert(partial(GivenInverter, "a cat"), paths, processes)) for processes in (1, 2))
-    assert [each.prompt for each in one] == [each.prompt for each in two] == ["a cat"] * 3
+    assert [each.prompts for each in one] == [each.prompts for each in two] == [("a cat",)] * 3
     assert all(each.seconds >= 0 for each in two)
 
 

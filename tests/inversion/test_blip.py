@@ -57,10 +57,35 @@ def test_options(folder: Path) -> None:
     pixels = noise("picture", 1, size=48)
     short = BlipInverter(str(folder), BlipOptions(beams=1, min_length=1, max_length=4)).invert(pixels)
     assert short.prompt == caption(folder, pixels, num_beams=1, min_length=1, max_length=4)
-    assert BlipOptions() == BlipOptions(3, 5, 60)
-    for bad in (BlipOptions(beams=0), BlipOptions(min_length=9, max_length=8), BlipOptions(min_length=0)):
+    assert BlipOptions() == BlipOptions(3, 5, 60, 3)
+    for bad in (
+        BlipOptions(beams=0),
+        BlipOptions(captions=0),
+        BlipOptions(min_length=9, max_length=8),
+        BlipOptions(min_length=0),
+    ):
         with pytest.raises(InputError, match="needs beams"):
             BlipInverter(str(folder), bad)
+
+
+def test_further_captions_are_those_of_the_beams(folder: Path) -> None:
+    """Against transformers' own sequences; the published best one stays the first."""
+    pixels = noise("picture", 2, size=48)
+    model = tf.BlipForConditionalGeneration.from_pretrained(folder)
+    processor = tf.BlipProcessor(tf.BlipImageProcessorPil.from_pretrained(folder), tokenizer())
+    inputs = processor(images=Image.fromarray(pixels), return_tensors="pt")
+    with torch.inference_mode():
+        ids = model.generate(
+            pixel_values=inputs["pixel_values"], do_sample=False, num_beams=3, num_return_sequences=3, min_length=5,
+            max_length=24,
+        )  # fmt: skip
+    wanted = [processor.decode(row, skip_special_tokens=True).strip() for row in ids]
+    found = BlipInverter(str(folder)).invert(pixels)
+    assert found.prompts == tuple(dict.fromkeys(wanted))
+    assert len(found.prompts) > 1
+    alone = BlipInverter(str(folder), BlipOptions(captions=1)).invert(pixels)
+    assert alone.prompts == (found.prompt,)
+    assert alone.details == found.details
 
 
 def test_no_words(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

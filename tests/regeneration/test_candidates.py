@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from morelli.errors import BadGenerationError, NotEnoughReferencesError, SpendingCapError
+from morelli.errors import BadGenerationError, NotEnoughReferencesError, RefusedContentError, SpendingCapError
 from morelli.generators.catalogue import load_generators
 from morelli.generators.folder import FolderGenerator
 from morelli.images.load import load_image
 from morelli.images.pixels import content_hash
-from morelli.regeneration.candidates import Candidate, Candidates, cache_folder, regenerate
+from morelli.regeneration.candidates import Candidate, Candidates, cache_folder, regenerate, share_out
 from morelli.testing.datasets import write_dataset
 
 from ..generators.fakes import FakeGenerator
@@ -50,6 +51,35 @@ def test_they_are_made_once(tmp_path: Path) -> None:
     newer = Painter("model-0", PainterOptions(revision="r2"))
     regenerate([newer, again[1]], "a cat", 2, tmp_path)
     assert newer.made == [("a cat", 0), ("a cat", 1)]
+
+
+def test_several_prompts_share_gamma(tmp_path: Path) -> None:
+    assert share_out(["a", "b", "c"], 10) == {"a": 4, "b": 3, "c": 3}
+    assert share_out(["a", "b", "c"], 2) == {"a": 1, "b": 1}
+    steps: list[tuple[int, int]] = []
+    found = regenerate(painters(2), ["a cat", "a dog"], 3, tmp_path, seed=5, progress=lambda *step: steps.append(step))
+    assert steps == [(i, 6) for i in range(1, 7)]
+    assert found.prompt == "a cat"
+    wanted = [(m, prompt, seed) for m in range(2) for prompt, seed in (("a cat", 5), ("a cat", 6), ("a dog", 5))]
+    assert [image.seed for image in found.images] == [seed for *_, seed in wanted]
+    for image, (model, prompt, seed) in zip(found.images, wanted, strict=True):
+        np.testing.assert_array_equal(load_image(image.path).pixels, paint(f"model-{model}", prompt, seed))
+
+
+def test_a_further_prompt_that_a_model_refuses_is_left_out_for_all(tmp_path: Path) -> None:
+    class Choosy(Painter):
+        def generate(self, prompt: str, count: int, seed: int) -> Any:
+            if prompt == "a dog":
+                raise RefusedContentError("will not draw dogs.", argument=self.id)
+            return super().generate(prompt, count, seed)
+
+    models = [Painter("model-0"), Choosy("model-1")]
+    found = regenerate(models, ["a cat", "a dog", "a cow"], 3, tmp_path)
+    assert found.notes == ("The prompt 'a dog' was left out: will not draw dogs.",)
+    alone = regenerate(painters(2), ["a cat", "a cow"], 3, tmp_path / "other")
+    assert [image.content for image in found.images] == [image.content for image in alone.images]
+    with pytest.raises(RefusedContentError):
+        regenerate(models, ["a dog", "a cat"], 3, tmp_path)
 
 
 def test_one_name_at_two_hosts_is_two_caches(tmp_path: Path) -> None:

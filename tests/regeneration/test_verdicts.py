@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -166,6 +167,19 @@ def test_a_background_calibrates_only_a_given_prompt(tmp_path: Path) -> None:
     assert inverted.method["prompt_used"] == "some other words"
     assert inverted.method["inverter"] == "reader:x"
     assert inverted.method["inversion"] == {"similarity": 0.25}
+
+
+def test_further_prompts_of_an_inverter_are_asked_for_too(tmp_path: Path) -> None:
+    class Unsure(Reader):
+        def invert(self, pixels: Any, *, progress: Any = None) -> Inverted:
+            return Inverted("a dog", "reader", others=("a cat",))
+
+    engine = Regeneration(painters(3), ClipCosine(Grain()), gamma=3, cache=tmp_path)
+    verdict = Regenerator(engine, Unsure()).attribute(query("model-0", "a cat"))
+    assert verdict.method["prompt_used"] == "a dog"
+    assert verdict.method["inversion"] == {"other_prompts": ["a cat"]}
+    made = {(prompt, seed) for each in engine.generators for prompt, seed in each.made}
+    assert made == {("a dog", 0), ("a dog", 1), ("a cat", 0)}
 
 
 def test_the_query_itself_is_no_evidence(tmp_path: Path) -> None:

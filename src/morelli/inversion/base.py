@@ -26,11 +26,19 @@ class Inverted:
         How it was found: "given", "blip", "pez", or what an installed package adds.
     details : mapping of str to str, int or float
         What the method says of its result, such as "similarity", the cosine that PEZ reached.
+    others : tuple of str
+        Further prompts that it may have been, the likelier first; none equals another or the first.
     """
 
     prompt: str
     kind: str
     details: Mapping[str, str | int | float] = field(default_factory=dict)
+    others: tuple[str, ...] = ()
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """All of them, the likeliest first."""
+        return self.prompt, *self.others
 
 
 @runtime_checkable

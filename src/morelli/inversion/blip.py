@@ -1,7 +1,8 @@
 """``blip:SOURCE``: a caption by BLIP, as DE-FAKE and regeneration-based attribution use it.
 
 Source: Li et al., *BLIP* (2022); the decoding settings are those of Sha et al., *DE-FAKE* (2023): beam search with 3
-beams, 5 to 60 tokens, no sampling.
+beams, 5 to 60 tokens, no sampling. They take the best caption alone (``captions=1``); the beams hold further ones,
+which by default are given too, as one wrong word puts every fresh image as far from the query as the next.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ class BlipOptions:
     beams : int
     min_length, max_length : int
         Tokens of a caption, its start included.
+    captions : int
+        Different captions at most, of the beams that ended best, so no more than beams; 1 as published.
     device : str
         "auto" takes CUDA where torch has it.
     """
@@ -39,6 +42,7 @@ class BlipOptions:
     beams: int = 3
     min_length: int = 5
     max_length: int = 60
+    captions: int = 3
     device: str = "auto"
 
 
@@ -65,8 +69,8 @@ class BlipInverter:
 
     def __init__(self, source: str, options: BlipOptions = BlipOptions()) -> None:
         self.id = f"blip:{source}"
-        if not (options.beams >= 1 and 1 <= options.min_length <= options.max_length):
-            raise InputError("needs beams ≥ 1 and 1 ≤ min_length ≤ max_length.", argument=self.id)
+        if not (min(options.beams, options.captions) >= 1 and 1 <= options.min_length <= options.max_length):
+            raise InputError("needs beams ≥ 1, captions ≥ 1 and 1 ≤ min_length ≤ max_length.", argument=self.id)
         checkpoint = find_text_checkpoint(source, "captioner", "blip")
         self.revision = checkpoint.revision
         self.options = options
@@ -80,7 +84,7 @@ class BlipInverter:
         self._model.to(self._device)
 
     def invert(self, pixels: NDArray[np.uint8], *, progress: Steps | None = None) -> Inverted:
-        """The caption.
+        """The caption, and what else the beams held.
 
         Raises
         ------
@@ -92,16 +96,25 @@ class BlipInverter:
         text = self._model.config.text_config
         inputs = self._preprocess(Image.fromarray(check_pixels(pixels)))["pixel_values"].to(self._device)
         with torch.inference_mode():
-            ids = self._model.generate(
+            rows = self._model.generate(
                 pixel_values=inputs,
                 do_sample=False,
                 num_beams=self.options.beams,
+                num_return_sequences=min(self.options.captions, self.options.beams),
                 min_length=self.options.min_length,
                 max_length=min(self.options.max_length, text.max_position_embeddings),
-            )[0].tolist()
-        # The start token need not be one of the tokenizer's special ones.
-        words = ids[1:] if ids[0] == text.bos_token_id else ids
-        caption = self._tokenizer.decode(words, skip_special_tokens=True)
-        if not caption.strip():
+            ).tolist()
+        captions = {clean(caption, self.id): None for caption in map(self._decode, rows) if caption.strip()}
+        if not captions:
             raise InputError("found no words for this picture.", argument=self.id, fix="Give the prompt, if known.")
-        return Inverted(clean(caption, self.id), "blip", {"tokens": len(words)})
+        first, *others = captions
+        return Inverted(first, "blip", {"tokens": len(self._words(rows[0]))}, tuple(others))
+
+    def _decode(self, ids: list[int]) -> str:
+        return self._tokenizer.decode(self._words(ids), skip_special_tokens=True)
+
+    def _words(self, ids: list[int]) -> list[int]:
+        """To its end token, without the start token, which need not be one of the tokenizer's special ones."""
+        text = self._model.config.text_config
+        held = ids[1:] if ids[0] == text.bos_token_id else ids
+        return held[: held.index(text.sep_token_id) + 1] if text.sep_token_id in held else held

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from morelli.errors import NotEnoughReferencesError
+from morelli.errors import BadGenerationError, InputError, NotEnoughReferencesError, RefusedContentError
 from morelli.generators.base import Generator
 from morelli.generators.hosted import attach
 from morelli.generators.produce import produce
@@ -25,6 +25,9 @@ from morelli.images.pixels import content_hash
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+#: What is wrong with one prompt, or with the images that a model makes of it.
+OF_THE_PROMPT = (InputError, RefusedContentError, BadGenerationError)
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class Candidates:
     Attributes
     ----------
     prompt : str
+        The likeliest, where the images are of several that a query may have been made from.
     images : tuple of Candidate
     notes : tuple of str
         What was left out.
@@ -90,7 +94,7 @@ class Candidates:
 
 def regenerate(
     generators: Sequence[Generator],
-    prompt: str,
+    prompts: str | Sequence[str],
     gamma: int,
     folder: Path,
     *,
@@ -100,12 +104,16 @@ def regenerate(
 ) -> Candidates:
     """γ images of the prompt by each generator, from the cache as far as it has them.
 
+    Several prompts share γ as evenly as it goes, the first ones getting one more.
+
     Parameters
     ----------
     generators : sequence of Generator
         Of different models.
+    prompts : str or sequence of str
+        The likeliest first. Another one than the first that some model does not take is left out, with a note.
     gamma : int
-        Images a model, with the seeds ``seed`` to ``seed + gamma - 1``.
+        Images a model, of each prompt with the seeds from ``seed`` on.
     folder : Path
         Of the cache; made where it does not exist.
     without : str, optional
@@ -121,16 +129,41 @@ def regenerate(
     """
     images: list[Candidate] = []
     notes: list[str] = []
-    for number, generator in enumerate(generators):
+    listed = [prompts] if isinstance(prompts, str) else list(prompts)
+    start = 0
+    for generator in generators:
+        for prompt, count in share_out(listed, gamma).items():
 
-        def done(count: int, start: int = number * gamma) -> None:
-            if progress is not None:
-                progress(start + count, len(generators) * gamma)
+            def done(made: int, start: int = start) -> None:
+                if progress is not None:
+                    progress(start + made, len(generators) * gamma)
 
-        made, told = _of_one(generator, prompt, gamma, seed, folder, without, done)
-        images += made
-        notes += told
-    return Candidates(prompt, tuple(images), tuple(notes))
+            try:
+                made, told = _of_one(generator, prompt, count, seed, folder, without, done)
+            except OF_THE_PROMPT as error:
+                if prompt == listed[0]:
+                    raise
+                # All models get the same prompts: what the others made of this one stays in the cache.
+                rest = [each for each in listed if each != prompt]
+                less = regenerate(generators, rest, gamma, folder, seed=seed, without=without, progress=progress)
+                return replace(less, notes=(f"The prompt {prompt!r} was left out: {error.message}", *less.notes))
+            start += count
+            images += made
+            notes += told
+    return Candidates(listed[0], tuple(images), tuple(notes))
+
+
+def share_out(prompts: Sequence[str], gamma: int) -> dict[str, int]:
+    """How many of γ images each prompt gets, in order; later prompts than the γ-th get none.
+
+    Examples
+    --------
+    >>> share_out(["a cat", "a dog", "a cow"], 10)
+    {'a cat': 4, 'a dog': 3, 'a cow': 3}
+    """
+    each, more = divmod(gamma, len(prompts))
+    shares = {prompt: each + (number < more) for number, prompt in enumerate(prompts)}
+    return {prompt: count for prompt, count in shares.items() if count}
 
 
 def cache_folder(folder: Path, generator: Generator) -> Path:

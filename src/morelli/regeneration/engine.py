@@ -1,4 +1,4 @@
-"""A query and its prompt against what each model makes of that prompt."""
+"""A query and its prompt, or prompts, against what each model makes of them."""
 
 from __future__ import annotations
 
@@ -98,12 +98,14 @@ class Regeneration:
     def compare(
         self,
         queries: Sequence[Picture],
-        prompt: str,
+        prompts: str | Sequence[str],
         *,
         progress: Progress | None = None,
         watch: Stopwatch | None = None,
     ) -> Regenerated:
         """Compare forms of one query (itself first, then degraded copies) with what the models make of a prompt.
+
+        Of several prompts, the likeliest first, each gets its share of the γ images (`regenerate`).
 
         Raises
         ------
@@ -117,7 +119,7 @@ class Regeneration:
         with clock("generate"):
             candidates = regenerate(
                 self.generators,
-                prompt,
+                prompts,
                 self.gamma,
                 self.folder,
                 seed=self.seed,

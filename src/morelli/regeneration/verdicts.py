@@ -9,11 +9,12 @@ import numpy as np
 
 from morelli._version import __version__
 from morelli.attribution.decision import conclude
-from morelli.errors import BadGenerationError, InputError, MorelliError, RefusedContentError
+from morelli.errors import InputError, MorelliError
 from morelli.images.degrade import parse
 from morelli.images.load import Picture, from_array, load_image
 from morelli.inversion.base import Inverted, Inverter
 from morelli.inversion.given import GivenInverter
+from morelli.regeneration.candidates import OF_THE_PROMPT
 from morelli.regeneration.engine import Progress, Regenerated, Regeneration
 from morelli.regeneration.stopwatch import Stopwatch
 from morelli.types import Degradation, Evidence, Verdict
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 #: Nearest regenerated images that are told.
 EVIDENCE = 5
-# What is wrong with one picture or its prompt; anything else would befall every other picture too.
-_OF_THE_PICTURE = (InputError, RefusedContentError, BadGenerationError)
 
 
 class Regenerator:
@@ -84,7 +83,7 @@ class Regenerator:
         for source in sources:
             try:
                 yield self.attribute(source if isinstance(source, Picture) else load_image(source), progress=progress)
-            except _OF_THE_PICTURE as error:
+            except OF_THE_PROMPT as error:  # anything else would befall every other picture too
                 yield error
 
     def attribute(self, picture: Picture, *, progress: Progress | None = None) -> Verdict:
@@ -96,7 +95,7 @@ class Regenerator:
                 progress=None if progress is None else lambda done, total: progress("inverting", done, total),
             )
         copies = [from_array(step(picture.pixels), f"{picture.name} after {step.name}") for step in self._steps]
-        made = self.regeneration.compare([picture, *copies], found.prompt, progress=progress, watch=watch)
+        made = self.regeneration.compare([picture, *copies], found.prompts, progress=progress, watch=watch)
         return self._verdict(picture, found, made, watch)
 
     def _verdict(self, picture: Picture, found: Inverted, made: Regenerated, watch: Stopwatch) -> Verdict:
@@ -171,7 +170,7 @@ class Regenerator:
             "prompt_used": found.prompt,
             "inverter": self.inverter.id,
             "inverter_revision": self.inverter.revision,
-            "inversion": dict(found.details),
+            "inversion": {**found.details, **({"other_prompts": list(found.others)} if found.others else {})},
             "gamma": engine.gamma,
             "seed": engine.seed,
             "similarity": engine.similarity.name,
