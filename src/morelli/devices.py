@@ -34,3 +34,25 @@ def choose_device(name: str, argument: str = "device", auto: Sequence[str] = ("c
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"there is no device {name!r} here.", argument=argument, fix="Take auto, or cpu.") from error
     return name
+
+
+def wants_bfloat16(precision: str, device: str) -> bool:
+    """Whether convolutions are to be computed in bfloat16: asked for, or "auto" and the device has it.
+
+    A processor that only emulates it would be slower than in float32.
+
+    Parameters
+    ----------
+    precision : {"auto", "float32", "bfloat16"}
+    device : str
+        torch's name of it.
+    """
+    import torch
+
+    if precision != "auto":
+        return precision == "bfloat16"
+    if torch.device(device).type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    # Not public: a torch without it counts as a processor without it.
+    capability = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return torch.device(device).type == "cpu" and bool(capability and capability())

@@ -130,7 +130,7 @@ class NetworkAttributor(ImageAttributor):
         """Where convolutions run in bfloat16: by ``precision``, and where "auto" finds that it pays."""
         import torch
 
-        from morelli.fingerprint.learn.precision import wants_bfloat16
+        from morelli.devices import wants_bfloat16
 
         return torch.autocast(
             torch.device(self.device_).type, torch.bfloat16, enabled=wants_bfloat16(self.precision, self.device_)

@@ -46,6 +46,9 @@ def synthesize(
     crop: Annotated[int, typer.Option(min=16, help="Side of the crops, pixels; a multiple of 4.")] = 64,
     lr: Annotated[float, typer.Option(help="Learning rate of the first step.")] = 3e-3,
     optimiser: Annotated[str, typer.Option(help="adam or adamw.")] = "adam",
+    precision: Annotated[
+        str, typer.Option(help="Of convolutions in training: float32, bfloat16, or auto (bfloat16 where it is fast).")
+    ] = "float32",
     workers: Annotated[int, typer.Option(min=1, help="Processes, each on one core.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
     scheme: Annotated[
@@ -80,6 +83,7 @@ def synthesize(
         batch=batch,
         crop=crop,
         max_steps=max_steps,
+        precision=precision,  # pyright: ignore[reportArgumentType]
     )
     plan = Plan(select(architectures), seeds, workers, device, scheme, together)
     with chosen_engine(engine, ray_address) as where:

@@ -11,6 +11,7 @@ from morelli.errors import InputError, UnknownNameError
 Policy = Literal["floor", "ceiling"]
 Optimiser = Literal["adam", "adamw"]
 Schedule = Literal["cosine", "constant"]
+Precision = Literal["auto", "float32", "bfloat16"]
 #: Paper 002, §III-B: η, mean squared error of images in −1 to 1.
 ETA = 0.005
 
@@ -51,6 +52,9 @@ class TrainingSettings:
         Crops of unseen photographs that the error is measured on.
     width : int
         Channels of the first level.
+    precision : {"float32", "bfloat16", "auto"}
+        Of convolutions in training; the error is measured in float32. With auto, bfloat16 where the device computes in
+        it, so that models of two machines can differ.
 
     Raises
     ------
@@ -71,9 +75,15 @@ class TrainingSettings:
     check_every: int = 20
     check_crops: int = 32
     width: int = 32
+    precision: Precision = "float32"
 
     def __post_init__(self) -> None:
-        for name, kinds in (("policy", Policy), ("optimiser", Optimiser), ("schedule", Schedule)):
+        for name, kinds in (
+            ("policy", Policy),
+            ("optimiser", Optimiser),
+            ("schedule", Schedule),
+            ("precision", Precision),
+        ):
             if getattr(self, name) not in get_args(kinds):
                 raise UnknownNameError(name, getattr(self, name), get_args(kinds))
         for name in ("eta", "ceiling", "lr"):

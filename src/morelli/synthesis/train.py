@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from morelli.devices import wants_bfloat16
 from morelli.synthesis.architectures import ModelKey, from_id
 from morelli.synthesis.crops import Crops
 from morelli.synthesis.photos import Photos
@@ -124,6 +125,7 @@ class _Run:
         self._streams = [stream(key, "crops") for key in keys]
         self._architecture = from_id(keys[0].architecture_id)
         self._steps = 0
+        self._bfloat16 = wants_bfloat16(settings.precision, str(pool.device))
         self._start({name: each.to(pool.device) for name, each in fresh_weights(keys, settings.width).items()})
 
     def _start(self, weights: Weights) -> None:
@@ -166,7 +168,9 @@ class _Run:
         return done
 
     def _step(self, images: Tensor) -> None:
-        losses = (self._stack(images) - images).square().flatten(1).mean(1)
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self._bfloat16):
+            out = self._stack(images)
+        losses = (out.float() - images).square().flatten(1).mean(1)
         if self._settings.policy == "floor":
             losses = losses.clamp(min=self._settings.eta)
         self._optimiser.zero_grad()

@@ -166,9 +166,11 @@ class StoreWriter:
             raise InputError(
                 "its models learnt from other photographs.", argument=str(self.path), fix="Name a new folder."
             )
-        others = [name for name, value in header["settings"].items() if there["settings"].get(name) != value]
+        # A store from before a setting was there was made with its default.
+        made = {**TrainingSettings().as_dict(), **there["settings"]}
+        others = [name for name, value in header["settings"].items() if made[name] != value]
         if others:
-            told = ", ".join(f"{name} {there['settings'].get(name)!r}" for name in others)
+            told = ", ".join(f"{name} {made[name]!r}" for name in others)
             raise InputError(
                 f"it was made with {told}.", argument=str(self.path), fix="Give the same settings, or a new folder."
             )

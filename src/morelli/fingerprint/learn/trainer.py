@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from morelli.errors import DivergedError
 from morelli.fingerprint.learn.journal import Journal
 from morelli.fingerprint.learn.losses import total
-from morelli.fingerprint.learn.precision import wants_bfloat16
+from morelli.devices import wants_bfloat16
 from morelli.fingerprint.learn.sampler import Batch, Batches
 from morelli.fingerprint.learn.settings import LearnSettings
 from morelli.fingerprint.learn.validation import Validation
