@@ -24,24 +24,11 @@ from morelli.fingerprint.learn.classes import synthetic_classes
 from morelli.fingerprint.learn.kept import PixelBank
 from morelli.fingerprint.learn.run import Budget, Place, make_views, train_on, validation_views
 from morelli.fingerprint.learn.settings import LearnSettings
-from morelli.fingerprint.windows import SIDE, Pixels, nine_windows
 from morelli.generators.files import append
 from morelli.images.dataset import Dataset
 from morelli.synthesis.architectures import ModelKey
 from morelli.synthesis.photos import Photos
 from morelli.synthesis.store import Store
-
-
-class OneWindow(Fingerprint):
-    """A fingerprint of the image's centre alone."""
-
-    def _words(self) -> dict[str, Any]:
-        return {**super()._words(), "windows": [SIDE, "centre", self.small]}
-
-    def prepare(self, pixels: Pixels) -> Pixels:
-        """The middle one of nine windows, shape (1, 128, 128, 3)."""
-        windows = nine_windows(pixels, small=self.small)
-        return windows[len(windows) // 2][None]
 
 
 @dataclass(frozen=True)
@@ -117,8 +104,8 @@ class Bench:
 
     def _measure(self, row: Row, weights: Path) -> dict[str, Any]:
         extractor = load_extractor(weights)
-        kind = Fingerprint if row.windows == 9 else OneWindow
-        encoder = kind(extractor, f"fingerprint@{weights.resolve()}")
+        windows = "nine" if row.windows == 9 else "centre"
+        encoder = Fingerprint(extractor, f"fingerprint@{weights.resolve()}", windows=windows, layers=("mean",))
         cache = EmbeddingCache(self.out / "embeddings")
         about = extractor.training
         found: dict[str, Any] = {"models": about["synthetic_models"], "steps": about["steps"]}

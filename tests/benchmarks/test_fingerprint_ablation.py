@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from benchmarks.fingerprint.__main__ import main
-from benchmarks.fingerprint.ablation import Bench, OneWindow, markdown
+from benchmarks.fingerprint.ablation import Bench, markdown
 from benchmarks.fingerprint.rows import Row, all_rows
 from benchmarks.fingerprint.sources import Part, shown
 
@@ -82,7 +82,7 @@ def test_one_window_is_the_centre_and_has_a_stamp_of_its_own(tmp_path: Path) -> 
     save_extractor(
         make_extractor("small", 6, size=LEARNING.shape[1:]), path, name="small", chain=LEARNING, training={}, channels=6
     )
-    one, nine = OneWindow(load_extractor(path), "x"), Fingerprint(load_extractor(path), "x")
+    one, nine = (Fingerprint(load_extractor(path), "x", windows=each) for each in ("centre", "nine"))
     pixels = picture(1, 300, 260)
     assert one.stamp != nine.stamp
     assert np.array_equal(one.prepare(pixels), nine_windows(pixels)[4][None])

@@ -10,12 +10,12 @@ import torch
 
 from morelli.encoders.catalogue import encoder_names, load_encoder
 from morelli.encoders.embed import embed
-from morelli.errors import FlatImageError, ImageTooSmallError, InputError, WeightsError
+from morelli.errors import FlatImageError, ImageTooSmallError, InputError, UnknownNameError, WeightsError
 from morelli.fingerprint import encoders
 from morelli.fingerprint.chain import SignalChain
 from morelli.fingerprint.encoders import Fingerprint, ResidualSpectrum
 from morelli.fingerprint.extractor import load_extractor, make_extractor, save_extractor
-from morelli.fingerprint.windows import nine_windows
+from morelli.fingerprint.windows import grid_windows, nine_windows
 from morelli.images.load import from_array
 from morelli.testing.encoders import check_encoder
 
@@ -54,7 +54,7 @@ def test_a_fingerprint_keeps_the_contract_and_its_name_loads_it_again(weights: P
 
 def test_a_fingerprint_is_the_plain_mean_over_nine_windows(weights: Path) -> None:
     extractor = load_extractor(weights)
-    encoder = Fingerprint(extractor, "x")
+    encoder = Fingerprint(extractor, "x", windows="nine")
     pixels = picture(0, 300, 400)
     windows = torch.from_numpy(nine_windows(pixels)).permute(0, 3, 1, 2).float() / 255
     assert len(windows) == 9
@@ -62,6 +62,38 @@ def test_a_fingerprint_is_the_plain_mean_over_nine_windows(weights: Path) -> Non
         alone = torch.cat([extractor.network(extractor.chain(window[None])) for window in windows])
     found = encoder.encode([encoder.prepare(pixels)])["fingerprint/mean"][0]
     assert np.allclose(found, alone.mean(0).numpy(), atol=1e-4)
+
+
+def test_by_default_it_sees_the_whole_picture(weights: Path) -> None:
+    extractor = load_extractor(weights)
+    pixels = picture(0, 300, 400)
+    windows = torch.from_numpy(grid_windows(pixels)).permute(0, 3, 1, 2).float() / 255
+    assert len(windows) == 6
+    encoder = Fingerprint(extractor, "x")
+    found = encoder.encode([encoder.prepare(pixels), encoder.prepare(picture(1))])
+    with torch.no_grad():
+        layers = extractor.layers(extractor.chain(windows))
+    assert {name: values.shape for name, values in found.items()} == {
+        "fingerprint/mean": (2, 512),
+        "fingerprint/stage3": (2, 1024),
+        "fingerprint/stage4": (2, 2048),
+    }
+    assert encoder.stamp.dims == {name: values.shape[1] for name, values in found.items()}
+    for name, values in layers.items():
+        np.testing.assert_allclose(found[f"fingerprint/{name}"][0], values.mean(0).numpy(), rtol=1e-3, atol=1e-4)
+
+
+def test_windows_and_layers_are_part_of_the_stamp(weights: Path) -> None:
+    extractor = load_extractor(weights)
+    kinds = [Fingerprint(extractor, "x", windows=each) for each in ("grid", "nine", "centre")]
+    assert len({kind.stamp.preprocessing for kind in kinds}) == 3
+    assert [len(kind.prepare(picture(0, 300, 400))) for kind in kinds] == [6, 9, 1]
+    np.testing.assert_array_equal(kinds[2].prepare(picture(0, 300, 400))[0], kinds[1].prepare(picture(0, 300, 400))[4])
+    alone = Fingerprint(extractor, "x", layers=("mean",))
+    assert alone.stamp.dims == {"fingerprint/mean": 512}
+    assert set(alone.encode([alone.prepare(picture(2))])) == {"fingerprint/mean"}
+    with pytest.raises(UnknownNameError, match="stage9"):
+        Fingerprint(extractor, "x", layers=("stage9",))
 
 
 def test_the_stamp_knows_weights_chain_and_tile(weights: Path, tmp_path: Path) -> None:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from morelli.encoders.weights import short_hash
-from morelli.errors import FlatImageError, WeightsError
+from morelli.errors import FlatImageError, UnknownNameError, WeightsError
 from morelli.fingerprint.chain import DEFAULT
 from morelli.fingerprint.denoiser import WEIGHTS
-from morelli.fingerprint.extractor import Extractor, load_extractor
+from morelli.fingerprint.extractor import LAYERS, Extractor, load_extractor
 from morelli.fingerprint.log_spectrum import CHANNELS, FLOOR, log_spectrum, vector_size
 from morelli.fingerprint.residual import is_flat, load_residual
 from morelli.fingerprint.windows import ACROSS, SIDE, Pixels, Small, grid_windows, nine_windows
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 #: Side of the tiles of ``residual-spectrum`` (docs/fingerprint.md has others).
 TILE = 32
+Windows = Literal["grid", "nine", "centre"]
 # Windows that one run of a network takes; bounds memory, not accuracy.
 _RUN = 36
 #: SHA-256 of the extractors that are shipped.
@@ -137,7 +138,7 @@ class ResidualSpectrum(_Windowed):
 class Fingerprint(_Windowed):
     """A trained extractor over spectra; the mean of its features over an image's windows, not normalised.
 
-    Keeps the contract of `morelli.encoders.base.Encoder`; one vector, ``fingerprint/mean``.
+    Keeps the contract of `morelli.encoders.base.Encoder`; a vector ``fingerprint/LAYER`` for each layer.
 
     Parameters
     ----------
@@ -147,14 +148,51 @@ class Fingerprint(_Windowed):
         What ``load_encoder`` takes for it.
     small : {"resize", "crop"}
         What becomes of images below 128 px.
+    windows : {"grid", "nine", "centre"}
+        All windows side by side, up to 64; nine as published; or the middle one of them alone.
+    layers : sequence of str, optional
+        By default all that the extractor has.
+
+    Raises
+    ------
+    UnknownNameError
+        The extractor has no such layer.
     """
 
-    def __init__(self, extractor: Extractor, name: str, small: Small = "resize") -> None:
+    def __init__(
+        self,
+        extractor: Extractor,
+        name: str,
+        small: Small = "resize",
+        windows: Windows = "grid",
+        layers: Sequence[str] | None = None,
+    ) -> None:
         super().__init__(extractor.chain.residual, small)
-        self.extractor = extractor
-        self.network = extractor.network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        sizes = LAYERS[extractor.name]
+        self.layers = tuple(sizes) if layers is None else tuple(layers)
+        for layer in self.layers:
+            if layer not in sizes:
+                raise UnknownNameError("layer", layer, sizes)
+        self.extractor, self.windows = extractor, windows
+        extractor.network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         words = {**self._words(), "chain": extractor.chain.describe(), "mean": "plain", "flat": "left out"}
-        self._stamp = EncoderStamp(name, extractor.revision, short_hash(words), {"fingerprint/mean": extractor.size})
+        if windows != "nine":
+            words["windows"] = [SIDE, "grid", ACROSS] if windows == "grid" else [SIDE, "centre", small]
+        dims = {f"fingerprint/{layer}": sizes[layer] for layer in self.layers}
+        self._stamp = EncoderStamp(name, extractor.revision, short_hash(words), dims)
+
+    def prepare(self, pixels: Pixels) -> Pixels:
+        """Windows of one image: (m, 128, 128, 3), uint8, m ≤ 64, 9 or 1.
+
+        Raises
+        ------
+        ImageTooSmallError
+            A side is below 16 pixels.
+        """
+        if self.windows == "grid":
+            return grid_windows(pixels)
+        windows = super().prepare(pixels)
+        return windows if self.windows == "nine" else windows[len(windows) // 2][None]
 
     def encode(self, prepared: Sequence[Pixels]) -> dict[str, NDArray[np.float32]]:
         """Features of a batch of prepared images: (n, d), float32.
@@ -164,14 +202,17 @@ class Fingerprint(_Windowed):
         FlatImageError
             An image is flat.
         """
-        out = np.empty((len(prepared), self.extractor.size), np.float32)
+        out = {name: np.empty((len(prepared), size), np.float32) for name, size in self._stamp.dims.items()}
         with torch.inference_mode():
             spectra = [self.extractor.chain.spectrum(self._residuals(windows)) for windows in prepared]
-            if spectra:
-                features = torch.cat([self.network(part) for part in torch.cat(spectra).split(_RUN)]).float()
+            if not spectra:
+                return out
+            runs = [self.extractor.layers(part) for part in torch.cat(spectra).split(_RUN)]
+            for layer in self.layers:
+                features = torch.cat([run[layer] for run in runs])
                 for row, own in enumerate(features.split([len(part) for part in spectra])):
-                    out[row] = own.mean(0).numpy()
-        return {"fingerprint/mean": out}
+                    out[f"fingerprint/{layer}"][row] = own.mean(0).numpy()
+        return out
 
 
 def residual_spectrum() -> ResidualSpectrum:
@@ -187,7 +228,7 @@ def fingerprint(file: str = "") -> Fingerprint:
     WeightsError
         The file is absent or no extractor; without a file: none is shipped.
     """
-    return _trained("fingerprint", file)
+    return _trained("fingerprint", file, "grid")
 
 
 def fingerprint_as_published(file: str = "") -> Fingerprint:
@@ -198,14 +239,14 @@ def fingerprint_as_published(file: str = "") -> Fingerprint:
     WeightsError
         As `fingerprint`.
     """
-    return _trained("fingerprint-as-published", file)
+    return _trained("fingerprint-as-published", file, "nine")
 
 
-def _trained(name: str, file: str) -> Fingerprint:
+def _trained(name: str, file: str, windows: Windows) -> Fingerprint:
     if file:
         path = Path(file).expanduser().resolve()
-        return Fingerprint(load_extractor(path), f"{name}@{path}")
+        return Fingerprint(load_extractor(path), f"{name}@{path}", windows=windows)
     if name not in SHIPPED:
         fix = f"Take residual-spectrum, which needs none, or name a file of your own: --encoder {name}@FILE."
         raise WeightsError("this version carries no weights for it.", argument=name, fix=fix)
-    return Fingerprint(load_extractor(WEIGHTS / f"{name}.safetensors", SHIPPED[name]), name)
+    return Fingerprint(load_extractor(WEIGHTS / f"{name}.safetensors", SHIPPED[name]), name, windows=windows)

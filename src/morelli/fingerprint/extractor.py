@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from morelli.encoders.weights import short_hash
 from morelli.errors import InputError, UnknownNameError, WeightsError
@@ -21,6 +21,16 @@ from morelli.fingerprint.tensors import read_tensors, write_tensors
 
 #: Name → length of its features.
 EXTRACTORS = {"small": small_network.FEATURES, "resnet50": resnet.FEATURES}
+#: Name → length of each of its layers, ``mean`` being the features.
+LAYERS: Mapping[str, Mapping[str, int]] = {"small": small_network.LAYERS, "resnet50": resnet.LAYERS}
+
+
+class ExtractorNetwork(Protocol):
+    """What every extractor is beside a module."""
+
+    def layers(self, spectra: Tensor) -> dict[str, Tensor]:
+        """Spectra (n, channels, rows, columns) to features by layer, as long as `LAYERS` says."""
+        ...
 
 
 def make_extractor(
@@ -84,6 +94,11 @@ class Extractor:
     size: int
     revision: str
     training: Mapping[str, Any]
+
+    def layers(self, spectra: Tensor) -> dict[str, Tensor]:
+        """Features by layer, float32: (n, `LAYERS`[name][layer])."""
+        found = cast(ExtractorNetwork, self.network).layers(spectra)
+        return {name: each.float() for name, each in found.items()}
 
 
 def save_extractor(

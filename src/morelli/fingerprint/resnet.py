@@ -10,6 +10,8 @@ from morelli.errors import MissingExtraError, WeightsError
 
 #: Length of the features.
 FEATURES = 2048
+#: Name → length of the layers that `ResNet50.layers` gives.
+LAYERS = {"mean": FEATURES}
 
 
 class ResNet50(nn.Module):
@@ -48,3 +50,7 @@ class ResNet50(nn.Module):
     def forward(self, spectra: Tensor) -> Tensor:
         """Features (n, 2048), not normalised and not negative."""
         return self.net(spectra).pooler_output.flatten(1)
+
+    def layers(self, spectra: Tensor) -> dict[str, Tensor]:
+        """Features by layer: the last alone, as published."""
+        return {"mean": self(spectra)}

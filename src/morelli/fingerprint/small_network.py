@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import relu
+from torch.nn.functional import adaptive_avg_pool2d, relu
 
 #: Channels of the four stages; each halves the sides.
 WIDTHS = (32, 64, 128, 256)
 #: Length of the features: mean and deviation of each channel of the last stage.
 FEATURES = 2 * WIDTHS[-1]
+#: Places, rows by columns, that a stage's map is averaged to: where in the spectrum something is stays told.
+PLACES = (4, 2)
+#: Name → length of the layers that `SmallExtractor.layers` gives.
+LAYERS = {"mean": FEATURES, **{f"stage{i}": WIDTHS[i - 1] * PLACES[0] * PLACES[1] for i in (3, 4)}}
 
 
 class _Block(nn.Module):
@@ -94,6 +98,28 @@ class SmallExtractor(nn.Module):
 
     def forward(self, spectra: Tensor) -> Tensor:
         """Features, shape (n, 512)."""
-        x = self.blocks(relu(self.norm(self.stem(self.input(spectra))) + self.place))
-        flat = x.flatten(2).float()
+        return self._pooled(self._maps(spectra)[-1])
+
+    def layers(self, spectra: Tensor) -> dict[str, Tensor]:
+        """Features by layer, `LAYERS` long: ``mean`` is `forward`'s; a stage's are its map averaged to `PLACES`.
+
+        The loss asks the last stage for what tells apart the models of the training. Earlier stages still hold what
+        tells others apart, and maps where in the spectrum it is.
+        """
+        maps = self._maps(spectra)
+        out = {"mean": self._pooled(maps[-1])}
+        for number in (3, 4):
+            out[f"stage{number}"] = adaptive_avg_pool2d(maps[number - 1].float(), PLACES).flatten(1)
+        return out
+
+    def _maps(self, spectra: Tensor) -> list[Tensor]:
+        """Of the four stages."""
+        x, maps = relu(self.norm(self.stem(self.input(spectra))) + self.place), []
+        for block in self.blocks:
+            x = block(x)
+            maps.append(x)
+        return maps
+
+    def _pooled(self, last: Tensor) -> Tensor:
+        flat = last.flatten(2).float()
         return self.centre(torch.cat([flat.mean(2), (flat.var(2, correction=0) + 1e-6).sqrt()], dim=1))

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import torch
 
+from morelli.devices import wants_bfloat16
 from morelli.errors import DivergedError, InputError, WeightsError
 from morelli.fingerprint.extractor import make_extractor
 from morelli.fingerprint.learn import trainer as training
 from morelli.fingerprint.learn.journal import Journal
-from morelli.devices import wants_bfloat16
 from morelli.fingerprint.learn.sampler import Batches
 from morelli.fingerprint.learn.settings import LearnSettings
 from morelli.fingerprint.learn.trainer import Trainer

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from morelli.devices import wants_bfloat16
 from morelli.errors import DivergedError
 from morelli.fingerprint.learn.journal import Journal
 from morelli.fingerprint.learn.losses import total
-from morelli.devices import wants_bfloat16
 from morelli.fingerprint.learn.sampler import Batch, Batches
 from morelli.fingerprint.learn.settings import LearnSettings
 from morelli.fingerprint.learn.validation import Validation
