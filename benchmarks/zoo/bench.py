@@ -214,10 +214,10 @@ class Bench:
                     cell["texts"] = {**seen, "words": max(shared_words(each, true) for each in found.prompts)}
                 self.cells.add(f"inverted/{kind}/{query.key}", cell)
 
-    def by_inverter(self, processes: int = 1) -> None:
-        """The subset with inverted prompts. One that no model reads counts as a miss."""
+    def by_inverter(self, kinds: Sequence[str], processes: int = 1) -> None:
+        """The subset with prompts of these inverters. One that no model reads counts as a miss."""
         missing = []
-        for kind in self.plan.inverters:
+        for kind in kinds:
             for query in self.subset:
                 if f"by-inverter/{kind}/{query.key}" not in self.cells:
                     missing.append((kind, query, self.cells.cells[f"inverted/{kind}/{query.key}"]["found"]))

@@ -62,9 +62,10 @@ def measure(plan: Plan, weights: Path, out: Path, processes: int, tables: Collec
         specs = {
             kind: INVERTERS[kind].format(weights=weights, iterations=plan.pez_iterations) for kind in plan.inverters
         }
-        inverters = {kind: partial(load_inverter, spec) for kind, spec in specs.items()}
-        bench.inversions(inverters, Texts(weights / "clip"), processes)
-        bench.by_inverter(processes)
+        texts = Texts(weights / "clip")
+        for kind, spec in specs.items():
+            bench.inversions({kind: partial(load_inverter, spec)}, texts, processes)
+            bench.by_inverter([kind], processes)
     if "attacks" in tables:
         bench.attacks()
     if "costs" in tables:

@@ -96,7 +96,7 @@ def measured(out: Path, guess: Callable[[], Guess] = Guess) -> Bench:
     found.gammas(range(1, PLAN.gamma + 1))
     found.attacks()
     found.inversions({"blip": guess, "pez": guess}, texts)
-    found.by_inverter()
+    found.by_inverter(PLAN.inverters)
     found.costs(cost)
     return found
 
@@ -184,7 +184,7 @@ def test_tables_that_were_not_measured_are_left_out(tmp_path: Path) -> None:
     found.prepare(background, encoder, similarities(encoder, encoder, background, tmp_path))
     found.gammas([PLAN.gamma])
     found.inversions({"blip": Guess, "pez": Guess}, texts)
-    found.by_inverter()
+    found.by_inverter(PLAN.inverters)
     text = regeneration_report.write(found.cells, PLAN, found.lineup, tmp_path)
     assert [line.split(":")[0] for line in text.splitlines() if line.startswith("## ")] == [
         "## Inverted prompts",

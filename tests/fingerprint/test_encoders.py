@@ -12,9 +12,9 @@ from morelli.encoders.catalogue import encoder_names, load_encoder
 from morelli.encoders.embed import embed
 from morelli.errors import FlatImageError, ImageTooSmallError, InputError, UnknownNameError, WeightsError
 from morelli.fingerprint import encoders
-from morelli.fingerprint.chain import SignalChain
+from morelli.fingerprint.chain import LEARNING, SignalChain
 from morelli.fingerprint.encoders import Fingerprint, ResidualSpectrum
-from morelli.fingerprint.extractor import load_extractor, make_extractor, save_extractor
+from morelli.fingerprint.extractor import LAYERS, load_extractor, make_extractor, save_extractor
 from morelli.fingerprint.windows import grid_windows, nine_windows
 from morelli.images.load import from_array
 from morelli.testing.encoders import check_encoder
@@ -83,6 +83,14 @@ def test_by_default_it_sees_the_whole_picture(weights: Path) -> None:
         np.testing.assert_allclose(found[f"fingerprint/{name}"][0], values.mean(0).numpy(), rtol=1e-3, atol=1e-4)
 
 
+def test_a_short_spectrum_is_a_layer_of_its_own(tmp_path: Path) -> None:
+    path, chain = tmp_path / "tiles.safetensors", LEARNING
+    net = make_extractor("small", chain.shape[0], size=chain.shape[1:]).eval()
+    save_extractor(net, path, name="small", chain=chain, training={}, channels=chain.shape[0])
+    dims = load_encoder(f"fingerprint@{path}").stamp.dims
+    assert dims == {"fingerprint/input": 6 * 32 * 17, **{f"fingerprint/{k}": v for k, v in LAYERS["small"].items()}}
+
+
 def test_windows_and_layers_are_part_of_the_stamp(weights: Path) -> None:
     extractor = load_extractor(weights)
     kinds = [Fingerprint(extractor, "x", windows=each) for each in ("grid", "nine", "centre")]
@@ -92,6 +100,11 @@ def test_windows_and_layers_are_part_of_the_stamp(weights: Path) -> None:
     alone = Fingerprint(extractor, "x", layers=("mean",))
     assert alone.stamp.dims == {"fingerprint/mean": 512}
     assert set(alone.encode([alone.prepare(picture(2))])) == {"fingerprint/mean"}
+    spectrum = Fingerprint(extractor, "x", layers=("input",))
+    assert spectrum.stamp.dims == {"fingerprint/input": 3 * 128 * 128}
+    found = spectrum.encode([spectrum.prepare(picture(0, 300, 400))])["fingerprint/input"][0]
+    windows = torch.from_numpy(grid_windows(picture(0, 300, 400))).permute(0, 3, 1, 2).float() / 255
+    np.testing.assert_allclose(found, extractor.chain(windows).mean(0).flatten().numpy(), rtol=1e-4, atol=1e-5)
     with pytest.raises(UnknownNameError, match="stage9"):
         Fingerprint(extractor, "x", layers=("stage9",))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Side of the tiles of ``residual-spectrum`` (docs/fingerprint.md has others).
 TILE = 32
+#: The layer before the network, and the most numbers that it is a vector of unless it is asked for.
+INPUT, LONGEST = "input", 8192
 Windows = Literal["grid", "nine", "centre"]
 # Windows that one run of a network takes; bounds memory, not accuracy.
 _RUN = 36
@@ -151,7 +154,8 @@ class Fingerprint(_Windowed):
     windows : {"grid", "nine", "centre"}
         All windows side by side, up to 64; nine as published; or the middle one of them alone.
     layers : sequence of str, optional
-        By default all that the extractor has.
+        Of the extractor's, and ``input``, the mean spectrum that it is shown. By default all of them; ``input`` where
+        it has `LONGEST` numbers at most and the extractor more than one layer.
 
     Raises
     ------
@@ -168,8 +172,11 @@ class Fingerprint(_Windowed):
         layers: Sequence[str] | None = None,
     ) -> None:
         super().__init__(extractor.chain.residual, small)
-        sizes = LAYERS[extractor.name]
-        self.layers = tuple(sizes) if layers is None else tuple(layers)
+        sizes = {INPUT: prod(extractor.chain.shape), **LAYERS[extractor.name]}
+        if layers is None:
+            whole = sizes[INPUT] <= LONGEST and len(sizes) > 2
+            layers = [layer for layer in sizes if layer != INPUT or whole]
+        self.layers = tuple(layers)
         for layer in self.layers:
             if layer not in sizes:
                 raise UnknownNameError("layer", layer, sizes)
@@ -207,7 +214,7 @@ class Fingerprint(_Windowed):
             spectra = [self.extractor.chain.spectrum(self._residuals(windows)) for windows in prepared]
             if not spectra:
                 return out
-            runs = [self.extractor.layers(part) for part in torch.cat(spectra).split(_RUN)]
+            runs = [{INPUT: part.flatten(1), **self.extractor.layers(part)} for part in torch.cat(spectra).split(_RUN)]
             for layer in self.layers:
                 features = torch.cat([run[layer] for run in runs])
                 for row, own in enumerate(features.split([len(part) for part in spectra])):
