@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from morelli._version import __version__
 from morelli.attribution.catalogue import DEFAULT_METHOD
 from morelli.defence.canonical import RECIPE, canonical, check_recipe
 from morelli.defence.judge import Judge, Judged
+from morelli.defence.protected import Protected
 from morelli.defence.quality import ms_ssim, psnr
 from morelli.defence.settings import PerturbSettings, check_settings
 from morelli.encoders.cache import EmbeddingCache, default_folder
@@ -24,7 +25,6 @@ from morelli.errors import MorelliError, NotEnoughReferencesError, UnknownNameEr
 from morelli.gallery.prompts import find_prompt
 from morelli.gallery.view import GalleryView
 from morelli.images.load import Picture, from_array, load_image
-from morelli.types import PROTECT_SCHEMA
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from morelli.defence.lpips import Lpips
     from morelli.encoders.base import Encoder
     from morelli.encoders.embed import Source
+    from morelli.types import Item, LabelledEmbeddings, Reference
 
     #: Called with the stage, how much is done and how much there is.
     Progress = Callable[[str, int, int], None]
@@ -42,43 +43,7 @@ __all__ = ["DEFENCES", "PerturbSettings", "Protected", "Protector"]
 
 #: As published; with transformations, masking and every layer; one common form without gradients.
 DEFENCES = ("pgd", "eot", "canonical")
-
-
-@dataclass(frozen=True, eq=False)
-class Protected:
-    """One image, protected. JSON schema ``morelli.protect/1``.
-
-    Attributes
-    ----------
-    image : str
-    sha256 : str
-        Of the file as it came.
-    before, after : ndarray, shape (height, width, 3), uint8
-    report : dict
-        The other fields of the schema.
-    output, output_sha256 : str or None
-        Where it was written, and of that file; None: not written.
-    """
-
-    image: str
-    sha256: str
-    before: NDArray[np.uint8]
-    after: NDArray[np.uint8]
-    report: dict[str, Any]
-    output: str | None = None
-    output_sha256: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """The object of schema ``morelli.protect/1``."""
-        return {
-            "image": self.image,
-            "sha256": self.sha256,
-            "schema": PROTECT_SCHEMA,
-            "version": __version__,
-            "output": self.output,
-            "output_sha256": self.output_sha256,
-            **self.report,
-        }
+_WITHOUT_PROMPT = "The gallery has no reference of this picture's prompt: it was compared without the prompt."
 
 
 class Protector:
@@ -106,6 +71,8 @@ class Protector:
         Keep the embeddings of the images that come in the cache; what is learnt is kept in any case.
     lpips : str or Path, optional
         AlexNet's weights, as `morelli.defence.lpips.Lpips` takes them: the report also has LPIPS.
+    load : callable, optional
+        How an encoder's name becomes one; a server gives those that all its requests share.
 
     Examples
     --------
@@ -127,6 +94,7 @@ class Protector:
         cache: str | Path | None = None,
         keep: bool = True,
         lpips: str | Path | None = None,
+        load: Callable[[str], Encoder] | None = None,
     ) -> None:
         self.gallery = gallery
         self.defence = defence
@@ -138,6 +106,29 @@ class Protector:
         self.cache = cache
         self.keep = keep
         self.lpips = lpips
+        self.load = load
+
+    def beside(self, *, defence: str, settings: PerturbSettings) -> Protector:
+        """Another defence with the same gallery, networks and method: what was read and learnt is shared, not copied.
+
+        Parameters
+        ----------
+        defence, settings
+            As in `Protector`.
+
+        Raises
+        ------
+        NotDifferentiableError, MissingGalleryError, EmptyGalleryError, GalleryMismatchError, UnknownNameError
+            As `protect`: what is shared is read here where it was not before.
+        """
+        _ = self._judge
+        if defence != "canonical":
+            _ = self._loaded
+        other = copy.copy(self)
+        for name in ("_notes", "_ensembles"):  # they depend on the defence
+            other.__dict__.pop(name, None)
+        other.defence, other.settings = defence, settings
+        return other
 
     def protect(
         self,
@@ -174,6 +165,64 @@ class Protector:
             LPIPS has no weights in what was named.
         """
         # Here and not at the first answer: what is wrong is told before any image is read.
+        judge = self._checked([] if model is None else [model])
+        prompts = () if prompt is None else find_prompt(judge.references, prompt)
+        setting = self._set(prompts, judge.compare(prompts, _learning(progress)))
+        return self._each(sources, model, setting, progress)
+
+    def protect_items(
+        self, items: Sequence[Item], *, progress: Progress | None = None
+    ) -> Iterator[tuple[Item, Protected | MorelliError]]:
+        """Images of a dataset, each with its own model and prompt: as they are ready, one prompt after another.
+
+        The comparison leaves the prompt out, with a note, where the gallery lacks it for some model.
+
+        Parameters
+        ----------
+        items : sequence of Item
+        progress : callable, optional
+            ``progress(stage, done, total)``: "protecting" counts images.
+
+        Raises
+        ------
+        MorelliError
+            As `protect`; UnknownNameError where the gallery has no reference of one of the models.
+        """
+        judge = self._checked(sorted({item.model for item in items}))
+        groups: dict[tuple[str, ...], list[Item]] = {}
+        known: dict[tuple[str, str], tuple[str, ...]] = {}
+        for item in items:
+            said = (item.prompt_id, item.prompt)
+            if said not in known:
+                known[said] = prompts_of(judge.references, item)
+            groups.setdefault(known[said], []).append(item)
+        return self._each_item(groups, len(items), progress)
+
+    def _each_item(
+        self, groups: dict[tuple[str, ...], list[Item]], total: int, progress: Progress | None
+    ) -> Iterator[tuple[Item, Protected | MorelliError]]:
+        done = 0
+        for prompts, items in groups.items():
+            try:
+                setting = self._set(prompts, self._judge.compare(prompts, _learning(progress), fall_back=True))
+            except NotEnoughReferencesError as error:  # not of any prompt, so none of these can be judged
+                yield from ((item, error) for item in items)
+                continue
+            for item in items:
+                lacks = not prompts and bool(item.prompt_id or item.prompt)
+                own = replace(setting, notes=(_WITHOUT_PROMPT,)) if lacks else setting
+                yield item, next(self._each([item.path], item.model, own, None))
+                done += 1
+                if progress is not None:
+                    progress("protecting", done, total)
+
+    def describe(self, items: Sequence[Item] = ()) -> dict[str, Any]:
+        """What protected images and reports depend on beside the images themselves; raises as `protect_items`."""
+        self._checked(sorted({item.model for item in items}))
+        return {"defence": self._described(), "method": self._method(), "lpips": self.lpips is not None}
+
+    def _checked(self, models: Sequence[str]) -> Judge:
+        """The judge, where everything that was asked for can be had."""
         if self.defence not in DEFENCES:
             raise UnknownNameError("defence", self.defence, DEFENCES)
         if self.defence == "canonical":
@@ -182,29 +231,25 @@ class Protector:
             check_settings(self.settings)
         _ = self._lpips
         judge = self._judge
-        if model is not None and model not in judge.families:
-            raise UnknownNameError("model", model, judge.families)
-        prompts = () if prompt is None else find_prompt(judge.references, prompt)
+        for model in models:
+            if model not in judge.families:
+                raise UnknownNameError("model", model, judge.families)
+        if self.defence != "canonical":
+            _ = self._references
+        return judge
+
+    def _set(self, prompts: tuple[str, ...], comparison: Comparison) -> _Setting:
         ensemble = None if self.defence == "canonical" else self._ensemble(prompts)
-        on_learn = partial(progress, "learning", 0, 1) if progress else (lambda: None)
-        comparison = judge.compare(prompts, on_learn)
-        return self._each(sources, model, prompts, ensemble, comparison, progress)
+        return _Setting(prompts[0] if prompts else None, ensemble, comparison)
 
     def _each(
-        self,
-        sources: Sequence[Source],
-        model: str | None,
-        prompts: tuple[str, ...],
-        ensemble: Ensemble | None,
-        comparison: Comparison,
-        progress: Progress | None,
+        self, sources: Sequence[Source], model: str | None, setting: _Setting, progress: Progress | None
     ) -> Iterator[Protected | MorelliError]:
         for source in sources:
             name = source_name(source)
             try:
                 picture = source if isinstance(source, Picture) else load_image(source)
-                steps = partial(progress, name) if progress else None
-                yield self._one(picture, name, model, prompts[0] if prompts else None, ensemble, comparison, steps)
+                yield self._one(picture, name, model, setting, partial(progress, name) if progress else None)
             except MorelliError as error:
                 yield error
 
@@ -213,13 +258,11 @@ class Protector:
         picture: Picture,
         name: str,
         told: str | None,
-        prompt: str | None,
-        ensemble: Ensemble | None,
-        comparison: Comparison,
+        setting: _Setting,
         progress: Callable[[int, int], None] | None,
     ) -> Protected:
-        judge, notes = self._judge, list(self._notes)
-        (before,) = judge.versions(comparison, [picture])
+        judge, notes = self._judge, [*self._notes, *setting.notes, *setting.comparison.notes]
+        (before,) = judge.versions(setting.comparison, [picture])
         row = judge.rows.get(picture.content)
         model, known = (told, "told") if told else (before.first, "attributed")
         if told is None and row is not None:
@@ -232,11 +275,11 @@ class Protector:
                 notes.append(f"The gallery has this picture as {judge.references[row].model}'s, and {told} was told.")
         if known == "attributed":
             notes.append(f"The model was not told: the image counts as {model}'s, to which it is attributed.")
-        if ensemble is None:
+        if setting.ensemble is None:
             after = canonical(picture.pixels, self.recipe)
         else:
-            after = ensemble.protect(picture.pixels, model, prompt, progress)
-        judged = {"before": before, **self._versions(comparison, picture, after, ensemble)}
+            after = setting.ensemble.protect(picture.pixels, model, setting.prompt, progress)
+        judged = {"before": before, **self._versions(setting, picture, after)}
         report = self._report(judged, model if known != "attributed" else None, notes)
         report["model"] = {"name": model, "from": known}
         change = np.abs(after.astype(np.int16) - picture.pixels)
@@ -250,43 +293,44 @@ class Protector:
         }
         return Protected(name, picture.sha256, picture.pixels, after, report)
 
-    def _versions(
-        self, comparison: Comparison, picture: Picture, after: NDArray[np.uint8], ensemble: Ensemble | None
-    ) -> dict[str, Judged]:
+    def _versions(self, setting: _Setting, picture: Picture, after: NDArray[np.uint8]) -> dict[str, Judged]:
         """What is said of the protected image and, for a perturbation, of the control: random signs of the same ε."""
         pictures = [picture, from_array(after, f"{picture.name} protected")]
-        if ensemble is not None:
+        if setting.ensemble is not None:
             from morelli.defence.perturb import sign_noise
 
             # Signs of its own for every picture.
             seed = int(picture.content[:8], 16) ^ self.settings.seed
             control = sign_noise(picture.pixels, self.settings.epsilon, seed)
             pictures.append(from_array(control, f"{picture.name} with noise"))
-        return dict(zip(("after", "noise"), self._judge.versions(comparison, pictures)[1:], strict=False))
+        return dict(zip(("after", "noise"), self._judge.versions(setting.comparison, pictures)[1:], strict=False))
 
     def _report(self, judged: dict[str, Judged], model: str | None, notes: list[str]) -> dict[str, Any]:
-        stamp, gradient = self._judge.encoder.stamp, self.defence != "canonical"
-        used = replace(self.settings, step=self.settings.length)
-        described: dict[str, Any] = {"name": self.defence}
-        if gradient:
-            described |= {"epsilon": used.epsilon, "steps": used.steps, "step": used.step, "seed": used.seed}
-            described["surrogates"] = [
-                {"encoder": each.stamp.encoder, "revision": each.stamp.revision} for each in self._loaded[0]
-            ]
-        else:
-            described["recipe"] = self.recipe
         return {
-            "defence": described,
+            "defence": self._described(),
             **{when: found.to_json(model) for when, found in judged.items()},
-            "method": {
-                "name": self.method,
-                "encoder": stamp.encoder,
-                "encoder_revision": stamp.revision,
-                "gallery": self._view.path,
-                "gallery_version": self._view.version,
-                "unseen_encoder": not gradient or all(e.stamp.encoder != stamp.encoder for e in self._loaded[0]),
-            },
+            "method": self._method(),
             "notes": notes,
+        }
+
+    def _described(self) -> dict[str, Any]:
+        if self.defence == "canonical":
+            return {"name": self.defence, "recipe": self.recipe}
+        used = self.settings
+        surrogates = [{"encoder": each.stamp.encoder, "revision": each.stamp.revision} for each in self._loaded[0]]
+        return {"name": self.defence, "epsilon": used.epsilon, "steps": used.steps, "step": used.length,
+                "seed": used.seed, "surrogates": surrogates}  # fmt: skip
+
+    def _method(self) -> dict[str, Any]:
+        stamp = self._judge.encoder.stamp
+        return {
+            "name": self.method,
+            "encoder": stamp.encoder,
+            "encoder_revision": stamp.revision,
+            "gallery": self._view.path,
+            "gallery_version": self._view.version,
+            "unseen_encoder": self.defence == "canonical"
+            or all(each.stamp.encoder != stamp.encoder for each in self._loaded[0]),
         }
 
     # -- gallery, encoders --------------------------------------------------------------------------------------------
@@ -309,7 +353,7 @@ class Protector:
         given = self.encoder
         if given is None:
             given = DEFAULT_ENCODER if DEFAULT_ENCODER in known or not known else known[0]
-        loaded = load_encoder(given) if isinstance(given, str) else given
+        loaded = self._encoder(given) if isinstance(given, str) else given
         folder = default_folder() if self.cache is None else Path(self.cache)
         return Judge(self._view, loaded, self.method, folder, EmbeddingCache(folder) if self.keep else None)
 
@@ -319,10 +363,13 @@ class Protector:
         from morelli.defence.surrogate import load_surrogate, load_surrogates
 
         if self.surrogates is None:
-            return load_surrogates([load_encoder(stamp.encoder) for stamp in self._view.stamps()])
+            return load_surrogates([self._encoder(stamp.encoder) for stamp in self._view.stamps()])
         # One that was asked for is not left out in silence.
-        named = [load_encoder(each) if isinstance(each, str) else each for each in self.surrogates]
+        named = [self._encoder(each) if isinstance(each, str) else each for each in self.surrogates]
         return ([load_surrogate(each) for each in named] if named else load_surrogates([])[0]), []
+
+    def _encoder(self, name: str) -> Encoder:
+        return load_encoder(name) if self.load is None else self.load(name)
 
     @cached_property
     def _notes(self) -> list[str]:
@@ -330,8 +377,27 @@ class Protector:
         return [f"No gradient flows through {name}: it is no surrogate." for name in without]
 
     def _ensemble(self, prompts: tuple[str, ...]) -> Ensemble:
+        """For images of a prompt; one for all prompts that have one id, as they learn the same."""
         from morelli.defence.ensemble import Ensemble
 
+        key = prompts if len(prompts) > 1 else ()
+        if key not in self._ensembles:
+            references = self._references
+            if key:  # one wording under several ids
+                references = {
+                    name: replace(data, prompts=np.where(np.isin(data.prompts, key), key[0], data.prompts))
+                    for name, data in references.items()
+                }
+            self._ensembles[key] = Ensemble(self._loaded[0], references, self.defence, self.settings)
+        return self._ensembles[key]
+
+    @cached_property
+    def _ensembles(self) -> dict[tuple[str, ...], Ensemble]:
+        return {}
+
+    @cached_property
+    def _references(self) -> dict[str, LabelledEmbeddings]:
+        """The gallery's, under each surrogate."""
         references = {}
         for surrogate in self._loaded[0]:
             self._view.require(surrogate.stamp)
@@ -342,7 +408,35 @@ class Protector:
                     argument=self._view.path,
                     fix="Add references of another model.",
                 )
-            if len(prompts) > 1:  # one wording under several ids
-                data = replace(data, prompts=np.where(np.isin(data.prompts, prompts), prompts[0], data.prompts))
             references[surrogate.stamp.encoder] = data
-        return Ensemble(self._loaded[0], references, self.defence, self.settings)
+        return references
+
+
+@dataclass(frozen=True, eq=False)
+class _Setting:
+    """What images of one prompt have in common."""
+
+    prompt: str | None
+    ensemble: Ensemble | None
+    comparison: Comparison
+    notes: tuple[str, ...] = ()
+
+
+def _learning(progress: Progress | None) -> Callable[[], None]:
+    return partial(progress, "learning", 0, 1) if progress else (lambda: None)
+
+
+def prompts_of(references: Sequence[Reference], item: Item) -> tuple[str, ...]:
+    """Ids in the gallery of an item's prompt, by its wording where that is known, else by its id; none: it has none.
+
+    Ids such as "001" stand for other prompts elsewhere, so that one alone says little where wordings differ.
+    """
+    same_id = {each.prompt for each in references if each.prompt_id and each.prompt_id == item.prompt_id}
+    by_id = item.prompt_id if same_id and (not item.prompt or same_id <= {item.prompt, ""}) else ""
+    for text in (by_id, item.prompt):
+        if text:
+            try:
+                return find_prompt(references, text)
+            except MorelliError:  # not there, or not clear which one is meant
+                continue
+    return ()

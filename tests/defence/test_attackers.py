@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from morelli.defence import attackers
-from morelli.defence.attackers import ATTACKERS, Attacker, attacker_names, embed_as, load_attacker, purifier
+from morelli.defence.attackers import (
+    ATTACKERS,
+    Attacker,
+    attacker_names,
+    embed_as,
+    embed_copies_as,
+    load_attacker,
+    purifier,
+)
 from morelli.defence.canonical import canonical
 from morelli.errors import ImageTooSmallError, InputError, UnknownNameError
 from morelli.images.degrade import degrade
@@ -42,6 +50,36 @@ def test_averaged() -> None:
     one, two = plain(PICTURES), plain([degrade(pixels, "jpeg:50") for pixels in PICTURES])
     for name in one:
         np.testing.assert_allclose(found[name], (one[name] + two[name]) / 2, rtol=1e-5)
+
+
+def test_both_variants_of_every_purifier_are_listed() -> None:
+    whole = {each.name: each.views for each in ATTACKERS if each.throughout}
+    assert {name.removesuffix(" throughout"): views for name, views in whole.items()} == {
+        each.name: each.views for each in ATTACKERS if not each.throughout and each.views != ("",)
+    }
+
+
+def test_a_degradation_comes_before_the_purifier() -> None:
+    attacker = Attacker("one", ("blur:1",))
+    found = embed_as(attacker, GrainEncoder(), PICTURES, after="jpeg:40")
+    want = plain([degrade(degrade(pixels, "jpeg:40"), "blur:1") for pixels in PICTURES])
+    other = plain([degrade(degrade(pixels, "blur:1"), "jpeg:40") for pixels in PICTURES])
+    for name, values in want.items():
+        np.testing.assert_allclose(found[name], values, rtol=1e-6)
+    assert not np.allclose(want["grain/steps"], other["grain/steps"], rtol=1e-6)
+
+
+def test_copies_are_seen_by_the_attacker_too() -> None:
+    attacker, rows = Attacker("two", ("", "blur:1")), np.array([4, 7, 9])
+    found = embed_copies_as(attacker, GrainEncoder(), PICTURES, rows, ("jpeg:60", "resize:0.5"))
+    assert found.names.tolist() == ["jpeg:60"] * 3 + ["resize:0.5"] * 3
+    assert found.rows.tolist() == [4, 7, 9, 4, 7, 9]
+    small = [degrade(pixels, "resize:0.5") for pixels in PICTURES]
+    halves = plain(small), plain([degrade(pixels, "blur:1") for pixels in small])
+    for name, values in found.vectors.items():
+        np.testing.assert_allclose(values[3:], (halves[0][name] + halves[1][name]) / 2, rtol=1e-5)
+    with pytest.raises(InputError, match="no degradation"):
+        embed_copies_as(attacker, GrainEncoder(), PICTURES, rows, ())
 
 
 def test_progress_counts_every_view() -> None:

@@ -1,21 +1,37 @@
-"""The defence table's benchmark: who has which images, that it resumes, and what its table says."""
+"""The defence table's benchmark: who has which images, one PSNR, regeneration, that it resumes, what its table says."""
 
 from __future__ import annotations
 
 import json
-import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
+from benchmarks.defence import __main__ as command
+from benchmarks.defence import attack as attacks
+from benchmarks.defence import regeneration
+from benchmarks.defence.attack import Attacks, places
+from benchmarks.defence.clock import Clock, OutOfTime
+from benchmarks.defence.networks import Networks
+from benchmarks.defence.shields import Protection, Shield, Strength, TooWeak, control, shields
+from benchmarks.defence.split import pixels_of, split
+from benchmarks.defence.table import figure, table
 
-from benchmarks import defence
+from morelli.defence.attackers import load_attacker
+from morelli.defence.canonical import canonical
+from morelli.defence.quality import psnr
 from morelli.encoders import catalogue
+from morelli.errors import InputError
 from morelli.images.dataset import read_dataset
+from morelli.images.load import from_array
+from morelli.inversion.base import Inverted
 from morelli.testing.datasets import write_dataset
+from morelli.types import LabelledEmbeddings
 
+from ..regeneration.painters import painters
 from .toys import STAMP, GrainEncoder
 
 
@@ -32,9 +48,18 @@ def toys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     del catalogue.REGISTRY._loaded["grain"]
 
 
+@pytest.fixture
+def protection(dataset: Path, tmp_path: Path) -> Protection:
+    parts = split(read_dataset(dataset).items, images=3, prompts=2, background=3)
+    return Protection(parts, tmp_path / "images", Networks(), ["grain"], steps=3)
+
+
+# -- who has which images ---------------------------------------------------------------------------------------------
+
+
 def test_nobody_has_the_other_s_images(dataset: Path) -> None:
     items = read_dataset(dataset).items
-    parts = defence.split(items, images=4, prompts=2, background=3)
+    parts = split(items, images=4, prompts=2, background=3)
     assert [(q.model, q.prompt_id) for q in parts.queries] == [
         ("model-00", "000"), ("model-01", "001"), ("model-02", "000"), ("model-00", "001"),
     ]  # fmt: skip
@@ -45,71 +70,293 @@ def test_nobody_has_the_other_s_images(dataset: Path) -> None:
     assert {i.prompt_id for i in parts.background} == {"002", "003", "004"}
     assert len(parts.references) == 2 * 3 * 2
     with pytest.raises(SystemExit, match="too few"):
-        defence.split(items, 4, 7, 1)
+        split(items, 4, 7, 1)
 
 
-def test_random_signs_differ_from_picture_to_picture(dataset: Path, tmp_path: Path) -> None:
+# -- defences ---------------------------------------------------------------------------------------------------------
+
+
+def test_random_signs_differ_from_picture_to_picture(protection: Protection) -> None:
     """With one pattern for all, queries and references would have the noise in common."""
-    items = read_dataset(dataset).items
-    parts = defence.split(items, images=3, prompts=2, background=3)
-    bench = defence.Bench(parts, tmp_path, Namespace())
-    flat = np.full((32, 32, 3), 100, dtype=np.uint8)
-    one, two, again = (bench.protect(parts.queries[i], flat, "noise", 4) for i in (0, 1, 0))
-    np.testing.assert_array_equal(one, again)
+    flat = [np.full((32, 32, 3), 100, dtype=np.uint8)] * 2
+    queries = protection.parts.queries[:2]
+    one, two = protection.images(Shield("noise", 4), queries, flat)
+    np.testing.assert_array_equal(one, protection.images(Shield("noise", 4), queries[:1], flat[:1])[0])
     assert 0.3 < (one != two).mean() < 0.7
 
 
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    monkeypatch.setattr(sys, "argv", ["defence", *map(str, arguments)])
-    capsys.readouterr()
-    defence.main()
-    return capsys.readouterr().out
+@pytest.mark.parametrize(
+    ("shield", "like"),
+    [
+        (Shield("noise", 4, "pgd"), Shield("pgd", 4)),
+        (Shield("eot", 4, "pgd"), Shield("pgd", 4)),
+        (Shield("canonical", 8, "pgd"), Shield("pgd", 8)),
+        (Shield("noise", 0, "canonical"), Shield("canonical")),
+    ],
+)
+def test_defences_are_brought_to_one_psnr(protection: Protection, shield: Shield, like: Shield) -> None:
+    def mean(of: Shield) -> float:
+        return float(np.mean([psnr(a, b) for a, b in zip(protection.originals, protection.queries(of), strict=True)]))
+
+    assert abs(mean(shield) - mean(like)) <= 0.2
+    # Another process finds the strength where this one left it.
+    again = Protection(protection.parts, protection.folder, protection.networks, ["grain"], steps=3)
+    assert again.strength(shield) == protection.strength(shield)
+    assert shield.name in json.loads((protection.folder / "strengths.json").read_text())
+    for one, other in zip(again.queries(shield), protection.queries(shield), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_defence_that_is_too_weak_says_so(protection: Protection) -> None:
+    protection.recipe = "blur:0.3"
+    with pytest.raises(TooWeak, match="does not come down"):
+        protection.strength(Shield("canonical", 8, "pgd"))
+    assert protection.strength(Shield("pgd", 8)) == Strength(8)
+
+
+def test_every_drop_has_its_control() -> None:
+    every = shields([2, 4])
+    for shield in every:
+        signs = control(shield)
+        if shield.defence in ("none", "noise"):
+            assert signs is None
+        else:
+            assert signs in every
+            assert signs.defence == "noise"
+    assert control(Shield("canonical")) == Shield("noise", 0, "canonical")
+    assert control(Shield("eot", 2.0, "pgd")) == Shield("noise", 2.0, "pgd")
+    assert control(Shield("eot", 2.0)) == Shield("noise", 2.0)
+
+
+# -- attackers --------------------------------------------------------------------------------------------------------
+
+
+def test_places_by_hand() -> None:
+    models, truth = np.array(["a", "b", "c"]), np.array(["a", "a", "c"])
+    scores = np.array([[3.0, 1.0, 2.0], [1.0, 1.0, 0.0], [0.0, 5.0, 1.0]])
+    first, ranks, margins = places(scores, models, truth)
+    assert first.tolist() == ["a", "a", "b"]
+    assert ranks.tolist() == [1, 2, 2]  # a tie counts against it
+    assert margins.tolist() == [1.0, 0.0, -4.0]
+
+
+class Spy:
+    """An attributor that keeps what it learnt from."""
+
+    uses_background = True
+    seen: ClassVar[list[LabelledEmbeddings]] = []
+
+    def fit(self, background):
+        type(self).seen.append(background)
+        return self
+
+    def candidates(self, references):
+        return np.unique(references.models)
+
+    def scores(self, vectors, references, prompt):
+        return np.zeros((len(next(iter(vectors.values()))), 3))
+
+
+@pytest.mark.parametrize(
+    ("name", "view"), [("purify blur", None), ("purify blur throughout", "blur:1"), ("plain", None)]
+)
+def test_a_background_is_purified_where_that_is_said(protection: Protection, monkeypatch, name: str, view) -> None:
+    monkeypatch.setattr(attacks, "METHODS", ("spy",))
+    monkeypatch.setattr(attacks, "load_attributor", lambda _: Spy())
+    Spy.seen = []
+    attacker, run = load_attacker(name), Attacks(protection, protection.networks)
+    list(run(Shield("none"), attacker, "grain"))
+    list(run(Shield("noise", 2), attacker, "grain"))
+    (background,) = Spy.seen  # learnt once: it does not depend on the defence
+    pixels = pixels_of(protection.parts.background)
+    want = [GrainEncoder().prepare(canonical(each, view) if view else each) for each in pixels]
+    np.testing.assert_allclose(background.vectors["grain/steps"], GrainEncoder().encode(want)["grain/steps"], rtol=1e-5)
+    assert (background.degraded is not None) and len(background.degraded)
+
+
+def test_who_retrains_learns_from_protected_images(protection: Protection, monkeypatch) -> None:
+    monkeypatch.setattr(attacks, "METHODS", ("spy",))
+    monkeypatch.setattr(attacks, "load_attributor", lambda _: Spy())
+    Spy.seen = []
+    run = Attacks(protection, protection.networks, retrain=2)
+    list(run(Shield("canonical"), load_attacker("retrain"), "grain"))
+    (background,) = Spy.seen
+    own = [item for item in protection.parts.background if item.prompt_id in ("002", "003")]
+    want = GrainEncoder().encode([GrainEncoder().prepare(canonical(each)) for each in pixels_of(own)])
+    np.testing.assert_allclose(background.vectors["grain/steps"], want["grain/steps"], rtol=1e-5)
+    assert background.degraded is None
+
+
+def test_regeneration_from_stored_images_sees_no_query(protection: Protection) -> None:
+    stored = regeneration.Stored(protection.parts.references)
+    for query, pixels in zip(protection.parts.queries, protection.originals, strict=True):
+        candidates = stored.candidates(query, from_array(pixels))
+        assert {image.path for image in candidates.images} == {
+            item.path for item in protection.parts.references if item.prompt_id == query.prompt_id
+        }
+        assert query.path not in {image.path for image in candidates.images}
+    found = dict(
+        regeneration.Regenerations(stored, protection.networks)(protection.parts.queries, protection.originals, "grain")
+    )
+    assert tuple(found) == regeneration.MEASURES
+    # The published measure, worked out here: mean cosine of unit vectors.
+    query = protection.parts.queries[1]
+    rest = [item for item in protection.parts.references if item.prompt_id == query.prompt_id]
+
+    def points(pixels):
+        parts = GrainEncoder().encode([GrainEncoder().prepare(each) for each in pixels]).values()
+        x = np.concatenate([part / np.linalg.norm(part, axis=1, keepdims=True) for part in parts], axis=1)
+        return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+    cosines = points([protection.originals[1]]) @ points(pixels_of(rest)).T
+    means = {m: cosines[0][[item.model == m for item in rest]].mean() for m in ("model-00", "model-01", "model-02")}
+    order = sorted(means, key=lambda m: -means[m])
+    assert found["mean cosine"].ranks[1] == 1 + order.index(query.model)
+    assert found["mean cosine"].first[1] == order[0]
+
+
+def test_fresh_images_are_of_the_prompt_that_is_found(protection: Protection, tmp_path: Path) -> None:
+    class Reader:
+        id, revision = "reader", "1"
+
+        def invert(self, pixels, progress=None):
+            return Inverted(f"of {int(pixels.mean()) // 256}", "reader")
+
+    made, query, picture = painters(3), protection.parts.queries[0], from_array(protection.originals[0])
+    known = regeneration.Fresh(made, 2, tmp_path / "fresh").candidates(query, picture)
+    assert known.prompt == query.prompt
+    assert sorted(image.seed for image in known.images) == [50_000] * 3 + [50_001] * 3
+    assert regeneration.Fresh(made, 2, tmp_path / "fresh", Reader()).candidates(query, picture).prompt == "of 0"
+
+    class Illiterate(Reader):
+        def invert(self, pixels, progress=None):
+            raise InputError("an unknown word.", argument=made[0].id)
+
+    deaf = regeneration.Fresh(made, 2, tmp_path / "fresh", Illiterate())
+    assert deaf.candidates(query, picture) is None
+    missed = dict(regeneration.Regenerations(deaf, protection.networks)([query], protection.originals[:1], "grain"))
+    assert {(each.first[0], each.ranks[0]) for each in missed.values()} == {("none", 0)}
+    regeneration.check_models(made, {each.model for each in made})
+    with pytest.raises(SystemExit, match="not in both"):
+        regeneration.check_models(made, {"another"})
+
+
+# -- the command ------------------------------------------------------------------------------------------------------
 
 
 def test_it_resumes_and_its_table_holds_every_cell(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "table.jsonl"
-    asked = (dataset, "--out", file, "--images", 6, "--prompts", 2, "--background", 4, "--steps", 2, "--epsilons", 2)
-    asked = (*asked, "--surrogates", "grain", "--encoders", "grain")
-    monkeypatch.setattr(defence, "METHODS", ("euclid", "cosine"))
-    text = run(monkeypatch, capsys, *asked)
+    asked = f"{dataset} --out {file} --images 6 --prompts 2 --background 4 --steps 2 --epsilons 2"
+    asked = [*asked.split(), "--surrogates", "grain", "--encoders", "grain"]
+    monkeypatch.setattr(attacks, "METHODS", ("euclid", "cosine"))
+    monkeypatch.setattr(command, "METHODS", ("euclid", "cosine"))
+    capsys.readouterr()
+    assert command.main([*asked, "--minutes", "0"]) == command.UNFINISHED
+    assert len(file.read_text().splitlines()) == 1
+    assert "Not finished" in capsys.readouterr().err
+    assert command.main(asked) == 0
+    text = capsys.readouterr().out
     header, *rows = [json.loads(line) for line in file.read_text().splitlines()]
     assert header["steps"] == 2
-    cells = [(r["defence"], r["epsilon"], r["attacker"], r["method"]) for r in rows]
+    cells = [(r["defence"], r["epsilon"], r["like"], r["attacker"], r["method"]) for r in rows]
     assert len(cells) == len(set(cells))
     assert {r["defence"] for r in rows} == {"none", "canonical", "noise", "pgd", "eot"}
-    # Who retrains needs protected images of his own: cheap for the common form and noise alone.
-    assert {r["defence"] for r in rows if r["attacker"] == "retrain"} == {"canonical", "noise"}
+    assert {(r["defence"], r["like"]) for r in rows if r["like"]} == {
+        ("noise", "canonical"), ("noise", "pgd"), ("canonical", "pgd"), ("eot", "pgd"),
+    }  # fmt: skip
+    reached = {r["defence"]: r["psnr"] for r in rows if r["epsilon"] == 2 and (r["like"] or r["defence"] == "pgd")}
+    assert max(reached.values()) - min(reached.values()) <= 0.4
+    assert {r["method"] for r in rows if r["attacker"] == "regeneration"} == set(regeneration.MEASURES)
+    # Who retrains needs protected images of his own: cheap where no gradients are followed.
+    assert {r["defence"] for r in rows if r["attacker"] == "retrain"} == {"none", "canonical", "noise"}
+    assert {"purify blur", "purify blur throughout", "average throughout"} <= {r["attacker"] for r in rows}
     for row in rows:
-        assert sum(map(sum, row["confusion"]["matrix"])) == row["n"] == 6
-        right = sum(row["confusion"]["matrix"][i][i] for i in range(3))
-        assert row["top1"] == pytest.approx(right / 6)
+        assert sum(map(sum, row["confusion"]["matrix"])) == len(row["ranks"]) == 6
+        assert row["top1"] == pytest.approx(row["ranks"].count(1) / 6)
         assert (row["psnr"] is None) == (row["defence"] == "none")
-    assert rows[0]["references"] == 2
-    lines = text.splitlines()
-    assert lines[0].endswith("| euclid | cosine |")
+    assert "| attacker | encoder | euclid | cosine |" in text
+    assert "### Regeneration: at one PSNR" in text
     assert "0.90 at ε = 0, 0.75 at ε = 2, 0.46 at ε = 8" in text
-    assert sum("(net " in line for line in lines) > 0
+    assert "; net " in text
     assert "| defence | ε | recognised |" in text
-    # Cut in the middle, it does what is missing and no more, and comes to the same.
+    # Killed in the middle of a line, it does what is missing and no more, and comes to the same.
     kept = file.read_text().splitlines(keepends=True)
-    file.write_text("".join(kept[:-2]))
-    assert run(monkeypatch, capsys, *asked) == text
-    assert file.read_text().splitlines() == [line.rstrip("\n") for line in kept]
+    file.write_text("".join(kept[:-2]) + kept[-2][:30])
+    assert command.main(asked) == 0
+    assert capsys.readouterr().out == text
+    assert file.read_text() == "".join(kept)
+    assert command.main([*asked, "--table"]) == 0
+    assert capsys.readouterr().out == text
     with pytest.raises(SystemExit, match="of another run"):
-        run(monkeypatch, capsys, *asked, "--steps", 3)
+        command.main([*asked, "--steps", "3"])
+
+
+def test_the_clock_stops_between_two_images(protection: Protection) -> None:
+    Clock(1).check()
+    protection.clock = Clock(0)
+    with pytest.raises(OutOfTime):
+        protection.queries(Shield("pgd", 2))
+    protection.queries(Shield("noise", 2))
+
+
+def test_the_plan_can_be_cut_into_parts() -> None:
+    asked = command.options(["d", "--out", "f", "--epsilons", "2", "--encoders", "one", "two"])
+    whole = list(command.plan(asked))
+    assert len(whole) == len(set(whole))
+    parts = [
+        cell
+        for names in (["plain", "regeneration"], ["retrain"], ["average", "average throughout"])
+        for cell in command.plan(Namespace(**vars(asked) | {"attackers": names}))
+    ]
+    assert set(parts) < set(whole)
+    assert {encoder for _, attacker, encoder in whole if attacker == "regeneration"} == {"one", "two"}
+    assert {encoder for _, attacker, encoder in whole if attacker == "average"} == {"one"}
+    pgd = list(command.plan(Namespace(**vars(asked) | {"defences": ["pgd"], "retrain": True})))
+    assert {shield for shield, *_ in pgd} == {Shield("pgd", 2)}
+    assert "retrain" in {attacker for _, attacker, _ in pgd}
+
+
+# -- the table --------------------------------------------------------------------------------------------------------
+
+
+def row(shield: Shield, ranks: list[int], attacker: str = "plain") -> dict:
+    return {
+        **vars(shield), "attacker": attacker, "encoder": "e", "method": "euclid", "ranks": ranks, "psnr": 40.0,
+        "ms_ssim": 0.99, "strength": {"epsilon": shield.epsilon, "share": 0.5 if shield.like else 1},
+    }  # fmt: skip
 
 
 def test_the_drop_is_net_of_noise() -> None:
-    def row(of: str, top1: float) -> dict[str, object]:
-        return {"defence": of, "epsilon": 2.0, "attacker": "plain", "encoder": "e", "method": "euclid", "top1": top1}
+    prompts = ["a", "a", "b", "b"]
+    noise, pgd = row(Shield("noise", 2), [1, 1, 1, 3]), row(Shield("pgd", 2), [1, 2, 3, 1])
+    found = {(Shield(r["defence"], 2), "plain", "e", "euclid"): r for r in (noise, pgd)}
+    key = (Shield("pgd", 2), "plain", "e", "euclid")
+    text = figure(found, key, Shield("noise", 2), prompts)
+    assert text.startswith("0.50 (0.50–0.50); net −0.25 (")
+    # By prompt the difference is −0.5 and 0, and intervals reach no farther than what was seen.
+    assert text.endswith("(−0.50 to 0.00)")
+    assert "net" not in figure(found, key, None, prompts)
+    assert figure(found, key, None, ["a"] * 4) == "0.50"
+    assert figure(found, (Shield("eot", 2), "plain", "e", "euclid"), Shield("noise", 2), prompts) == "–"
 
-    cells = [row("noise", 0.75), row("pgd", 0.5)]
-    found = {(r["defence"], r["epsilon"], r["attacker"], r["encoder"], r["method"]): r for r in cells}
-    assert defence._figure(found, "pgd", 2.0, "plain", "e", "euclid") == "0.50 (net -0.25)"
-    assert defence._figure(found, "noise", 2.0, "plain", "e", "euclid") == "0.75"
-    assert defence._figure(found, "eot", 2.0, "plain", "e", "euclid") == "–"
+
+def test_one_psnr_stands_beside_the_defence_that_is_matched() -> None:
+    prompts = ["a", "b"]
+    rows = [
+        row(Shield("none"), [1, 1]), row(Shield("noise", 2.0), [1, 1]), row(Shield("pgd", 2.0), [2, 2]),
+        row(Shield("noise", 2.0, "pgd"), [1, 2]), row(Shield("eot", 2.0, "pgd"), [1, 1]),
+    ]  # fmt: skip
+    as_they_are, equal = table(rows, prompts), table(rows, prompts, matched=True)
+    assert [line.split(" | ")[0] for line in as_they_are[2:]] == ["| none", "| noise", "| pgd"]
+    assert [line.split(" | ")[0] for line in equal[2:]] == ["| pgd", "| noise", "| eot"]
+    assert "net −1.00" in as_they_are[4]
+    assert "net −0.50" in equal[2]
+    assert "net" not in equal[3]
+    assert "net +0.50" in equal[4]
+    assert "| eot | 2 × 0.50 | 40.0 |" in equal[4]
+    assert table([], prompts) == []
 
 
 def test_the_toy_is_the_toy() -> None:

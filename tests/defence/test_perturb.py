@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from morelli.defence.ensemble import Ensemble, defence_settings
 from morelli.defence.levels import to_levels
-from morelli.defence.masking import SMOOTH, masking_map
+from morelli.defence.masking import SMOOTH, masking_map, whole_limits
 from morelli.defence.perturb import Target, perturb, rounded, sign_noise
 from morelli.defence.settings import PerturbSettings
 from morelli.errors import DivergedError, InputError, UnknownNameError
@@ -46,7 +46,7 @@ def test_no_sample_moves_by_more_than_epsilon(epsilon: float, masked: bool, seed
     assert change.max() <= epsilon
     assert change.max() >= 1
     if masked:
-        assert (change <= np.floor(np.float32(epsilon) * masking_map(pixels)[:, :, None])).all()
+        assert (change <= np.ceil(np.float32(epsilon) * masking_map(pixels)[:, :, None])).all()
 
 
 @given(limit=st.floats(0, 9), seed=st.integers(0, 99))
@@ -100,6 +100,26 @@ def test_masking_spares_smooth_ground() -> None:
     np.testing.assert_allclose(masking_map(flat), SMOOTH)
     change = np.abs(perturb(pixels, [ROUGH], PerturbSettings(8, 8, masked=True)).astype(int) - pixels)
     assert change[:, :20].max() < change[:, 36:].max() == 8
+
+
+@pytest.mark.parametrize(("epsilon", "moved"), [(1, 0.25), (2, 0.5), (4, 1.0), (6, 1.0)])
+def test_smooth_ground_keeps_its_share_of_a_small_epsilon(epsilon: float, moved: float) -> None:
+    """A quarter of ε is less than a level below 4: then so many samples move by a whole one."""
+    flat = np.full((60, 60, 3), 100, np.uint8)
+    brighter = Target(GrainSurrogate(), lambda v: -v["colour/mean"].sum())
+    change = perturb(flat, [brighter], PerturbSettings(epsilon, 12, masked=True)).astype(int) - flat
+    assert (change > 0).mean() == pytest.approx(moved, abs=0.03)
+    assert change.mean() == pytest.approx(epsilon * SMOOTH, abs=0.05)
+
+
+@given(limit=st.floats(0, 8), largest=st.floats(1, 8), seed=st.integers(0, 9))
+def test_whole_limits_keep_the_mean(limit: float, largest: float, seed: int) -> None:
+    found = whole_limits(np.full((3, 40, 40), limit), largest, seed)
+    assert set(np.unique(found)) <= {min(whole, np.floor(largest)) for whole in (np.floor(limit), np.ceil(limit))}
+    if np.ceil(limit) <= np.floor(largest):
+        # Five standard deviations of the mean of 4,800 draws.
+        assert found.mean() == pytest.approx(limit, abs=5 * 0.5 / 4800**0.5)
+    np.testing.assert_array_equal(found, whole_limits(np.full((3, 40, 40), limit), largest, seed))
 
 
 @pytest.mark.parametrize("epsilon", [0, -2, 0.5, 33, float("nan"), float("inf")])

@@ -13,6 +13,7 @@ from morelli._audit.measured import battle, confusion, measure
 from morelli._audit.prediction import chosen_rows, predict
 from morelli.audit import AuditSettings, audit
 from morelli.cli.output import plain
+from morelli.defence.prompts import from_audit
 from morelli.errors import InputError, MorelliError, NotEnoughReferencesError, UnknownNameError
 from morelli.evaluation.runner import Settings, evaluate
 from morelli.exposure.simulation import VoteSettings
@@ -54,7 +55,7 @@ def test_fields_of_the_schema(result):
     assert (result["tau"], result["k"], result["n_models"], result["n_prompts"]) == (0.5, 2, 3, 6)
     assert {"prompt_id", "prompt", "d", "accuracy", "expected_accuracy"} <= set(result["prompts"][0])
     assert {"model", "separable", "accuracy"} <= set(result["models"][0])
-    assert {"k", "pool", "tau", "band", "category", "chosen"} == set(result["curves"])
+    assert {"k", "pool", "tau", "band", "category", "chosen", "filtered"} == set(result["curves"])
     assert all(0 <= row["d"] <= 1 and 0 <= row["accuracy"] <= 1 for row in result["prompts"])
     assert [row["encoder"] for row in result["encoders"]] == ["texture", "other"]
     first, second = ({**row, "encoder": ""} for row in result["encoders"])
@@ -152,6 +153,21 @@ def test_together_is_better_than_alone_and_both_are_counted():
     assert row["image_alone"] == pytest.approx(found.hit.mean())
     counts = np.array(confusion(found)["matrix"])
     assert np.trace(counts) / counts.sum() == pytest.approx(found.hit.mean())
+
+
+def test_prompts_are_filtered_by_references_and_judged_on_other_images(result):
+    """The figures once more from the JSON, choice by choice and by hand."""
+    rows = result["prompts"]
+    assert {len(row["held_out"]) for row in rows} == {4}  # as many choices of references as an audit looks at
+    d, accuracy = (np.array([[one[name] for one in row["held_out"]] for row in rows]).T for name in ("d", "accuracy"))
+    for found in result["curves"]["filtered"]:
+        kept = found["kept"]
+        assert found["dropped"] + kept == len(rows)
+        by_hand = [row[np.argsort(score, kind="stable")[:kept]].mean() for score, row in zip(d, accuracy, strict=True)]
+        assert found["by_d"] == pytest.approx(np.mean(by_hand))
+        assert found["oracle"] == pytest.approx(np.sort(accuracy, axis=1)[:, :kept].mean())
+        assert from_audit(result, [found["dropped"]], by="d")[0].accuracy == pytest.approx(found["by_d"])
+        assert from_audit(result, [found["dropped"]])[0].accuracy == pytest.approx(found["by_expected"])
 
 
 def test_labels_that_say_nothing():

@@ -101,7 +101,8 @@ def test_tables(morelli, pictures):
     assert status == 0, err
     lines = out.splitlines()
     assert lines[0] == f"{pictures}: 3 models, 4 prompts, k = 2, attack cosine, encoder texture, τ = 0.5"
-    for title in ("encoders", "models", "prompts", "one-vs-many", "votes that move one place"):
+    filtered = "top-1 on held-out images without the most exposing prompts"
+    for title in ("encoders", "models", "prompts", filtered, "one-vs-many", "votes that move one place"):
         assert title in lines
     assert "expected accuracy  held out" not in out  # that takes the sweeps
     assert lines[-1].startswith("one battle: 6 images, $0.15")

@@ -9,6 +9,8 @@ import numpy as np
 
 from morelli._audit.attacks import ROTATIONS, AttackPlan
 from morelli._audit.measured import Measured
+from morelli.defence.prompts import drops, remaining_accuracy, whole_prompts
+from morelli.errors import ArrayError
 from morelli.evaluation.bootstrap import prompt_bootstrap
 from morelli.exposure.correlation import correlate
 from morelli.exposure.neighbours import distinct
@@ -133,4 +135,34 @@ def chosen_rows(held: Prediction) -> list[dict[str, Any]]:
         {"m": m, "by_d": columns["by_d"][i], "by_expected": columns["by_expected"][i] if "by_expected" in columns
          else None, "all_prompts": everything}
         for i, m in enumerate(sizes)
+    ]  # fmt: skip
+
+
+def held_out_rows(held: Prediction) -> dict[str, list[dict[str, float]]]:
+    """By prompt, for each choice of references: what they say of it, and the accuracy on its other images."""
+    names = {"d": held.d, "mean_frac": held.mean_frac, "expected_accuracy": held.expected, "accuracy": held.accuracy}
+    return {
+        prompt: [{name: float(table[choice, at]) for name, table in names.items()} for choice in range(len(held.d))]
+        for at, prompt in enumerate(held.prompts.tolist())
+    }
+
+
+def filtered_rows(held: Prediction) -> list[dict[str, Any]]:
+    """Accuracy that remains without the q prompts that the references call most exposing; beside the best possible."""
+    columns: dict[str, dict[int, float]] = {}
+    best: dict[int, float] = {}
+    kept: dict[int, int] = {}
+    for name, scores in (("by_d", held.d), ("by_expected", held.expected)):
+        try:
+            chosen, judged = whole_prompts(scores, held.accuracy, name)
+        except ArrayError:  # nothing of the kind was measured
+            continue
+        found = remaining_accuracy(chosen, judged, drops(chosen.shape[1]))
+        columns[name] = {one.dropped: one.accuracy for one in found}
+        if not best:
+            best, kept = ({one.dropped: getattr(one, of) for one in found} for of in ("oracle", "kept"))
+    return [
+        {"dropped": q, "kept": kept[q], "by_d": columns.get("by_d", {}).get(q),
+         "by_expected": columns.get("by_expected", {}).get(q), "oracle": best[q]}
+        for q in best
     ]  # fmt: skip

@@ -11,7 +11,15 @@ import numpy as np
 from morelli._audit.attacks import AttackPlan
 from morelli._audit.curves import category_rows, k_rows, means, one_vs_many_rows, pool_rows, tau_rows
 from morelli._audit.measured import Measured, battle, confusion
-from morelli._audit.prediction import Prediction, band_rows, chosen_rows, correlations, predict
+from morelli._audit.prediction import (
+    Prediction,
+    band_rows,
+    chosen_rows,
+    correlations,
+    filtered_rows,
+    held_out_rows,
+    predict,
+)
 from morelli._audit.settings import AuditSettings
 from morelli.errors import InputError
 from morelli.evaluation.data import EvaluationSet
@@ -70,6 +78,7 @@ def exposure_result(dataset: Dataset, seen: Seen, asked: AuditSettings) -> dict[
             "band": band_rows(held, seed),
             "category": category_rows(attack, categories, d, seed),
             "chosen": chosen_rows(held),
+            "filtered": filtered_rows(held),
         },
         "battle": [{"method": each.method, **found} for each in seen.measured if (found := battle(each, seed))],
         "one_vs_many": vs_many,
@@ -89,6 +98,7 @@ def _prompts(dataset: Dataset, seen: Seen, held: Prediction, d: Mapping[str, flo
     texts = {item.prompt_id: (item.prompt, item.category) for item in dataset.items}
     expected = dict(zip(held.prompts.tolist(), [means(column) for column in held.expected.T], strict=True))
     published, asked = (_per_prompt(seen, each).tolist() for each in (seen.measured[0], seen.measured[-1]))
+    apart = held_out_rows(held)
     names, frac = seen.found.prompts.tolist(), seen.found.mean_frac().tolist()
     return [
         {
@@ -100,6 +110,7 @@ def _prompts(dataset: Dataset, seen: Seen, held: Prediction, d: Mapping[str, flo
             "accuracy": hit,
             "accuracy_published": plain,
             "expected_accuracy": expected.get(name),
+            "held_out": apart.get(name, []),
         }
         for name, mean, hit, plain in zip(names, frac, asked, published, strict=True)
     ]

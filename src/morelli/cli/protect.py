@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from morelli.cli import asking
-from morelli.cli.output import emit_json, error_json, say
+from morelli.cli.output import emit_json, say
 from morelli.cli.progress import staged_progress
+from morelli.cli.protecting import dataset_of, protect_dataset, refuse, spoken, tell
 from morelli.errors import InputError, MorelliError
 
 if TYPE_CHECKING:
@@ -64,25 +64,44 @@ def protect(
     """Change images a little so that their model is recognised less, and say how much that helped.
 
     The images themselves are never touched; protected ones are written as PNG, without the originals' metadata.
+    A dataset (a folder with a metadata.csv, or with a sub-folder a model) becomes a dataset: its rows are carried
+    over, and an interrupted run goes on with the same command.
     """
     where = asking.required_gallery(gallery)
-    files, empty = asking.pictures(images)
-    outputs = _plan(files, out, sheet, overwrite)
     options: dict[str, Any] = asking.method_options(method, encoder) | ({} if recipe is None else {"recipe": recipe})
     options["lpips"] = lpips
     if surrogate is not None:
         options["surrogates"] = list(dict.fromkeys(name.strip() for name in surrogate.split(",") if name.strip()))
-    failed = len(empty)
-    for name, error in empty:
-        _tell(name, error, as_json)
-    if files:
-        from morelli.protect import PerturbSettings, Protector
+    from morelli.protect import PerturbSettings, Protector
 
-        settings = PerturbSettings(epsilon=epsilon, steps=steps, seed=seed)
-        protector = Protector(where, defence=defence, settings=settings, **options)
-        failed += _run(protector, files, outputs, {"model": model, "prompt": prompt}, out, sheet, overwrite, as_json)
+    settings = PerturbSettings(epsilon=epsilon, steps=steps, seed=seed)
+    protector = Protector(where, defence=defence, settings=settings, **options)
+    dataset = dataset_of(images)
+    if dataset is not None:
+        refuse({"model": model, "prompt": prompt, "sheet": sheet})
+        failed = protect_dataset(protector, dataset, out, overwrite, as_json)
+    else:
+        asked = {"model": model, "prompt": prompt}
+        failed = _protect_pictures(protector, images, asked, out, sheet, overwrite, as_json)
     if failed:
         raise typer.Exit(1)
+
+
+def _protect_pictures(
+    protector: Protector,
+    images: list[Path],
+    asked: dict[str, str | None],
+    out: Path,
+    sheet: bool,
+    overwrite: bool,
+    as_json: bool,
+) -> int:
+    """Pictures one by one; how many failed."""
+    files, empty = asking.pictures(images)
+    outputs = _plan(files, out, sheet, overwrite)
+    for name, error in empty:
+        tell(name, error, as_json)
+    return len(empty) + (_run(protector, files, outputs, asked, out, sheet, overwrite, as_json) if files else 0)
 
 
 def _plan(files: list[Path], out: Path, sheet: bool, overwrite: bool) -> list[Path]:
@@ -117,11 +136,11 @@ def _run(
     failed, pairs = 0, []
     with staged_progress() as bars:
         for source, path, found in zip(
-            files, outputs, protector.protect(files, **asked, progress=_spoken(bars)), strict=True
+            files, outputs, protector.protect(files, **asked, progress=spoken(bars)), strict=True
         ):
             if isinstance(found, MorelliError):
                 failed += 1
-                _tell(str(source), found, as_json)
+                tell(str(source), found, as_json)
                 continue
             data = png_bytes(found.after)
             write_file(path, data, overwrite=overwrite)
@@ -133,23 +152,6 @@ def _run(
         write_file(out / SHEET, png_bytes(side_by_side(pairs)), overwrite=overwrite)
         say(f"wrote {out / SHEET}")
     return failed
-
-
-def _spoken(bars: Callable[[str, int, int], None]) -> Callable[[str, int, int], None]:
-    def report(stage: str, done: int, total: int) -> None:
-        if stage == "learning":
-            say("learning the statistics of the gallery, once …")
-        else:
-            bars(stage, done, total)
-
-    return report
-
-
-def _tell(image: str, error: MorelliError, as_json: bool) -> None:
-    text = " ".join(str(error).split())
-    say(f"error: {text}" if error.argument == image else f"error: {image}: {text}")
-    if as_json:
-        emit_json(error_json(error, image=image))
 
 
 def show(found: Protected) -> None:

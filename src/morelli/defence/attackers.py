@@ -1,7 +1,9 @@
 """Attackers who know that images are protected: each is an encoder and an attributor with something done before.
 
-*Purify*: every image, query and reference, goes through a degradation that should take the perturbation away.
+*Purify*: queries and references go through a degradation that should take the perturbation away.
 *Average*: the embedding is the mean over several degradations, each of which undoes a part.
+Both come in two variants: with statistics learnt from images as they are, and *throughout*, where the background too,
+with its degraded copies, goes through the same first.
 *Retrain*: references and background are protected as the leaderboard protects, so that what protection does to
 embeddings is learnt as one more habit of each model.
 """
@@ -18,8 +20,10 @@ import numpy as np
 from morelli.defence.canonical import canonical
 from morelli.encoders.embed import embed
 from morelli.errors import InputError, UnknownNameError
+from morelli.images.degrade import parse
 from morelli.images.load import from_array
 from morelli.images.pixels import check_pixels
+from morelli.types import DegradedEmbeddings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,23 +47,30 @@ class Attacker:
     name : str
     views : tuple of str
         Purifiers whose embeddings are averaged; one for an attacker who purifies, ("",) for one who does nothing.
+    throughout : bool
+        Whether the background is seen through the views too; queries and references always are.
     retrains : bool
         Whether references and background are protected images too.
     """
 
     name: str
     views: tuple[str, ...] = ("",)
+    throughout: bool = False
     retrains: bool = False
 
 
+_VIEWS: dict[str, tuple[str, ...]] = {
+    "purify jpeg": ("jpeg:75",),
+    "purify blur": ("blur:1",),
+    "purify resize": ("resize:0.5",),
+    "purify median": ("median",),
+    "purify oidn": (OIDN,),
+    "average": ("", "jpeg:85", "blur:0.7", "resize:0.75"),
+}
 ATTACKERS: tuple[Attacker, ...] = (
     Attacker("plain"),
-    Attacker("purify jpeg", ("jpeg:75",)),
-    Attacker("purify blur", ("blur:1",)),
-    Attacker("purify resize", ("resize:0.5",)),
-    Attacker("purify median", ("median",)),
-    Attacker("purify oidn", (OIDN,)),
-    Attacker("average", ("", "jpeg:85", "blur:0.7", "resize:0.75")),
+    *(Attacker(name, views) for name, views in _VIEWS.items()),
+    *(Attacker(f"{name} throughout", views, throughout=True) for name, views in _VIEWS.items()),
     Attacker("retrain", retrains=True),
 )
 
@@ -103,6 +114,7 @@ def embed_as(
     encoder: Encoder,
     pictures: Sequence[Pixels],
     *,
+    after: str = "",
     cache: EmbeddingCache | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Vectors:
@@ -114,6 +126,8 @@ def embed_as(
     encoder : Encoder
         The attacker's.
     pictures : sequence of ndarray, shape (height, width, 3), uint8
+    after : str
+        A degradation in its text form that every image goes through first; "" for none.
     cache, progress
         As in `morelli.encoders.embed.embed`.
 
@@ -121,8 +135,8 @@ def embed_as(
     ------
     MorelliError
         The first image that cannot be embedded.
-    InputError
-        There is no image.
+    UnknownNameError, InputError
+        There is no image, or no such degradation.
     """
     if not pictures:
         raise InputError("there is no image to embed.", argument="pictures")
@@ -134,12 +148,55 @@ def embed_as(
             if progress is not None:
                 progress(before + done, len(pictures) * len(attacker.views))
 
-        transform = purifier(text) if text else None
+        transform = _view(after, text) if after or text else None
         found = embed(encoder, sources, transform=transform, cache=cache, on_error="raise", progress=report)
         for name, values in found.vectors.items():
             share = values / np.float32(len(attacker.views))
             total[name] = total[name] + share if name in total else share
     return total
+
+
+def embed_copies_as(
+    attacker: Attacker,
+    encoder: Encoder,
+    pictures: Sequence[Pixels],
+    rows: NDArray[np.intp],
+    conditions: Sequence[str],
+    *,
+    cache: EmbeddingCache | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> DegradedEmbeddings:
+    """Degraded copies of m images as an attacker sees them: what attributors learn the effect of degradation from.
+
+    Parameters
+    ----------
+    attacker : Attacker
+    encoder : Encoder
+    pictures : sequence of ndarray, shape (height, width, 3), uint8; length m
+    rows : ndarray of int, shape (m,)
+        Row of each image in the background.
+    conditions : sequence of str
+        Degradations in their text form.
+    cache, progress
+        As in `embed_as`; progress begins anew with each degradation.
+
+    Raises
+    ------
+    MorelliError
+        As `embed_as`; InputError where there is no condition.
+    """
+    if not conditions:
+        raise InputError("there is no degradation.", argument="conditions")
+    parts = [embed_as(attacker, encoder, pictures, after=text, cache=cache, progress=progress) for text in conditions]
+    vectors = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return DegradedEmbeddings(np.repeat(list(conditions), len(rows)), np.tile(rows, len(conditions)), vectors)
+
+
+def _view(after: str, text: str) -> Callable[[Pixels], Pixels]:
+    """A degradation, then a purifier."""
+    first = parse(after) if after else check_pixels
+    second = purifier(text)
+    return lambda pixels: second(first(pixels))
 
 
 def _oidn(pixels: Pixels) -> Pixels:

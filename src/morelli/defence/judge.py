@@ -106,15 +106,25 @@ class Judge:
         """Row of each reference, by the hash of its pixels."""
         return {reference.content: row for row, reference in enumerate(self.references)}
 
-    def compare(self, prompts: Sequence[str], on_learn: Callable[[], None] = lambda: None) -> Comparison:
+    def compare(
+        self, prompts: Sequence[str], on_learn: Callable[[], None] = lambda: None, *, fall_back: bool = False
+    ) -> Comparison:
         """What images of a prompt (its ids in the gallery; none: unknown) are compared with.
+
+        Parameters
+        ----------
+        prompts : sequence of str
+        on_learn : callable
+            Called before something is learnt.
+        fall_back : bool
+            Compare without the prompt, with a note, where a model has no reference of it.
 
         Raises
         ------
         NotEnoughReferencesError
             Models without a reference of the prompt, or too few references for the attributor.
         """
-        return self._comparer.compare(tuple(prompts), on_learn=on_learn)
+        return self._comparer.compare(tuple(prompts), fall_back=fall_back, on_learn=on_learn)
 
     def versions(self, comparison: Comparison, pictures: Sequence[Picture]) -> list[Judged]:
         """What is said of each version of one image; where the first is a reference, it has no part in any comparison.

@@ -38,3 +38,30 @@ def masking_map(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     mean = uniform_filter(luma, WINDOW, mode="reflect")
     variance = np.maximum(uniform_filter(luma**2, WINDOW, mode="reflect") - mean**2, 0.0)
     return np.clip(SMOOTH + (1.0 - SMOOTH) * np.sqrt(variance) / FULL, SMOOTH, 1.0).astype(np.float32)
+
+
+def whole_limits(limits: NDArray[np.floating], largest: float, seed: int) -> NDArray[np.float32]:
+    """Limits in levels as whole levels, which is all that 8-bit samples can use: dithered, so that the mean stays.
+
+    Half a level becomes one level for every second sample, drawn at random, and none for the others. Rounding down
+    instead would leave smooth ground untouched where its share of ε is below one level, and an attacker would find
+    the picture as it was there.
+
+    Parameters
+    ----------
+    limits : ndarray, any shape, floating point
+        Levels ≥ 0.
+    largest : float
+        ε, levels: no limit becomes larger than its whole part.
+    seed : int
+        Decides which samples round up.
+
+    Returns
+    -------
+    ndarray, same shape, float32
+        Whole numbers, each within one level of its limit.
+    """
+    # A stream of its own, so that other draws with the same seed stay what they are.
+    draws = np.random.default_rng([seed, 1]).random(limits.shape)
+    up = np.floor(limits.astype(np.float64) + draws)
+    return np.minimum(up, np.floor(largest)).astype(np.float32)

@@ -3,7 +3,7 @@
 Published: a contrastive loss averaged over an ensemble of encoders, whatever the attacker's encoder is. The steps are
 those of Madry et al. (2018): a random start, the sign of the gradient, projection. Better: the loss also counts what
 the likelihood-based attributors use (`morelli.defence.objective.likelihood_ratio`), the image is degraded before each
-step, and smooth ground is spared.
+step, and smooth ground is spared: of it, every sample may use a share of ε, dithered to whole levels.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from morelli.defence.levels import to_levels
-from morelli.defence.masking import masking_map
+from morelli.defence.masking import masking_map, whole_limits
 from morelli.defence.settings import PerturbSettings, check_epsilon, check_settings
 from morelli.defence.transforms import differentiable
 from morelli.errors import DivergedError, InputError
@@ -91,10 +91,11 @@ def perturb(
 
 
 def _limits(pixels: Pixels, settings: PerturbSettings) -> Tensor:
-    """ε of every sample: shape (3, h, w)."""
+    """ε of every sample: shape (3, h, w); whole levels where it is a share of ε."""
     if not settings.masked:
         return torch.full((3, *pixels.shape[:2]), settings.epsilon)
-    return torch.from_numpy(masking_map(pixels) * np.float32(settings.epsilon)).expand(3, -1, -1)
+    shares = np.repeat(masking_map(pixels)[None], 3, axis=0) * np.float32(settings.epsilon)
+    return torch.from_numpy(whole_limits(shares, settings.epsilon, settings.seed))
 
 
 def _inside(image: Tensor, change: Tensor, limit: Tensor) -> Tensor:

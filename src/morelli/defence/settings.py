@@ -26,9 +26,9 @@ class PerturbSettings:
     transforms : tuple of str
         Degradations of which each step draws one, in their text form, "" for none; empty: the image as it is.
     masked : bool
-        Each pixel's limit is ε times `morelli.defence.masking.masking_map`.
+        Each pixel's limit is ε times `morelli.defence.masking.masking_map`, dithered to whole levels.
     seed : int
-        Decides the random start and the draws.
+        Decides the random start, the draws and which limits round up.
     """
 
     epsilon: float = 2.0

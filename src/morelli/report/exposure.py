@@ -57,6 +57,13 @@ CHOSEN = (
     Column("by_expected", "by expected accuracy %", "percent"),
     Column("all_prompts", "all prompts %", "percent"),
 )
+FILTERED = (
+    Column("dropped", "prompts left out", "count"),
+    Column("kept", "kept", "count"),
+    Column("by_d", "by D(i) %", "percent"),
+    Column("by_expected", "by expected accuracy %", "percent"),
+    Column("oracle", "best possible %", "percent"),
+)
 BATTLES = (
     Column("method"),
     Column("battles", "battles", "count"),
@@ -159,6 +166,7 @@ def print_exposure(result: Mapping[str, Any]) -> None:
         ("models in the pool", curves["pool"], POOL),
         ("categories", curves["category"], CATEGORIES),
         ("prompts that the attacker picks", curves["chosen"], CHOSEN),
+        ("top-1 on held-out images without the most exposing prompts", curves.get("filtered", []), FILTERED),
         ("battles: two images of one prompt by two models", result["battle"], BATTLES),
         ("one-vs-many", one_vs_many_rows(result), ONE_VS_MANY),
         ("votes that move one place", vote_rows(result["votes"]) if result["votes"] else [], VOTES),

@@ -123,6 +123,8 @@ def _prompts(page: Page, result: Mapping[str, Any], drawn: Mapping[str, str]) ->
             table(result["curves"]["band"], columns.BANDS, "Top-1 by D(i) of the references"),
             table(result["curves"]["chosen"], columns.CHOSEN,
                   "Prompts that the attacker picks by the references, judged on other images"),
+            table(result["curves"].get("filtered", []), columns.FILTERED,
+                  "Without the prompts that the references call most exposing, judged on other images"),
             table(result["curves"]["category"], columns.CATEGORIES, "Categories"),
         ),
     )  # fmt: skip

@@ -1,0 +1,197 @@
+"""Command line: python -m benchmarks.defence DATASET --out FILE"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import benchmarks.defence
+import numpy as np
+from benchmarks.defence import regeneration
+from benchmarks.defence.attack import METHODS, Attacks, Said
+from benchmarks.defence.clock import Clock, OutOfTime
+from benchmarks.defence.networks import Networks
+from benchmarks.defence.shields import GRADIENT, Protection, Shield, TooWeak, shields
+from benchmarks.defence.split import Split, split
+from benchmarks.defence.table import tables, votes
+
+from morelli.defence.attackers import attacker_names, load_attacker
+from morelli.defence.canonical import RECIPE
+from morelli.defence.quality import ms_ssim, psnr
+from morelli.evaluation.metrics import confusion_matrix
+from morelli.generators.catalogue import load_generators
+from morelli.images.dataset import read_dataset
+from morelli.inversion.catalogue import load_inverter
+
+EPSILONS = (2.0, 4.0, 8.0)
+#: Exit status of a run that ended before all was done.
+UNFINISHED = 3
+# Another of these is another table.
+_SETTINGS = ("images", "prompts", "background", "retrain_background", "steps", "surrogates", "recipe", "generators",
+             "gamma", "inverter")  # fmt: skip
+
+
+def plan(arguments: argparse.Namespace) -> Iterator[tuple[Shield, str, str]]:
+    """Defences, attackers and encoders, what is cheap and what matters most first."""
+    every = shields(arguments.epsilons)
+    if arguments.defences:
+        every = [each for each in every if each.defence in arguments.defences]
+    wanted = arguments.attackers or ["plain", regeneration.NAME, *attacker_names()]
+    for name in ("plain", regeneration.NAME):
+        if name in wanted:
+            yield from ((shield, name, encoder) for shield in every for encoder in arguments.encoders)
+    for shield in every:
+        for name in attacker_names():
+            # Protecting the attacker's images by gradients takes as long again for each of them.
+            costly = load_attacker(name).retrains and shield.defence in GRADIENT and not arguments.retrain
+            if name != "plain" and name in wanted and not costly:
+                yield shield, name, arguments.encoders[0]
+
+
+class Bench:
+    """Defences and attackers, each made when it is first needed."""
+
+    def __init__(self, parts: Split, folder: Path, arguments: argparse.Namespace, clock: Clock) -> None:
+        networks = Networks()
+        self.protection = Protection(
+            parts, folder, networks, arguments.surrogates, arguments.steps, arguments.recipe, clock
+        )
+        self.attacks = Attacks(self.protection, networks, arguments.retrain_background, clock)
+        self.regenerations = regeneration.Regenerations(source(parts, folder, arguments), networks, clock)
+
+    def cells(self, shield: Shield, attacker: str, encoder: str) -> Iterator[dict[str, Any]]:
+        """One row an attributor or measure."""
+        shown, queries = self.protection.queries(shield), self.protection.parts.queries
+        said = (
+            self.regenerations(queries, shown, encoder)
+            if attacker == regeneration.NAME
+            else self.attacks(shield, load_attacker(attacker), encoder)
+        )
+        pairs = list(zip(self.protection.originals, shown, strict=True))
+        db, structure = (float(np.mean([measure(*pair) for pair in pairs])) for measure in (psnr, ms_ssim))
+        for method, found in said:
+            yield {
+                **vars(shield), "attacker": attacker, "encoder": encoder, "method": method,
+                "psnr": db if math.isfinite(db) else None, "ms_ssim": structure,
+                "strength": vars(self.protection.strength(shield)), **self._said(found),
+            }  # fmt: skip
+
+    def _said(self, found: Said) -> dict[str, Any]:
+        truth = np.array([item.model for item in self.protection.parts.queries])
+        labels = np.unique([item.model for item in self.protection.parts.references]).tolist()
+        said = labels + [regeneration.NOBODY] * (regeneration.NOBODY in found.first)
+        counts = confusion_matrix(truth, found.first, said)[: len(labels)]
+        return {
+            "top1": float((found.ranks == 1).mean()),
+            "margin": float(found.margins.mean()),
+            "ranks": found.ranks.tolist(),
+            "confusion": {"labels": labels, "said": said, "matrix": counts.tolist()},
+        }
+
+
+def source(parts: Split, folder: Path, arguments: argparse.Namespace) -> regeneration.Source:
+    """Where the regenerating attacker's candidates come from."""
+    if arguments.generators is None:
+        return regeneration.Stored(parts.references)
+    made = load_generators(arguments.generators)
+    regeneration.check_models(made, {item.model for item in parts.references})
+    inverter = None if arguments.inverter == "given" else load_inverter(arguments.inverter)
+    return regeneration.Fresh(made, arguments.gamma, folder / "regenerations", inverter)
+
+
+def read_rows(file: Path, header: dict[str, Any]) -> list[dict[str, Any]]:
+    """Cells that an earlier run of the same settings left; half a line of one that was killed is cut off."""
+    if not file.exists():
+        return []
+    data = file.read_bytes()
+    lines = data[: data.rfind(b"\n") + 1].decode().splitlines()
+    if not lines or json.loads(lines[0]) != header:
+        raise SystemExit(f"{file} is of another run; name another file")
+    file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return [json.loads(line) for line in lines[1:]]
+
+
+def options(given: Sequence[str] | None = None) -> argparse.Namespace:
+    """What was asked."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.defence",
+        description=benchmarks.defence.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("dataset", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--images", type=int, default=60, help="queries")
+    parser.add_argument("--prompts", type=int, default=10, help="prompts that queries are of")
+    parser.add_argument("--background", type=int, default=24, help="prompts that attributors learn from")
+    parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--epsilons", type=float, nargs="+", default=list(EPSILONS))
+    parser.add_argument("--surrogates", nargs="+", default=["efficientnet-lite0"])
+    parser.add_argument("--encoders", nargs="+", default=["efficientnet-lite0", "efficientnet-lite2"])
+    parser.add_argument("--recipe", default=RECIPE)
+    parser.add_argument("--retrain", action="store_true", help="also attackers who retrain on pgd and eot")
+    parser.add_argument("--retrain-background", type=int, default=6, help="prompts that who retrains learns from")
+    parser.add_argument("--generators", help="that made the dataset: fresh images in place of stored ones")
+    parser.add_argument("--gamma", type=int, default=10, help="fresh images a model")
+    parser.add_argument("--inverter", default="given", help="finds prompts in protected images, such as blip:zoo")
+    parser.add_argument("--defences", nargs="+", help="these alone")
+    parser.add_argument("--attackers", nargs="+", help="these alone")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="end by then, with exit status 3 if unfinished")
+    parser.add_argument("--table", action="store_true", help="only print what is there")
+    return parser.parse_args(given)
+
+
+def measure(arguments: argparse.Namespace, parts: Split, rows: list[dict[str, Any]], header: dict[str, Any]) -> bool:
+    """Measure what is missing, cell by cell, into the file and ``rows``; whether all is done."""
+    done = {(r["defence"], r["epsilon"], r["like"], r["attacker"], r["encoder"]) for r in rows}
+    clock = Clock(arguments.minutes)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    bench = Bench(parts, arguments.out.with_name(arguments.out.name + ".images"), arguments, clock)
+    with arguments.out.open("a", encoding="utf-8") as file:
+        if not file.tell():
+            file.write(json.dumps(header) + "\n")
+        for shield, attacker, encoder in plan(arguments):
+            if (*vars(shield).values(), attacker, encoder) in done:
+                continue
+            try:
+                clock.check()
+                fresh = list(bench.cells(shield, attacker, encoder))
+            except OutOfTime:
+                return False
+            except TooWeak as error:
+                print(f"left out: {error}", file=sys.stderr)
+                continue
+            # All attributors of a cell at once: a run that ends between them leaves nothing half.
+            file.write("".join(json.dumps(row) + "\n" for row in fresh))
+            file.flush()
+            rows += fresh
+            last = " ".join(f"{row['method']} {row['top1']:.2f}" for row in fresh)
+            print(f"{shield.name} · {attacker} · {encoder}: {last}", file=sys.stderr)
+    return True
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Measure, and print the tables."""
+    arguments = options(given)
+    parts = split(read_dataset(arguments.dataset).items, arguments.images, arguments.prompts, arguments.background)
+    header = {"dataset": arguments.dataset.name} | {name: getattr(arguments, name) for name in _SETTINGS}
+    header["queries"] = [item.name for item in parts.queries]
+    rows = read_rows(arguments.out, header)
+    whole = arguments.table or measure(arguments, parts, rows, header)
+    print(tables(rows, [item.prompt_id for item in parts.queries]))
+    said = [row for row in rows if row["attacker"] == "plain"]
+    if said and np.array(said[0]["confusion"]["matrix"]).sum(axis=1).min() > 0:
+        print(f"\n{votes(rows, METHODS[-1], arguments.encoders[0])}")
+    else:
+        print("\nNo votes: a model has no query; ask for more --images.", file=sys.stderr)
+    if not whole:
+        print("Not finished: the same command goes on from here.", file=sys.stderr)
+    return 0 if whole else UNFINISHED
+
+
+if __name__ == "__main__":
+    sys.exit(main())
