@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
-from morelli.devices import choose_device
+from morelli.devices import _malloc_trim, choose_device, give_back_memory
 from morelli.errors import InputError
 
 
@@ -32,3 +36,26 @@ def test_a_name_is_kept_and_tried() -> None:
     for name in ("abacus", "cuda:77"):
         with pytest.raises(InputError, match=f"--device: there is no device '{name}' here"):
             choose_device(name, "--device")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks at /proc")
+def test_freed_memory_is_given_back() -> None:
+    """Holes between small blocks that live on are what a process is left with, and what must not stay its own."""
+
+    def resident() -> int:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("VmRSS")).split()[1])
+
+    if _malloc_trim() is None:
+        assert not give_back_memory()
+        pytest.skip("this C library cannot be asked")
+    kept, freed = [], []
+    for _ in range(3000):
+        freed.append(ctypes.create_string_buffer(60_000))  # below what is mapped by itself
+        kept.append(ctypes.create_string_buffer(600))
+        ctypes.memset(freed[-1], 1, 60_000)
+    before = resident()
+    freed.clear()
+    give_back_memory()
+    assert resident() < before - 100_000  # of about 176,000 KiB
+    assert len(kept) == 3000

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
 from morelli.errors import InputError
 
@@ -56,3 +59,21 @@ def wants_bfloat16(precision: str, device: str) -> bool:
     # Not public: a torch without it counts as a processor without it.
     capability = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     return torch.device(device).type == "cpu" and bool(capability and capability())
+
+
+def give_back_memory() -> bool:
+    """Give memory that was freed back to the system, where the C library keeps it; False where it cannot be asked to.
+
+    glibc keeps what large tensors leave behind for later use. Where their sizes differ from call to call it hardly
+    finds a use, and after thousands of calls a process holds gigabytes that nothing lives in.
+    """
+    trim = _malloc_trim()
+    return False if trim is None else bool(trim(0))
+
+
+@cache
+def _malloc_trim() -> Any:
+    try:
+        return ctypes.CDLL("libc.so.6").malloc_trim
+    except (OSError, AttributeError):  # another C library
+        return None

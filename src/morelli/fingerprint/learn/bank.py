@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from morelli.devices import give_back_memory
 from morelli.encoders.weights import short_hash
 from morelli.errors import InputError, StorageError
 from morelli.generators.files import append, locked, storage_error, write_whole
@@ -137,6 +138,7 @@ class Bank:
                     slots = np.arange(at, min(at + _RUN, self.slots))
                     array[number, slots] = self.make(np.full(len(slots), number), slots).cpu().numpy()
                 array.flush()
+                give_back_memory()
                 append(self._file.with_suffix(".done"), f"{number}\n".encode())
                 done.add(number)
         self._array = np.memmap(self._file, self._dtype, "r", shape=self._full)
