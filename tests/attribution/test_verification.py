@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
+from morelli.attribution import verification
 from morelli.attribution.pair_calibration import fit_pair_calibration
 from morelli.attribution.pair_judge import learn_pair_judge
 from morelli.attribution.pairs import Pairs, different_models, same_model
@@ -106,3 +109,23 @@ def test_probabilities_hold_for_pairs_of_models_that_the_gallery_lacks():
 def test_few_models_are_not_calibrated():
     assert learn_pair_judge(population(3, 9)).calibration is None
     assert learn_pair_judge(population(4, 2)).calibration is None
+
+
+def test_wide_embeddings_are_compared_a_few_pairs_at_a_time(monkeypatch):
+    """Residuals of whole pictures: the same cosines, without both sides of all pairs in memory."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(12, 2000))
+    pairs = Pairs(*rng.integers(12, size=(2, 600)))
+    whole = np.einsum("ij,ij->i", x[pairs.first], x[pairs.second])
+    sides = 2 * 600 * 2000 * 8
+    monkeypatch.setattr(verification, "BLOCK", 7 * 2000)
+    tracemalloc.start()
+    found = cosine_of_pairs(x, pairs)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert np.array_equal(found, whole)
+    assert peak < sides / 20
+    # Wider than a block: one pair at a time.
+    monkeypatch.setattr(verification, "BLOCK", 1)
+    assert np.array_equal(cosine_of_pairs(x, pairs), whole)
+    assert len(cosine_of_pairs(x, Pairs(pairs.first[:0], pairs.second[:0]))) == 0

@@ -15,6 +15,7 @@ from morelli.testing.datasets import write_dataset
 from morelli.testing.hostile import BROKEN, write_hostile
 
 from ..evaluation.samples import TextureEncoder, relabel
+from ..evaluation.test_compared_encoders import Colour
 
 BASE = ("--encoder", "texture")
 
@@ -25,8 +26,10 @@ def texture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("MORELLI_TRACEBACK", raising=False)
     monkeypatch.setenv("COLUMNS", "240")
     catalogue.REGISTRY.add("texture", TextureEncoder)
+    catalogue.REGISTRY.add("colour", Colour)
     yield
-    del catalogue.REGISTRY._loaded["texture"]
+    for name in ("texture", "colour"):
+        del catalogue.REGISTRY._loaded[name]
 
 
 @pytest.fixture
@@ -145,6 +148,81 @@ def test_broken_files_are_left_out_and_named(morelli, pictures):
     assert "top-1" in out
 
 
+PLAIN = ("--protocol", "any-prompt", "--method", "euclid,cosine")
+
+
+def test_encoders_are_compared_in_one_table(morelli, pictures):
+    status, out, _ = morelli(pictures, "--encoder", "texture, texture+colour", "--against", "texture", *PLAIN)
+    assert status == 0
+    title, heading, *rows, _ = out.splitlines()
+    assert title.endswith("5 prompts, encoders texture, texture+colour")
+    assert heading.split()[:3] == ["method", "encoder", "background"]
+    assert "lift over texture" in heading
+    assert [row.split()[:2] for row in rows] == [
+        [method, encoder] for encoder in ("texture", "texture+colour") for method in ("euclid", "cosine")
+    ]
+    assert [" to " in row for row in rows] == [False, False, True, True]
+
+
+def test_the_reference_row_in_the_json(morelli, pictures):
+    arguments = ("--encoder", "texture,colour", "--against", "colour:cosine", *PLAIN, "--json")
+    status, out, err = morelli(pictures, *arguments)
+    assert (status, err) == (0, "")
+    result = json.loads(out)
+    assert [encoder["id"] for encoder in result["encoders"]] == ["texture", "colour"]
+    assert result["against"] == {"encoder": "colour", "method": "cosine"}
+    over = result["rows"][-1]
+    assert (over["encoder"], over["method"], over["lift"]) == ("colour", "cosine", None)
+    for row in result["rows"][:-1]:
+        assert row["lift"] == pytest.approx(row["top1"] - over["top1"])
+    assert json.loads(morelli(pictures, *BASE, *PLAIN, "--json")[1])["against"] == {"encoder": None, "method": "euclid"}
+
+
+def test_verification_of_several_encoders(morelli, pictures):
+    arguments = ("--encoder", "texture,colour", "--protocol", "verification", "--pairs", 60)
+    status, out, _ = morelli(pictures, *arguments, "--method", "cosine", "--against", "texture")
+    assert status == 0
+    assert "AUC lift over texture" in out.splitlines()[1]
+    status, out, _ = morelli(pictures, *BASE, "--protocol", "verification", "--pairs", 60, "--method", "cosine,plda")
+    assert status == 0
+    assert "AUC lift over cosine" in out.splitlines()[1]
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Facts of the four models: two share a decoder and a base, of one nothing is known."""
+    path = tmp_path / "models.csv"
+    path.write_text("model,base,decoder\nmodel-00,root,one\nmodel-01,root,one\nmodel-02,other,two\nmodel-03,,\n")
+    return path
+
+
+def test_decoders_of_a_table_split_pairs(morelli, pictures, table):
+    arguments = (pictures, *BASE, "--protocol", "verification", "--method", "cosine", "--json")
+    plain = json.loads(morelli(*arguments)[1])
+    assert [row["pairs"] for row in plain["rows"]] == ["all", "same-family", "cross-family", "same-prompt"]
+    status, out, err = morelli(*arguments, "--models", table)
+    assert (status, err) == (0, "")
+    result = json.loads(out)
+    # 15 images a model: of two models with one decoder, and of these two with the third.
+    assert {row["pairs"]: row["n_different"] for row in result["rows"]} == {
+        "all": 6 * 225,
+        "same-decoder": 225,
+        "cross-decoder": 2 * 225,
+        "same-prompt": 5 * 6 * 9,
+    }
+    assert "15 images of unknown decoder are in no same-decoder or cross-decoder pair." in result["notes"]
+
+
+def test_bases_of_a_table(morelli, pictures, table):
+    arguments = (pictures, *BASE, "--level", "base", "--method", "euclid", "--json")
+    assert morelli(*arguments)[0] == 1
+    status, out, _ = morelli(*arguments, "--models", table)
+    assert status == 0
+    first, left_out = json.loads(out)["rows"]
+    assert (first["n_candidates"], first["n_queries"]) == (3, 60)
+    assert (left_out["background"], left_out["n_queries"]) == ("without the model", 30)
+
+
 def _one_model(folder: Path) -> None:
     relabel(folder, lambda rows: [{**row, "model": "only", "family": "only"} for row in rows])
 
@@ -167,6 +245,14 @@ def _one_prompt_one_image(folder: Path) -> None:
         (None, ["--epsilon", "1.5"], "--epsilon: must lie between 0 and 1"),
         (None, ["--references", "nowhere"], "there is no such folder"),
         (None, ["--protocol", "any-prompt", "--method", "plda"], "the prompt is not known"),
+        (None, ["--encoder", "texture,"], "names no encoder before or after a comma"),
+        (None, ["--encoder", "texture+texture"], "joins two or more different encoders"),
+        (None, ["--encoder", "texture+colours"], "Did you mean 'colour'"),
+        (None, ["--against", "textures"], "Did you mean 'texture'"),
+        (None, ["--against", "colour"], "no encoder or method of this evaluation is called 'colour'"),
+        (None, ["--against", "texture:euclids"], "Did you mean 'euclid'"),
+        (None, ["--protocol", "verification", "--against", "euclid"], "no method of the protocol verification"),
+        (None, ["--models", "absent.csv"], "absent.csv: cannot be read"),
         (_one_model, [], "needs 2 models"),
         (_all_broken, [], "none of its 60 images could be read"),
         (_one_prompt_one_image, [], "cannot come from different prompts"),

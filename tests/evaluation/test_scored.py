@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax, softmax
 
+from morelli.errors import ArrayError
 from morelli.evaluation.scored import FIGURES, Collector, Scored, figures, per_image
 
 MODELS = np.array(["a", "b", "c", "d"])
@@ -30,6 +31,44 @@ def scored(scores, truth, rows=None, prompts=None, *, log_p=None, p=None) -> Sco
 
 def row(found: Scored, baseline: Scored | None = None):
     return figures(found, FAMILIES, baseline=baseline, epsilon=0.1, seed=0)
+
+
+def test_the_lift_by_hand_where_the_baseline_has_other_columns():
+    """Hits of ours 1, 0, 1 | 1, 1, 0 over prompts p and q; of the baseline 0, 0, 1 | 1, 0, 0: the mean gain is 1/3."""
+    hit, miss = [9, 1, 2, 0], [1, 9, 2, 0]
+    ours = scored([hit, miss, hit, hit, hit, miss], [0] * 6, prompts=list("pppqqq"))
+    table = np.array([miss, miss, hit, hit, miss, miss], dtype=float)
+    # Another model in front: the right one is its second column.
+    wide = Scored(
+        np.array(["0", *MODELS]),
+        np.column_stack([np.zeros(6), table]),
+        np.full(6, 1),
+        ours.rows,
+        ours.prompts,
+        None,
+        None,
+        table.max(axis=1),
+    )
+    found = row(ours, wide)
+    assert found["lift"] == pytest.approx(1 / 3)
+    # Both prompts gain 1/3, so every resample does.
+    assert (found["lift_low"], found["lift_high"]) == (pytest.approx(1 / 3), pytest.approx(1 / 3))
+    assert row(ours, ours)["lift"] is None
+    assert row(ours)["lift"] is None
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        scored([[9, 1, 2, 0]] * 2, [0, 1]),  # another right model
+        scored([[9, 1, 2, 0]] * 2, [0, 0], rows=[0, 2]),  # another image
+        scored([[9, 1, 2, 0]] * 3, [0, 0, 0]),
+        scored([[9, 1, 2, 0]] * 2, [0, -1]),
+    ],
+)
+def test_other_queries_are_no_pairs(other):
+    with pytest.raises(ArrayError, match="same queries"):
+        row(scored([[9, 1, 2, 0]] * 2, [0, 0]), other)
 
 
 #: First places: a (right), b (its family is right), d (wrong), c (right), c (wrong).

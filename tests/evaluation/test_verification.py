@@ -74,8 +74,34 @@ def test_one_resample_is_a_weighted_area():
     np.testing.assert_allclose([rate.low, rate.high], np.nanquantile(rates, [tail, 1 - tail]))
     with pytest.raises(ArrayError):
         resampled.auroc(p[:3], q)
+
+
+def test_the_difference_of_areas_is_taken_resample_by_resample():
+    # Two models, one different-model pair: either both are drawn, and both areas are 1/2, or there is no such pair.
+    found = ModelBootstrap(["a", "b"], ["a"], ["b"], seed=0).auroc_difference(([2, 0], [1]), ([0, 2], [1]))
+    assert found == (0, 0, 0)
+    rng = np.random.default_rng(1)
+    same, first, second = rng.choice(list("abcd"), 9), rng.choice(list("ab"), 7), rng.choice(list("cd"), 7)
+    p, q, r, s = (rng.normal(size=n).round(1) for n in (9, 7, 9, 7))
+    resampled = ModelBootstrap(same, first, second, draws=200, seed=3)
+    differences = []
+    for drawn in resampled._weights:
+        weight = dict(zip("abcd", drawn.tolist(), strict=True))
+        own = np.array([weight[m] for m in same], dtype=float)
+        other = np.array([weight[a] * weight[b] for a, b in zip(first, second, strict=True)], dtype=float)
+        gain = [(x[:, None] > y) + 0.5 * (x[:, None] == y) for x, y in ((p, q), (r, s))]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            differences.append(float(own @ (gain[0] - gain[1]) @ other / (own.sum() * other.sum())))
+    found, tail = resampled.auroc_difference((p, q), (r, s)), resampled._tail
+    np.testing.assert_allclose([found.low, found.high], np.nanquantile(differences, [tail, 1 - tail]))
+    assert found.point == pytest.approx(resampled.auroc(p, q).point - resampled.auroc(r, s).point)
     with pytest.raises(ArrayError):
-        ModelBootstrap([], first, second)
+        resampled.auroc_difference((p, q), (r, s[:3]))
+
+
+def test_pairs_need_both_kinds():
+    with pytest.raises(ArrayError):
+        ModelBootstrap([], ["a"], ["b"])
 
 
 def test_kinds_of_pairs():
@@ -96,10 +122,10 @@ def test_kinds_of_pairs():
 
 
 def test_what_is_learnt_on_other_models_beats_the_cosine_and_labels_that_say_nothing_score_a_half():
-    table = verification_table(as_set(gaussian(models=12, seeds=2, prompts=8)), "e", count=600)
+    table = verification_table({"e": as_set(gaussian(models=12, seeds=2, prompts=8))}, count=600)
     area = {(row["method"], row["pairs"]): row["auroc"] for row in table.rows}
     assert area["plda", "all"] > area["cosine", "all"] + 0.1
-    null = verification_table(as_set(gaussian(models=12, seeds=2, prompts=8, effect=0.0)), "e", count=600).rows
+    null = verification_table({"e": as_set(gaussian(models=12, seeds=2, prompts=8, effect=0.0))}, count=600).rows
     # Images of one prompt are alike: same-model pairs across prompts are less so than different models of one prompt.
     (row,) = (r for r in null if (r["method"], r["pairs"]) == ("plda", "all"))
     assert row["auroc"] == pytest.approx(0.5, abs=0.06)
@@ -108,7 +134,7 @@ def test_what_is_learnt_on_other_models_beats_the_cosine_and_labels_that_say_not
 
 
 def test_fields_cases_and_the_optimism_of_the_best_threshold():
-    table = verification_table(as_set(gaussian(models=8, seeds=2, prompts=6)), "e", count=400)
+    table = verification_table({"e": as_set(gaussian(models=8, seeds=2, prompts=6))}, count=400)
     for row in table.rows:
         assert set(row) == {"method", "encoder", "pairs", *FIGURES}
         assert row["auroc_low"] <= row["auroc"] <= row["auroc_high"]
@@ -138,15 +164,15 @@ def test_a_threshold_comes_from_other_models():
 
 def test_few_models():
     data = as_set(gaussian(models=3, seeds=2, prompts=4))
-    table = verification_table(data, "e", count=100)
+    table = verification_table({"e": data}, count=100)
     assert {row["method"] for row in table.rows} == {"cosine"}
     assert all(row["accuracy"] is None for row in table.rows)
     assert table.cases == ()
     assert any("4 models" in note for note in table.notes)
     with pytest.raises(NotEnoughReferencesError, match="4 models"):
-        verification_table(data, "e", methods=("plda",))
+        verification_table({"e": data}, methods=("plda",))
     with pytest.raises(NotEnoughReferencesError, match="no model has two images"):
-        verification_table(as_set(bare(list("abcd"), list("1234"))), "e")
+        verification_table({"e": as_set(bare(list("abcd"), list("1234")))})
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from morelli.errors import DatasetError, MissingImageError
+from morelli.errors import DatasetError, MissingImageError, ReservedNameError
 from morelli.images.dataset import list_images, read_dataset
 from morelli.testing.datasets import write_dataset
 
@@ -230,6 +230,39 @@ def test_metadata_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyP
     write_csv(tmp_path, "file_name,model", "a.png,M")
     monkeypatch.setattr(Path, "open", refuse)
     refused(tmp_path, "metadata.csv", "cannot be read (Permission denied)")
+
+
+# --- names that verdicts give to no model
+
+
+def reserved(root: Path) -> ReservedNameError:
+    with pytest.raises(ReservedNameError) as caught:
+        read_dataset(root)
+    return caught.value
+
+
+@pytest.mark.parametrize("folder", ["none", "Unsure", "NONE"])
+def test_a_folder_that_verdicts_could_not_name(folder: str, tmp_path: Path) -> None:
+    touch(tmp_path, "m1/a.png", f"{folder}/b.png")
+    error = reserved(tmp_path)
+    assert error.argument == str(tmp_path / folder)
+    assert repr(folder) in error.message
+    assert error.fix
+
+
+@pytest.mark.parametrize(
+    ("row", "column"), [("b.png,None,", "model"), ("b.png,UNSURE,", "model"), ("b.png,N, none ", "base")]
+)
+def test_a_row_that_verdicts_could_not_name(row: str, column: str, tmp_path: Path) -> None:
+    write_csv(tmp_path, "file_name,model,base", "a.png,M,", row)
+    error = reserved(tmp_path)
+    assert error.argument == "metadata.csv, line 3"
+    assert f"a {column} cannot be called" in error.message
+
+
+def test_other_columns_may_say_none(tmp_path: Path) -> None:
+    write_csv(tmp_path, "file_name,model,family,prompt,category", "a.png,M,none,unsure,None")
+    assert read_dataset(tmp_path).items[0].family == "none"
 
 
 # --- list_images

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from morelli.report.curves import curves
 from morelli.report.evaluation import evaluation_columns, evaluation_title, print_evaluation, render_evaluation
+from morelli.report.evaluation_page import row_label
 
 
 def result(protocol: str = "same-prompt", rows: list[dict[str, Any]] | None = None, **changes: Any) -> dict[str, Any]:
@@ -58,6 +60,50 @@ def test_figures_and_intervals():
     assert (found["top-3 %"], found["top-5 %"]) == ("99.0", "–")
     assert (found["ECE"], found["coverage %"]) == ("0.031", "90.2")
     assert found["models"] == "7"
+
+
+def test_several_encoders_have_a_column_and_the_reference_a_name():
+    rows = [result()["rows"][0] | {"encoder": encoder} for encoder in ("toy", "other")]
+    both = result(rows=rows, encoders=[{"id": "toy"}, {"id": "other"}], against={"encoder": "toy", "method": None})
+    assert headings(both)[:3] == ["method", "encoder", "background"]
+    assert cells(both, 1)["encoder"] == "other"
+    assert cells(both)["lift over toy"] == "+21.3 (+18.0 to +24.5)"
+    assert evaluation_title(both).endswith("60 prompts, encoders toy, other")
+    one = result(encoders=[{"id": "toy"}], against={"encoder": "toy", "method": "lda"})
+    assert "encoder" not in headings(one)
+    assert "lift over toy: lda" in headings(one)
+    degraded = result("robustness", [row | {"degradation": "none"} for row in rows], encoders=both["encoders"])
+    assert headings(degraded)[:3] == ["degradation", "method", "encoder"]
+
+
+def test_curves_of_several_encoders_are_lines_of_their_own():
+    def point(encoder: str, strength: int, top1: float) -> dict[str, Any]:
+        return {"method": "fused", "encoder": encoder, "degradation": f"jpeg:{strength}", "top1": top1,
+                "top1_low": 0.0, "top1_high": 1.0}  # fmt: skip
+
+    one = [point("toy", 90, 0.9), point("toy", 50, 0.5)]
+    assert curves(one) == {"jpeg": {"fused": [(50, 0.5, 0, 1), (90, 0.9, 0, 1)]}}
+    both = [*one, point("other", 50, 0.1), point("other", 90, 0.2)]
+    assert curves(both) == {
+        "jpeg": {
+            "fused, toy": [(50, 0.5, 0, 1), (90, 0.9, 0, 1)],
+            "fused, other": [(50, 0.1, 0, 1), (90, 0.2, 0, 1)],
+        }
+    }
+
+
+def test_a_report_s_bars_name_the_encoder_where_there_are_several():
+    row = {"method": "fused", "encoder": "toy", "background": "without candidates"}
+    assert row_label(row, several=False) == "fused, without candidates"
+    assert row_label(row | {"background": "all"}, several=True) == "fused, toy"
+    assert row_label({"method": "yu", "encoder": None}, several=True) == "yu"
+
+
+def test_the_lift_of_verification_is_of_areas():
+    row = {"method": "plda", "pairs": "all", "n_same": 5, "n_different": 7, "auroc": 0.8, "lift": 0.1, "lift_low": 0.05,
+           "lift_high": 0.2}  # fmt: skip
+    found = result("verification", [row], against={"encoder": None, "method": "cosine"})
+    assert cells(found)["AUC lift over cosine"] == "+10.0 (+5.0 to +20.0)"
 
 
 @pytest.mark.parametrize(("count", "text"), [(7.0, "7"), (3.5, "3.5"), (None, "–")])

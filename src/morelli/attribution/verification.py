@@ -30,14 +30,21 @@ if TYPE_CHECKING:
 DIMS = 128
 SHRINKAGE = 0.2
 FLOOR = 0.1
+#: Numbers of each side of the pairs that are copied at once: 32 MiB of float64.
+BLOCK = 2**22
 
 
 def cosine_of_pairs(x: Array, pairs: Pairs) -> Array:
     """Paper 002: the cosine between the two embeddings, −1 to 1; shape (p,).
 
-    ``x`` has rows of unit length, as `morelli.attribution.centroid.unit_vectors` gives them.
+    ``x`` has rows of unit length, as `morelli.attribution.centroid.unit_vectors` gives them. Both sides of only so many
+    pairs are in memory at once as fit into `BLOCK` numbers: an embedding may be a whole picture.
     """
-    return np.einsum("ij,ij->i", x[pairs.first], x[pairs.second])
+    out, block = np.empty(len(pairs)), max(1, BLOCK // max(1, x.shape[1]))
+    for start in range(0, len(pairs), block):
+        some = slice(start, start + block)
+        np.einsum("ij,ij->i", x[pairs.first[some]], x[pairs.second[some]], out=out[some])
+    return out
 
 
 def pair_ratio(a: Array, b: Array, between: Array, centre: Array) -> Array:

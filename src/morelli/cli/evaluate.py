@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from morelli.cli.engines import AddressOption, EngineOption, chosen_engine
+from morelli.cli.evaluate_pictures import Pictures, check_pictures, draw
 from morelli.cli.output import emit_json, say
 from morelli.cli.progress import staged_progress
-from morelli.errors import InputError
 
 if TYPE_CHECKING:
     from morelli.evaluation.runner import Evaluation
     from morelli.evaluation.settings import Settings
-
-
-@dataclass(frozen=True)
-class _Pictures:
-    """Where pictures of the result are written; None: not asked for."""
-
-    confusion: Path | None = None
-    figure: Path | None = None
-    map: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -35,7 +26,9 @@ class _Request:
     dataset: Path
     references: Path | None
     encoder: str
-    pictures: _Pictures
+    against: str | None
+    models: Path | None
+    pictures: Pictures
     as_json: bool
     engine: str = "local"
     ray_address: str | None = None
@@ -57,11 +50,30 @@ def evaluate(
             "published: those of other papers. By default those over embeddings that the protocol allows."
         ),
     ] = None,
-    encoder: Annotated[str, typer.Option(help="What turns pixels into embeddings.")] = "efficientnet-lite0",
+    encoder: Annotated[
+        str,
+        typer.Option(
+            help="What turns pixels into embeddings; several, with commas, are compared on the same queries. A+B joins "
+            "two into one."
+        ),
+    ] = "efficientnet-lite0",
+    against: Annotated[
+        str | None,
+        typer.Option(
+            help="The row that the others' lift is over: ENCODER, ENCODER:METHOD or METHOD; what is not named is the "
+            "row's own. By default euclid, and cosine for verification."
+        ),
+    ] = None,
     k: Annotated[int | None, typer.Option("--k", min=1, help="References a model; by default all.")] = None,
     references: Annotated[
         Path | None,
         typer.Option(help="Take references and background from this dataset; models that it lacks are unknown."),
+    ] = None,
+    models: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV file with a row a model: model, and any of family, base, decoder that the dataset lacks."
+        ),
     ] = None,
     epsilon: Annotated[float, typer.Option(help="Candidate sets aim to miss the right model this often.")] = 0.1,
     seed: Annotated[int, typer.Option(help="Decides folds, draws and resamples.")] = 0,
@@ -106,108 +118,44 @@ def evaluate(
         raise typer.BadParameter("names no attributor.", param_hint="--method")
     steps = None if degrade is None else tuple(step.strip() for step in degrade.split(",") if step.strip())
     settings = Settings(protocol, methods, k, epsilon, seed, ablation, steps, pairs, level, unseen)
-    pictures = _Pictures(confusion, figure, map_)
-    _answer(_Request(settings, dataset, references, encoder, pictures, as_json, engine, ray_address))
+    pictures = Pictures(confusion, figure, map_)
+    _answer(_Request(settings, dataset, references, encoder, against, models, pictures, as_json, engine, ray_address))
 
 
 def _answer(asked: _Request) -> None:
-    _check_pictures(asked)
+    check_pictures(asked.pictures, asked.settings)
     found = _measure(asked)
     # The figures first: they are not lost if the picture cannot be written.
     if asked.as_json:
         emit_json(found.result)
     else:
         _print(found.result)
-    _draw(found, asked.pictures)
-
-
-def _check_pictures(asked: _Request) -> None:
-    """What is wrong with the pictures is said before the work, not after it."""
-    from morelli.report.confusion import figure_format
-
-    wanted, protocol = asked.pictures, asked.settings.protocol
-    for path in (wanted.confusion, wanted.figure, wanted.map):
-        if path is not None:
-            figure_format(path)
-    if asked.settings.unseen is not None and (wanted.confusion or wanted.figure):
-        raise InputError(
-            "seen and unseen models have no one such picture.",
-            argument="--confusion" if wanted.confusion else "--figure",
-            fix="Leave it out, or ask for --map.",
-        )
-    if wanted.confusion is not None and protocol in ("robustness", "verification"):
-        raise InputError(f"{protocol} has no one confusion matrix.", argument="--confusion")
-    if wanted.figure is not None and protocol not in ("robustness", "verification"):
-        raise InputError(
-            "only robustness and verification have one.",
-            argument="--figure",
-            fix="Ask for --confusion or --map.",
-        )
-    if wanted.map is not None:
-        from morelli.report.embedding_map import require_tsne
-
-        require_tsne()
+    draw(found, asked.pictures)
 
 
 def _measure(asked: _Request) -> Evaluation:
     from morelli.encoders.across import place
     from morelli.encoders.cache import EmbeddingCache
-    from morelli.encoders.catalogue import load_encoder
+    from morelli.encoders.catalogue import encoder_specs, load_encoder
+    from morelli.evaluation.against import parse_against
     from morelli.evaluation.runner import evaluate as run
     from morelli.images.dataset import read_dataset
 
-    first = read_dataset(asked.dataset)
-    second = None if asked.references is None else read_dataset(asked.references)
-    encoder = load_encoder(asked.encoder)
+    datasets = [read_dataset(folder) for folder in (asked.dataset, asked.references) if folder is not None]
+    if asked.models is not None:
+        from morelli.images.model_table import join_models, read_model_table
+
+        datasets = join_models(datasets, read_model_table(asked.models))
+    specs = encoder_specs(asked.encoder)
+    loaded = {spec: load_encoder(spec) for spec in specs}
+    settings = asked.settings
+    if asked.against is not None:
+        names = {name: each.stamp.encoder for spec, each in loaded.items() for name in (spec, each.stamp.encoder)}
+        settings = replace(settings, against=parse_against(asked.against, names))
+    second = datasets[1] if len(datasets) > 1 else None
     with chosen_engine(asked.engine, asked.ray_address) as engine, staged_progress() as report:
-        placed = place(encoder, engine)
-        return run(first, placed, asked.settings, references=second, cache=EmbeddingCache(), progress=report)
-
-
-def _draw(found: Evaluation, wanted: _Pictures) -> None:
-    if wanted.confusion is not None:
-        say(f"wrote {_draw_confusion(found, wanted.confusion)}")
-    if wanted.figure is not None:
-        say(f"wrote {_draw_figure(found, wanted.figure)}")
-    if wanted.map is not None and found.queries is not None:
-        from morelli.report.embedding_map import embedding_map
-
-        data = found.queries.embeddings
-        say(f"wrote {embedding_map(data, wanted.map, seen=found.seen, title=found.result['encoder']['id'])}")
-
-
-def _draw_confusion(found: Evaluation, path: Path) -> Path:
-    from morelli.report.confusion import confusion_figure
-
-    method = list(found.confusion)[-1]
-    labels, matrix = found.confusion[method]
-    families = [found.families[label] for label in labels]
-    return confusion_figure(matrix, labels, path, families=families, title=method)
-
-
-def _draw_figure(found: Evaluation, path: Path) -> Path:
-    if found.result["protocol"] == "robustness":
-        from morelli.report.curves import robustness_figure
-
-        return robustness_figure(found.result["rows"], path, title=found.result["encoder"]["id"])
-    import numpy as np
-
-    from morelli.report.cases import Example, cases_figure
-
-    queries = found.queries
-    if queries is None or not found.cases:
-        raise InputError("no pair was judged by a threshold of other models.", argument="--figure")
-    examples = [
-        Example(
-            tuple(queries.pictures(np.array([case.first, case.second]))),
-            tuple(str(queries.embeddings.models[row]) for row in (case.first, case.second)),
-            case.same,
-            case.score,
-            case.threshold,
-        )
-        for case in found.cases
-    ]
-    return cases_figure(examples, path, title=found.result["rows"][-1]["method"])
+        placed = [place(encoder, engine) for encoder in loaded.values()]
+        return run(datasets[0], placed, settings, references=second, cache=EmbeddingCache(), progress=report)
 
 
 def _print(result: dict[str, Any]) -> None:

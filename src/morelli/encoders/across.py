@@ -12,6 +12,7 @@ import numpy as np
 from morelli.encoders.base import Encoder
 from morelli.encoders.cache import Cache
 from morelli.encoders.embed import Embedded, PictureInfo, Source, embed
+from morelli.encoders.joined import JoinedEncoder
 from morelli.engine.base import Answer, Engine
 from morelli.errors import EngineError, MorelliError
 from morelli.images.load import Limits, Picture
@@ -25,13 +26,22 @@ if TYPE_CHECKING:
 E = TypeVar("E", bound=Encoder)
 
 
-def place(encoder: E, engine: Engine | None) -> E | PlacedEncoder:
-    """The encoder as it runs on an engine: itself on one that works in this process."""
-    return encoder if engine is None or not engine.remote else PlacedEncoder(encoder, engine)
+def place(encoder: E, engine: Engine | None) -> E | PlacedEncoder | JoinedEncoder:
+    """The encoder as it runs on an engine: itself on one that works in this process.
+
+    Of joined encoders each part runs there, as each has a cache of its own.
+    """
+    if engine is None or not engine.remote:
+        return encoder
+    if isinstance(encoder, JoinedEncoder):
+        return JoinedEncoder([place(part, engine) for part in encoder.parts])
+    return PlacedEncoder(encoder, engine)
 
 
-def placed_like(encoder: Encoder, other: E) -> E | PlacedEncoder:
+def placed_like(encoder: Encoder, other: E) -> E | PlacedEncoder | JoinedEncoder:
     """Another encoder, where this one runs."""
+    if isinstance(encoder, JoinedEncoder):
+        return placed_like(encoder.parts[0], other)
     return PlacedEncoder(other, encoder.engine) if isinstance(encoder, PlacedEncoder) else other
 
 

@@ -5,9 +5,11 @@ A *spec* is what the command line's ``--encoder`` takes and what a gallery write
 - a name of the registry: ``efficientnet-lite0``, or what an installed package adds; where what is registered takes an
   argument, ``NAME@ARGUMENT``: ``fingerprint@weights.safetensors``;
 - ``hf:ORG/NAME``, a vision tower by hub id;
-- the path of a folder that holds ``config.json`` and safetensors weights.
+- the path of a folder that holds ``config.json`` and safetensors weights;
+- ``default``, which is ``efficientnet-lite0``;
+- ``A+B``, the encoders of several specs joined into one.
 
-The last two may end in ``@layer,layer``: ``hf:facebook/dinov2-small@block4/mean,pooled``.
+Hub ids and folders may end in ``@layer,layer``: ``hf:facebook/dinov2-small@block4/mean,pooled``.
 """
 
 from __future__ import annotations
@@ -21,10 +23,13 @@ from pathlib import Path
 from typing import cast
 
 from morelli.encoders.base import Encoder
+from morelli.encoders.specs import split_joined, split_list
 from morelli.errors import InputError, MorelliError, UnknownNameError, WeightsError
 from morelli.registry import Registry
 
 DEFAULT_ENCODER = "efficientnet-lite0"
+#: What stands for it in a spec.
+DEFAULT = "default"
 GROUP = "morelli.encoders"
 
 
@@ -112,23 +117,49 @@ def encoder_names() -> tuple[str, ...]:
     return tuple(REGISTRY)
 
 
+def encoder_specs(text: str) -> list[str]:
+    """The specs that an option names with commas between them, none twice; layers keep their commas.
+
+    Raises
+    ------
+    InputError
+        Nothing is named.
+    """
+    return split_list(text, lambda name: name == DEFAULT or name in REGISTRY)
+
+
 def load_encoder(spec: str) -> Encoder:
     """The encoder of a spec, with its weights read.
 
     Parameters
     ----------
     spec : str
-        A registered name, ``hf:ORG/NAME``, or a folder; see the module's text.
+        A registered name, ``hf:ORG/NAME``, a folder, or several with "+" between them; see the module's text.
 
     Raises
     ------
     UnknownNameError
         Nothing is called that; the nearest names are suggested.
+    InputError
+        A spec that is malformed, or joins an encoder with itself.
     WeightsError
         The weights are absent or not those expected.
     MissingExtraError
         A transformers encoder, and transformers is not installed.
     """
+    parts = split_joined(spec)
+    if len(parts) == 1:
+        return _load_one(spec)
+    if not all(parts):
+        raise InputError(f"must name an encoder on either side of +, and is {spec!r}.", argument="encoder")
+    from morelli.encoders.joined import JoinedEncoder
+
+    return JoinedEncoder([_load_one(part) for part in parts])
+
+
+def _load_one(spec: str) -> Encoder:
+    if spec == DEFAULT and DEFAULT not in REGISTRY:
+        spec = DEFAULT_ENCODER
     name, _, argument = spec.partition("@")
     if name in REGISTRY:
         encoder = _make(name, argument)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from morelli.encoders.common import in_common
 from morelli.encoders.copies import SAMPLE, choose_sample, embed_copies
-from morelli.encoders.embed import embed
+from morelli.encoders.embed import Embedded, embed
 from morelli.errors import DatasetError, NotEnoughReferencesError
 from morelli.evaluation.leaks import find_duplicates, leak_test
 from morelli.images.degrade import Degradation
@@ -96,11 +97,29 @@ def prepare(
     progress: Callable[[int, int], None] | None = None,
     copies: int = SAMPLE,
 ) -> list[EvaluationSet]:
+    """Embed datasets that will be compared with each other; see `prepare_each`, here with one encoder."""
+    return prepare_each(datasets, [encoder], cache=cache, progress=progress, copies=copies)[0]
+
+
+def prepare_each(
+    datasets: Sequence[Dataset],
+    encoders: Sequence[Encoder],
+    *,
+    cache: EmbeddingCache | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    copies: int = SAMPLE,
+) -> list[list[EvaluationSet]]:
     """Embed datasets that will be compared with each other, and degraded copies of ``copies`` images of the last.
 
     All of them are brought to one form together: unless every image has the same format and size, each becomes the
     centre square, area-resampled to the smallest side in all sets. Duplicates are left out: second copies of a
     picture, and every copy of one that carries two models' names.
+
+    Returns
+    -------
+    list of list of EvaluationSet
+        For each encoder its sets, one a dataset. Those of all encoders have the same images in the same order: what
+        one encoder cannot embed is left out of all.
 
     Raises
     ------
@@ -111,20 +130,28 @@ def prepare(
     readable = [info for part in infos for info in part if info is not None]
     form = plan_uniform(readable) if readable else None
     prompts = _prompt_keys(datasets)
-    total = sum(len(dataset.items) for dataset in datasets)
+    count = sum(len(dataset.items) for dataset in datasets)
+    total = count * len(encoders)
     done = 0
-    out = []
+    by_dataset = []
     for dataset, part, keys in zip(datasets, infos, prompts, strict=True):
-        offset = done
+        made = []
+        for encoder in encoders:
+            offset = done
 
-        def report(finished: int, _: int, offset: int = offset) -> None:
-            if progress is not None:
-                progress(offset + finished, total)
+            def report(finished: int, _: int, offset: int = offset) -> None:
+                if progress is not None:
+                    progress(offset + finished, total)
 
-        out.append(_prepare_one(dataset, part, keys, form, encoder, cache, report))
-        done += len(dataset.items)
-    # Of two datasets the second is what is learnt from.
-    out[-1] = _with_copies(out[-1], encoder, cache, copies, progress)
+            paths = [item.path for item in dataset.items]
+            transform = None if form is None else form.apply
+            made.append(embed(encoder, paths, transform=transform, cache=cache, progress=report))
+            done += len(dataset.items)
+        by_dataset.append(_prepare_one(dataset, part, keys, form, in_common(made)))
+    out = [list(sets) for sets in zip(*by_dataset, strict=True)]
+    for sets, encoder in zip(out, encoders, strict=True):
+        # Of two datasets the second is what is learnt from.
+        sets[-1] = _with_copies(sets[-1], encoder, cache, copies, progress)
     return out
 
 
@@ -168,17 +195,10 @@ def _prepare_one(
     infos: Sequence[FileInfo | None],
     prompts: NDArray[np.str_],
     form: Uniform | None,
-    encoder: Encoder,
-    cache: EmbeddingCache | None,
-    report: Callable[[int, int], None],
-) -> EvaluationSet:
-    embedded = embed(
-        encoder,
-        [item.path for item in dataset.items],
-        transform=None if form is None else form.apply,
-        cache=cache,
-        progress=report,
-    )
+    made: Sequence[Embedded],
+) -> list[EvaluationSet]:
+    """A dataset's sets, one an encoder; ``made`` has the same rows and errors under each."""
+    embedded = made[0]
     notes = list(dataset.notes)
     if embedded.errors:
         named = "; ".join(f"{dataset.items[i].name}: {error}" for i, error in embedded.errors[:_NAMED])
@@ -203,23 +223,30 @@ def _prepare_one(
         notes.append(f"Formats or sizes differ; all images were brought to one form: {form}.")
     keep = np.flatnonzero(duplicates.keep)
     paths = np.array([item.path for item in items], dtype=object)
-    embeddings = LabelledEmbeddings(
-        embedded.vectors,
-        models,
-        prompts[embedded.rows],
-        np.array([item.family for item in items]),
-    ).take(keep)
+    families = np.array([item.family for item in items])
+    embeddings = [
+        LabelledEmbeddings(each.vectors, models, prompts[embedded.rows], families).take(keep) for each in made
+    ]
     leaks: dict[str, Any] = {}
-    if len(np.unique(embeddings.models)) >= 2:
+    if len(np.unique(embeddings[0].models)) >= 2:
         probed = [info for i in keep if (info := kept_infos[i]) is not None]
-        leaks = leak_test(probed, embeddings.models, embeddings.prompts).to_json()
+        leaks = leak_test(probed, embeddings[0].models, embeddings[0].prompts).to_json()
     leaks["form"] = "untouched" if form is None else str(form)
     bases, decoders, texts = (
         _column([getattr(items[i], name) for i in keep]) for name in ("base", "decoder", "prompt")
     )
-    return EvaluationSet(
-        embeddings, contents[keep], leaks, tuple(notes), paths[keep], form, bases=bases, decoders=decoders, texts=texts
+    first = EvaluationSet(
+        embeddings[0],
+        contents[keep],
+        leaks,
+        tuple(notes),
+        paths[keep],
+        form,
+        bases=bases,
+        decoders=decoders,
+        texts=texts,
     )
+    return [replace(first, embeddings=each) for each in embeddings]
 
 
 def _column(values: list[str]) -> NDArray[np.str_] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 
 from morelli.encoders.embed import embed
 from morelli.errors import InputError
+from morelli.evaluation.against import Scores
 from morelli.images.degrade import Degradation, parse
 from morelli.types import LabelledEmbeddings
 
@@ -39,36 +40,38 @@ UNTOUCHED = "none"
 
 
 def robustness_rows(
-    make: RowMaker,
-    methods: Sequence[str],
+    makers: Sequence[RowMaker],
+    usual: Sequence[str],
     tasks: Sequence[Task],
-    baseline: str,
-    versions: Sequence[EvaluationSet],
+    versions: Mapping[str, Sequence[EvaluationSet]],
     names: Sequence[str],
 ) -> list[dict[str, Any]]:
-    """Rows of every method under every degradation; lifts are over the baseline under the same degradation.
+    """Rows of every method under every degradation; lifts are over the reference under the same degradation.
 
     Parameters
     ----------
-    make : RowMaker
-    methods : sequence of str
+    makers : sequence of RowMaker
+        One an encoder.
+    usual : sequence of str
+        Methods where none is named.
     tasks : sequence of Task
-    baseline : str
-    versions : sequence of EvaluationSet
-        The queries untouched, and after each degradation; rows as in the sets.
+    versions : mapping of str to sequence of EvaluationSet
+        Encoder → the queries untouched, and after each degradation; rows as in the sets.
     names : sequence of str
         Of the versions.
     """
-    wanted = list(dict.fromkeys([baseline, *methods]))
-    attempts = {
-        method: make.attempt(method, partial(make.score_versions, method, tasks, versions)) for method in wanted
-    }
-    scored = {method: found for method, found in attempts.items() if found is not None}
+    against = makers[0].settings.reference
+    scores = Scores(makers, against, lambda make, name: make.score_versions(name, tasks, versions[make.encoder]))
+    scored = []
+    for make in makers:
+        for method in make.chosen(usual):
+            found = make.attempt(method, partial(scores.pair, make.encoder, method))
+            if found is not None:
+                scored.append((make, method, found))
     return [
-        make.row(method, scored[method][number], scored[baseline][number], tasks, "all") | {"degradation": name}
+        make.row(method, own[number], other[number], tasks, "all") | {"degradation": name}
         for number, name in enumerate(names)
-        for method in methods
-        if method in scored
+        for make, method, (own, other) in scored
     ]
 
 

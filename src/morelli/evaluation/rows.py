@@ -42,6 +42,8 @@ class RowMaker:
         Its id.
     families : mapping of str to str
         Family of each model.
+    first : bool
+        Whether it is of the first encoder, beside which stand the methods that see pictures and need none.
     progress : callable or None
         Told of each method as a stage.
     skipped : list of str
@@ -52,8 +54,14 @@ class RowMaker:
     settings: Settings
     encoder: str
     families: Mapping[str, str]
+    first: bool = True
     progress: Progress | None = None
     skipped: list[str] = field(default_factory=list)
+
+    def chosen(self, usual: Sequence[str]) -> list[str]:
+        """The methods of this encoder's rows, none twice: those that are asked for, or the usual ones."""
+        named = usual if self.settings.methods is None else self.settings.methods
+        return [name for name in dict.fromkeys(named) if self.first or not is_image_attributor(name)]
 
     def attempt(self, name: str, work: Callable[[], T]) -> T | None:
         """What ``work`` gives; None where a method that a group named cannot be run, and ``skipped`` then says why."""
@@ -86,22 +94,25 @@ class RowMaker:
         return run_versions(partial(load_attributor, name), data, tasks, source=source.embeddings, progress=report)
 
     def row(
-        self, name: str, scored: Scored, baseline: Scored, tasks: Sequence[Task], background: str
+        self, name: str, scored: Scored, reference: Scored | None, tasks: Sequence[Task], background: str
     ) -> dict[str, Any]:
-        """The row of a method, its lift over the baseline on the same tasks included.
+        """The row of a method, its lift over the reference on the same tasks included.
 
         Parameters
         ----------
         name : str
             Of the method.
-        scored, baseline : Scored
-            By the method and by the baseline; the row of the baseline itself has the same object as both.
+        scored : Scored
+            By the method.
+        reference : Scored or None
+            By the reference (`morelli.evaluation.against`): the same object for the reference's own row, which has no
+            lift; None where it cannot be scored.
         tasks : sequence of Task
             What was scored.
         background : {"all", "without candidates"}
         """
         settings = self.settings
-        found = figures(scored, self.families, baseline=baseline, epsilon=settings.epsilon, seed=settings.seed)
+        found = figures(scored, self.families, baseline=reference, epsilon=settings.epsilon, seed=settings.seed)
         row = {
             "method": name,
             "encoder": self.encoder,

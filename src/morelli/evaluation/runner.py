@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from morelli.encoders.base import Encoder
 from morelli.encoders.copies import SAMPLE
-from morelli.evaluation.data import prepare, require_models
+from morelli.errors import InputError
+from morelli.evaluation.data import prepare_each, require_models
 from morelli.evaluation.groups import GROUPS, expand_groups
 from morelli.evaluation.identification import REFERENCES
 from morelli.evaluation.metrics import confusion_matrix
@@ -19,12 +21,11 @@ from morelli.evaluation.rows import Progress, RowMaker
 from morelli.evaluation.sets import Sets
 from morelli.evaluation.settings import Settings, check_settings, default_methods, learning
 from morelli.evaluation.tables import measure
-from morelli.types import EVALUATION_SCHEMA
+from morelli.types import EVALUATION_SCHEMA, EncoderStamp
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from morelli.encoders.base import Encoder
     from morelli.encoders.cache import EmbeddingCache
     from morelli.evaluation.data import EvaluationSet
     from morelli.evaluation.scored import Scored
@@ -43,15 +44,18 @@ class Evaluation:
     result : dict
         Schema ``morelli.evaluation/1``.
     confusion : mapping of str to (labels, matrix)
-        By method: names and counts, rows true, columns named; methods of the "all" background only.
+        By method, of several encoders by "method, encoder": names and counts, rows true, columns named; methods of the
+        "all" background only.
     families : mapping of str to str
         Family of each model.
     queries : EvaluationSet or None
-        What was evaluated.
+        What was evaluated, under the last encoder.
     seen : frozenset of str
         Models that the references have.
     cases : sequence of Case
-        Example pairs of the protocol verification.
+        Example pairs of the protocol verification, judged under the last encoder.
+    encoder : str
+        Id of the last encoder.
     """
 
     result: dict[str, Any]
@@ -60,11 +64,12 @@ class Evaluation:
     queries: EvaluationSet | None = None
     seen: frozenset[str] = frozenset()
     cases: Sequence[Case] = ()
+    encoder: str = ""
 
 
 def evaluate(
     dataset: Dataset,
-    encoder: Encoder,
+    encoder: Encoder | Sequence[Encoder],
     settings: Settings,
     *,
     references: Dataset | None = None,
@@ -73,27 +78,46 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate methods on a dataset by a protocol.
 
+    Parameters
+    ----------
+    dataset : Dataset
+    encoder : Encoder or sequence of Encoder
+        Several are compared on the same queries, references and pairs.
+    settings : Settings
+    references : Dataset, optional
+        Where references and background come from.
+    cache : EmbeddingCache, optional
+    progress : callable, optional
+        ``progress(stage, done, total)``.
+
     Raises
     ------
     UnknownNameError
-        For a protocol or a method that there is not.
+        For a protocol, a method or a reference row that there is not.
     InputError, NotEnoughReferencesError, DatasetError
         Where the data do not allow what is asked.
     """
     started = time.monotonic()
     settings = _written_out(settings, dataset if references is None else references)
     check_settings(settings, second=references is not None)
+    encoders = _different([encoder] if isinstance(encoder, Encoder) else encoder)
+    stamps = [each.stamp for each in encoders]
+    settings.reference.require([stamp.encoder for stamp in stamps])
     datasets = [dataset] if references is None else [dataset, references]
     # Degraded copies teach attributors that learn; the published rules need none.
     copies = SAMPLE if _learns(settings) else 0
     report = partial(progress, "embedding") if progress else None
-    parts = prepare(datasets, encoder, cache=cache, copies=copies, progress=report)
-    sets = Sets(*parts)
-    require_models(sets.source)
-    families = sets.families
-    sets, shared = sets.without_shared()
-    make = RowMaker(sets, settings, encoder.stamp.encoder, families, progress)
-    table = measure(make, encoder, cache)
+    prepared = prepare_each(datasets, encoders, cache=cache, copies=copies, progress=report)
+    parts = prepared[0]  # what is said of files and labels is the same under every encoder
+    whole = Sets(*parts)
+    require_models(whole.source)
+    families, shared = whole.families, whole.without_shared()[1]
+    makers = [
+        RowMaker(Sets(*own).without_shared()[0], settings, stamp.encoder, families, not number, progress)
+        for number, (own, stamp) in enumerate(zip(prepared, stamps, strict=True))
+    ]
+    table = measure(makers, encoders, cache)
+    sets = makers[-1].sets
     data = sets.queries.embeddings
     result = {
         "schema": EVALUATION_SCHEMA,
@@ -107,8 +131,9 @@ def evaluate(
         "k": REFERENCES if settings.k is None and table.protocol == "identification" else settings.k,
         "seed": settings.seed,
         "epsilon": settings.epsilon,
-        "encoder": {"id": encoder.stamp.encoder, "revision": encoder.stamp.revision,
-                    "preprocessing": encoder.stamp.preprocessing},
+        "encoder": _told(stamps[0]),
+        "encoders": [_told(stamp) for stamp in stamps],
+        "against": settings.reference.to_json(),
         "rows": table.rows,
         "leaks": parts[0].leaks if references is None else parts[0].leaks | {"references": parts[1].leaks},
         "notes": list(dict.fromkeys(
@@ -118,9 +143,27 @@ def evaluate(
     }  # fmt: skip
     if table.derived is not None:
         result["derived"] = table.derived
-    confusion = {name: _confusion(found) for name, found in table.scored.items()}
+    confusion = {
+        name if len(encoders) == 1 else f"{name}, {under}": _confusion(found)
+        for (under, name), found in table.scored.items()
+    }
     seen = frozenset(sets.source.embeddings.models.tolist())
-    return Evaluation(result, confusion, table.families or families, sets.queries, seen, table.cases)
+    kin = table.families or families
+    return Evaluation(result, confusion, kin, sets.queries, seen, table.cases, stamps[-1].encoder)
+
+
+def _different(encoders: Sequence[Encoder]) -> list[Encoder]:
+    """The encoders, of which one at least and none twice."""
+    names = [encoder.stamp.encoder for encoder in encoders]
+    if not names or len(set(names)) < len(names):
+        raise InputError(
+            f"must name different encoders, one at least; got {', '.join(names) or 'none'}.", argument="encoder"
+        )
+    return list(encoders)
+
+
+def _told(stamp: EncoderStamp) -> dict[str, str]:
+    return {"id": stamp.encoder, "revision": stamp.revision, "preprocessing": stamp.preprocessing}
 
 
 def _written_out(settings: Settings, source: Dataset) -> Settings:
@@ -142,7 +185,10 @@ def _learns(settings: Settings) -> bool:
     """Whether a method that is asked for learns from degraded copies."""
     if settings.protocol == "verification" or settings.level == "base":
         return False
-    return settings.methods is None or bool(learning(settings.methods))
+    if settings.methods is None:
+        return True
+    against = settings.reference.method
+    return bool(learning([*settings.methods, *([against] if against else [])]))
 
 
 def _confusion(scored: Scored) -> tuple[list[str], NDArray[np.int64]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import softmax
 
+from morelli.errors import ArrayError
 from morelli.evaluation import metrics
 from morelli.evaluation.bootstrap import paired_lift, prompt_bootstrap
 
@@ -142,9 +143,15 @@ def figures(
 ) -> dict[str, Any]:
     """The measured fields of a row of schema ``morelli.evaluation/1``; a figure that the data do not give is None.
 
-    Closed-set figures are over queries whose model is a candidate. ``baseline`` must hold the same queries in the same
-    order; the lift over it is paired.
+    Closed-set figures are over queries whose model is a candidate. The lift over ``baseline`` is paired.
+
+    Raises
+    ------
+    ArrayError
+        ``baseline`` does not hold the same queries in the same order.
     """
+    if baseline is not None and not _same_queries(scored, baseline):
+        raise ArrayError("must hold the same queries in the same order.", argument="baseline")
     closed = scored.truth >= 0
     out: dict[str, Any] = dict.fromkeys(FIGURES)
     if closed.any():
@@ -157,6 +164,12 @@ def figures(
         out["oscr"] = metrics.oscr(known, right, unknown)
         out["fpr95"] = metrics.fpr_at_tpr(known, unknown)
     return out
+
+
+def _same_queries(one: Scored, other: Scored) -> bool:
+    """Whether they are the same images with the same right models; columns may differ."""
+    ours, theirs = (np.append(each.models, "")[each.truth] for each in (one, other))  # −1 is the last: no model
+    return np.array_equal(one.rows, other.rows) and np.array_equal(ours, theirs)
 
 
 def _closed(
@@ -196,7 +209,7 @@ def _closed(
         out["coverage"] = metrics.coverage(sets, truth)
         out["set_size"] = metrics.mean_set_size(sets)
     if baseline is not None and baseline is not scored:
-        theirs = metrics.topk_hits(baseline.scores[closed], truth, (1,))[1]
+        theirs = metrics.topk_hits(baseline.scores[closed], baseline.truth[closed], (1,))[1]
         lift = paired_lift(
             per_image(hits[1].astype(float), rows), per_image(theirs.astype(float), rows), prompts, seed=seed
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from morelli.attribution.catalogue import attributor_names, load_attributor
 from morelli.attribution.image import IMAGE_REGISTRY, is_image_attributor, load_image_attributor
 from morelli.errors import InputError, UnknownNameError
+from morelli.evaluation.against import Against
 from morelli.evaluation.pair_scores import METHODS as PAIR_METHODS
 from morelli.evaluation.sweep import expand
 
@@ -50,6 +51,8 @@ class Settings:
         pictures under ``verification``.
     optional : frozenset of str
         Methods that a group named (`morelli.evaluation.groups`): where one cannot be run, a note says why.
+    against : Against or None
+        The row that lifts are over. None: the published rule (`default_against`) under the row's own encoder.
     """
 
     protocol: str | None = None
@@ -63,6 +66,17 @@ class Settings:
     level: str = "model"
     unseen: float | None = None
     optional: frozenset[str] = frozenset()
+    against: Against | None = None
+
+    @property
+    def reference(self) -> Against:
+        """The row that lifts are over."""
+        return default_against(self.protocol) if self.against is None else self.against
+
+
+def default_against(protocol: str | None) -> Against:
+    """The published rule: ``cosine`` for pairs, else ``euclid``; under the row's own encoder."""
+    return Against(method=PAIR_METHODS[0] if protocol == "verification" else BASELINE)
 
 
 def default_methods(prompt_known: bool) -> list[str]:
@@ -145,5 +159,8 @@ def _check_pair_methods(settings: Settings) -> None:
             load_image_attributor(name)
         elif name not in PAIR_METHODS and name not in settings.optional:
             raise UnknownNameError("method of the protocol verification", name, [*PAIR_METHODS, *IMAGE_REGISTRY])
+    against = settings.reference.method
+    if against is not None and not is_image_attributor(against) and against not in PAIR_METHODS:
+        raise UnknownNameError("method of the protocol verification", against, [*PAIR_METHODS, *IMAGE_REGISTRY])
     if settings.k is not None:
         raise InputError("verification compares pairs, and has no references.", argument="--k", fix="Leave it out.")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from morelli.attribution.catalogue import DEFAULT_METHOD
 from morelli.evaluation.ablation import ablated_rows
+from morelli.evaluation.against import Scores
 from morelli.evaluation.case_two import case_two_rows
 from morelli.evaluation.identification import f1_interval
 from morelli.evaluation.lineage import at_base, derived_summary, derived_tests, left_out_tasks, require_bases
@@ -37,91 +38,128 @@ LEFT_OUT = "without the model"
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Rows, what each method scored, notes, and what pictures and tests of the protocol need."""
+    """Rows, what each method scored, notes, and what pictures and tests of the protocol need.
+
+    Attributes
+    ----------
+    protocol : str
+    rows : list of dict
+        Those of the first encoder before those of the second, for each background.
+    scored : mapping of (encoder, method) to Scored
+    notes : sequence of str
+    cases : sequence of Case
+    derived : list of dict or None
+    families : mapping of str to str
+        Where they are not those of the models.
+    """
 
     protocol: str
     rows: list[dict[str, Any]]
-    scored: Mapping[str, Scored]
+    scored: Mapping[tuple[str, str], Scored]
     notes: Sequence[str]
     cases: Sequence[Case] = ()
     derived: list[dict[str, Any]] | None = None
-    families: Mapping[str, str] | None = None
+    families: Mapping[str, str] = field(default_factory=dict)
 
 
-def measure(make: RowMaker, encoder: Encoder, cache: EmbeddingCache | None) -> Table:
-    """The table of the protocol that is asked for."""
-    settings, sets = make.settings, make.sets
+def measure(makers: Sequence[RowMaker], encoders: Sequence[Encoder], cache: EmbeddingCache | None) -> Table:
+    """The table of the protocol that is asked for.
+
+    Parameters
+    ----------
+    makers : sequence of RowMaker
+        One an encoder, of the same images in the same order.
+    encoders : sequence of Encoder
+    cache : EmbeddingCache or None
+    """
+    first = makers[0]
+    settings, sets = first.settings, first.sets
     if settings.protocol is not None and wants_split(settings):
-        rows, notes = split_rows(make)
+        rows, notes = split_rows(makers)
         return Table(settings.protocol, rows, {}, notes)
     if settings.protocol == "verification":
         found = verification_table(
-            sets.queries,
-            make.encoder,
+            {make.encoder: make.sets.queries for make in makers},
             methods=_pair_methods(settings),
+            against=settings.reference,
             count=settings.pairs,
             seed=settings.seed,
-            progress=make.progress,
+            progress=first.progress,
         )
         return Table("verification", found.rows, {}, found.notes, found.cases)
     if settings.level == "base":
-        return _base_table(make)
+        return _base_table(makers)
     protocol, plan = plan_tasks(sets, settings)
     sets.require_known(plan.items)
     if protocol == "robustness":
-        return _robust(make, plan, encoder, cache)
-    return _table(make, protocol, plan)
+        return _robust(makers, plan, encoders, cache)
+    return _table(makers, protocol, plan)
 
 
-def _base_table(make: RowMaker) -> Table:
+def _base_table(makers: Sequence[RowMaker]) -> Table:
     """Bases in the place of models: with each model's own images among the references of its base, and without."""
-    queries, settings = make.sets.queries, make.settings
+    first = makers[0]
+    queries, settings = first.sets.queries, first.settings
     models, bases = queries.embeddings.models, require_bases(queries)
-    based = Sets(at_base(queries))
-    make = replace(make, sets=based, families=based.families, settings=replace(settings, ablate=False))
-    table = _table(make, *plan_tasks(based, replace(settings, protocol="any-prompt")))
+    lifted = []
+    for make in makers:
+        based = Sets(at_base(make.sets.queries))
+        changed = replace(make.settings, ablate=False)
+        lifted.append(replace(make, sets=based, families=based.families, settings=changed, skipped=[]))
+    based = lifted[0].sets
+    table = _table(lifted, *plan_tasks(based, replace(settings, protocol="any-prompt")))
     plan = left_out_tasks(models, bases, queries.embeddings.prompts, settings.seed)
     # A calibration for each fit would take many minutes, and ranks need none.
-    baseline = make.score(BASELINE, plan.items, calibrate=False)
-    rows = []
-    for name in table.scored:
-        again = partial(make.score, name, plan.items, calibrate=False)
-        found = baseline if name == BASELINE else make.attempt(name, again)
-        if found is not None:
-            rows.append(make.row(name, found, baseline, plan.items, LEFT_OUT))
-    tests = derived_tests(queries.embeddings, bases)
-    summary = derived_summary(tests)
-    notes = [*table.notes, *plan.notes, *([summary] if summary else []), *make.skipped]
+    scores = Scores(lifted, settings.reference, lambda make, name: make.score(name, plan.items, calibrate=False))
+    scored = _attempt_all(lifted, scores, [name for _, name in table.scored])
+    rows = [make.row(name, *both, plan.items, LEFT_OUT) for make, name, both in scored]
+    tests, summaries = [], []
+    for make in makers:
+        own = derived_tests(make.sets.queries.embeddings, bases)
+        tests += [{"encoder": make.encoder, **test} for test in own]
+        if summary := derived_summary(own):
+            summaries.append(summary if len(makers) == 1 else f"{make.encoder}: {summary}")
+    notes = [*table.notes, *plan.notes, *summaries, *_skipped(lifted)]
     return Table(table.protocol, table.rows + rows, table.scored, notes, derived=tests, families=based.families)
 
 
-def _table(make: RowMaker, protocol: str, plan: Plan[Task]) -> Table:
-    settings, tasks = make.settings, plan.items
+def _table(makers: Sequence[RowMaker], protocol: str, plan: Plan[Task]) -> Table:
+    settings, tasks = makers[0].settings, plan.items
     prompt_known = all(task.prompt is not None for task in tasks)
-    methods = list(dict.fromkeys(default_methods(prompt_known) if settings.methods is None else settings.methods))
-    baseline = make.score(BASELINE, tasks)
-    scored = _score(make, methods, tasks, baseline)
-    rows = [make.row(name, found, baseline, tasks, "all") for name, found in scored.items()]
-    more, notes = [], []
-    if protocol == "one-vs-many":
-        for row, found in zip(rows, scored.values(), strict=True):
+    scores = Scores(makers, settings.reference, lambda make, name: make.score(name, tasks))
+    scored: dict[tuple[str, str], Scored] = {}
+    rows, more, notes = [], [], []
+    for make, name, (found, reference) in _attempt_all(makers, scores, default_methods(prompt_known)):
+        row = make.row(name, found, reference, tasks, "all")
+        if protocol == "one-vs-many":
             row |= case_one(found)
-        more, notes = case_two_rows(make.sets, settings, make.encoder)
-    elif settings.ablate and protocol in ("same-prompt", "any-prompt") and make.sets.second is None:
-        more, notes = ablated_rows(make, list(scored), tasks)
-    if protocol == "identification":
-        for row, found in zip(rows, scored.values(), strict=True):
+        if protocol == "identification":
             f1 = f1_interval(found, settings.seed)
             row |= {"f1": f1.point, "f1_low": f1.low, "f1_high": f1.high}
-    return Table(protocol, rows + more, scored, [*plan.notes, *notes, *make.skipped])
+        rows.append(row)
+        scored[make.encoder, name] = found
+    if protocol == "one-vs-many":
+        for make in makers:
+            own, notes = case_two_rows(make.sets, settings, make.encoder)
+            more += own
+    elif settings.ablate and protocol in ("same-prompt", "any-prompt") and makers[0].sets.second is None:
+        more, notes = ablated_rows(makers, list(scored), tasks)
+    return Table(protocol, rows + more, scored, [*plan.notes, *notes, *_skipped(makers)])
 
 
-def _score(make: RowMaker, methods: Sequence[str], tasks: Sequence[Task], baseline: Scored) -> dict[str, Scored]:
-    """What each method scored, without those of a group that could not be run."""
-    found = {
-        name: baseline if name == BASELINE else make.attempt(name, partial(make.score, name, tasks)) for name in methods
-    }
-    return {name: scored for name, scored in found.items() if scored is not None}
+def _attempt_all(
+    makers: Sequence[RowMaker], scores: Scores[Scored], usual: Sequence[str]
+) -> Iterable[tuple[RowMaker, str, tuple[Scored, Scored]]]:
+    """Each method under each encoder, with what it and its reference scored; without those that could not be run."""
+    for make in makers:
+        for name in make.chosen(usual):
+            found = make.attempt(name, partial(scores.pair, make.encoder, name))
+            if found is not None:
+                yield make, name, found
+
+
+def _skipped(makers: Sequence[RowMaker]) -> list[str]:
+    return list(dict.fromkeys(why for make in makers for why in make.skipped))
 
 
 def _pair_methods(settings: Settings) -> Sequence[str] | None:
@@ -131,11 +169,14 @@ def _pair_methods(settings: Settings) -> Sequence[str] | None:
     return [name for name in settings.methods if name in PAIR_METHODS or name not in settings.optional]
 
 
-def _robust(make: RowMaker, plan: Plan[Task], encoder: Encoder, cache: EmbeddingCache | None) -> Table:
-    settings, tasks = make.settings, plan.items
+def _robust(
+    makers: Sequence[RowMaker], plan: Plan[Task], encoders: Sequence[Encoder], cache: EmbeddingCache | None
+) -> Table:
+    settings, tasks = makers[0].settings, plan.items
     steps = expand(settings.degrade or DEGRADATIONS)
-    queries = make.sets.queries
-    versions = [queries, *degraded_versions(queries, tasks, steps, encoder, cache, make.progress)]
-    methods = list(dict.fromkeys(settings.methods or [BASELINE, DEFAULT_METHOD]))
-    rows = robustness_rows(make, methods, tasks, BASELINE, versions, [UNTOUCHED, *steps])
-    return Table("robustness", rows, {}, [*plan.notes, *make.skipped])
+    versions = {}
+    for make, encoder in zip(makers, encoders, strict=True):
+        queries = make.sets.queries
+        versions[make.encoder] = [queries, *degraded_versions(queries, tasks, steps, encoder, cache, make.progress)]
+    rows = robustness_rows(makers, [BASELINE, DEFAULT_METHOD], tasks, versions, [UNTOUCHED, *steps])
+    return Table("robustness", rows, {}, [*plan.notes, *_skipped(makers)])

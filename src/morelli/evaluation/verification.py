@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy as np
 from morelli.attribution.halves import Halves, deal_halves
 from morelli.attribution.pairs import Pairs, different_models, draw_pairs, same_model
 from morelli.errors import NotEnoughReferencesError
+from morelli.evaluation.against import Against
 from morelli.evaluation.model_bootstrap import ModelBootstrap
 from morelli.evaluation.pair_scores import METHODS, PairScorer, best_threshold
 
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 #: The measured fields of a row; each is in every row, None where the data do not give it.
 FIGURES = (
     "n_same", "n_different", "auroc", "auroc_low", "auroc_high", "best_accuracy", "best_threshold",
-    "accuracy", "accuracy_low", "accuracy_high", "tpr", "fpr",
+    "accuracy", "accuracy_low", "accuracy_high", "tpr", "fpr", "lift", "lift_low", "lift_high",
 )  # fmt: skip
 _CASES = 2
 
@@ -71,7 +73,7 @@ class Case:
 
 @dataclass(frozen=True, eq=False)
 class VerificationTable:
-    """Rows of the table, notes, and example pairs of the last method."""
+    """Rows of the table, notes, and example pairs of the last method under the last encoder."""
 
     rows: list[dict[str, Any]]
     notes: tuple[str, ...]
@@ -124,10 +126,10 @@ def _placed(rows: NDArray[np.intp], pairs: Pairs) -> Pairs:
 
 
 def verification_table(
-    data: EvaluationSet,
-    encoder: str,
+    data: Mapping[str, EvaluationSet],
     *,
     methods: Sequence[str] | None = None,
+    against: Against = Against(method=METHODS[0]),
     count: int = 5000,
     seed: int = 0,
     progress: Callable[[str, int, int], None] | None = None,
@@ -136,11 +138,12 @@ def verification_table(
 
     Parameters
     ----------
-    data : EvaluationSet
-    encoder : str
-        Its id, for the rows.
+    data : mapping of str to EvaluationSet
+        Id of an encoder → the same images under it. All judge the same pairs.
     methods : sequence of str, optional
         Of `METHODS`; by default all that the number of models allows.
+    against : Against
+        Whose area under the curve the lifts are over.
     count : int
         Pairs of each kind.
     seed : int
@@ -154,23 +157,30 @@ def verification_table(
     UnknownNameError
         For another method.
     """
-    labels = data.embeddings
-    sets = draw_pair_sets(data, count, seed)
-    halves, notes = _halves(labels, seed, needed="plda" in (methods or ()))
+    first = next(iter(data.values()))
+    labels = first.embeddings
+    sets = draw_pair_sets(first, count, seed)
+    halves, notes = _halves(labels, seed, needed="plda" in (*(methods or ()), against.method))
     chosen = list(dict.fromkeys(methods or (METHODS if halves is not None else METHODS[:1])))
+    known: dict[tuple[str, str], _Judged] = {}
+
+    def judged(encoder: str, method: str) -> _Judged:
+        if (encoder, method) not in known:
+            known[encoder, method] = _judge(PairScorer(method, data[encoder].embeddings, halves), sets)
+        return known[encoder, method]
+
     rows: list[dict[str, Any]] = []
     cases: tuple[Case, ...] = ()
-    for done, name in enumerate(chosen):
-        scorer = PairScorer(name, labels, halves)
-        judged = _judge(scorer, sets)
-        make = partial(_row, labels, sets.same, judged, seed=seed)
+    for done, (encoder, name) in enumerate(product(data, chosen)):
+        own, other = judged(encoder, name), judged(*against.of(encoder, name))
+        make = partial(_row, labels, sets.same, own, None if other is own else other, seed=seed)
         rows += [
             {"method": name, "encoder": encoder, "pairs": kind, **make(pairs, kind)}
             for kind, pairs in sets.different.items()
         ]
-        cases = _cases(sets, judged, seed)
+        cases = _cases(sets, own, seed)
         if progress is not None:
-            progress("verification", done + 1, len(chosen))
+            progress("verification", done + 1, len(chosen) * len(data))
     return VerificationTable(rows, (*sets.notes, *notes), cases)
 
 
@@ -207,7 +217,14 @@ def _judge(scorer: PairScorer, sets: PairSets) -> _Judged:
 
 
 def _row(
-    labels: LabelledEmbeddings, same: Pairs, judged: _Judged, different: Pairs, kind: str, *, seed: int
+    labels: LabelledEmbeddings,
+    same: Pairs,
+    judged: _Judged,
+    other: _Judged | None,
+    different: Pairs,
+    kind: str,
+    *,
+    seed: int,
 ) -> dict[str, Any]:
     out: dict[str, Any] = dict.fromkeys(FIGURES)
     models = labels.models
@@ -222,6 +239,9 @@ def _row(
         held = resampled.balanced_accuracy(accepted, wrongly)
         out |= {"accuracy": held.point, "accuracy_low": held.low, "accuracy_high": held.high}
         out |= {"tpr": float(accepted.mean()), "fpr": float(wrongly.mean())}
+    if other is not None:
+        lift = resampled.auroc_difference((p, q), (other.scores[""], other.scores[kind]))
+        out |= {"lift": lift.point, "lift_low": lift.low, "lift_high": lift.high}
     return out
 
 

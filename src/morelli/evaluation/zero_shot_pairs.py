@@ -56,9 +56,9 @@ def draw_group_pairs(labels: LabelledEmbeddings, split: ModelSplit, count: int, 
 
 
 def pair_rows(
-    learnt: Learnt, split: ModelSplit, drawn: Mapping[str, GroupPairs], seed: int
+    learnt: Learnt, split: ModelSplit, drawn: Mapping[str, GroupPairs], seed: int, reference: Learnt | None = None
 ) -> dict[str, dict[str, Any]]:
-    """Figures of each group, as in `morelli.evaluation.verification`.
+    """Figures of each group, as in `morelli.evaluation.verification`; lifts are over ``reference``.
 
     ``best_accuracy`` is at the best threshold for the very pairs, as published. ``accuracy`` is at the best threshold
     for the *other* group's pairs: what could be chosen without knowing these models.
@@ -69,6 +69,7 @@ def pair_rows(
         A rule that compares no pairs.
     """
     scores = {group: _scores(learnt, split, pairs) for group, pairs in drawn.items()}
+    theirs = None if reference is None else {g: _scores(reference, split, pairs) for g, pairs in drawn.items()}
     cuts = {group: best_threshold(*both) for group, both in scores.items()}
     out = {}
     for group, pairs in drawn.items():
@@ -86,6 +87,9 @@ def pair_rows(
             "accuracy": held.point, "accuracy_low": held.low, "accuracy_high": held.high,
             "tpr": float(accepted.mean()), "fpr": float(wrongly.mean()),
         }  # fmt: skip
+        if theirs is not None:
+            lift = resampled.auroc_difference((p, q), theirs[group])
+            out[group] |= {"lift": lift.point, "lift_low": lift.low, "lift_high": lift.high}
     return out
 
 
@@ -98,9 +102,9 @@ def _scores(learnt: Learnt, split: ModelSplit, pairs: GroupPairs) -> tuple[Float
         return first, second
     if learnt.rule != "cosine":
         raise UnknownNameError("method of the protocol verification", learnt.rule, METHODS)
-    # Rows that are not tested have no embedding and are in no pair.
-    tested = np.sort(np.concatenate(list(split.tested.values())))
-    unit = unit_vectors(learnt.embeddings.take(tested).vectors)
-    moved = (Pairs(np.searchsorted(tested, kind.first), np.searchsorted(tested, kind.second)) for kind in both)
+    # Rows that are not tested have no embedding, and those of the other group are in none of these pairs.
+    rows = np.unique(np.concatenate([side for kind in both for side in kind]))
+    unit = unit_vectors(learnt.embeddings.take(rows).vectors)
+    moved = (Pairs(np.searchsorted(rows, kind.first), np.searchsorted(rows, kind.second)) for kind in both)
     first, second = (cosine_of_pairs(unit, kind) for kind in moved)
     return first, second

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from morelli.errors import DatasetError, MissingImageError
 from morelli.images.header import SUFFIXES
 from morelli.images.metadata import METADATA_NAMES, Row, read_rows
+from morelli.names import refuse_reserved
 from morelli.types import Item
 
 
@@ -44,6 +45,8 @@ def read_dataset(folder: str | Path) -> Dataset:
     ------
     DatasetError
         Not a folder, nothing in it, or metadata that do not fit it.
+    ReservedNameError
+        A model or a base has a name that verdicts give to no model.
     """
     root = Path(folder)
     if not root.is_dir():
@@ -128,6 +131,8 @@ def _from_folders(root: Path, images: list[Path]) -> Dataset:
             argument=str(root),
             fix=_CONVENTION,
         )
+    for model in dict.fromkeys(item.model for item in items):
+        refuse_reserved(model, str(root / model))
     notes: list[str] = []
     if loose:
         notes.append(f"{loose} images outside the models' sub-folders were left out.")

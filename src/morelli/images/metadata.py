@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from morelli.errors import DatasetError
+from morelli.names import refuse_reserved
 
 METADATA_NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 _REQUIRED = ("file_name", "model")
@@ -42,6 +43,8 @@ def read_rows(path: Path) -> list[Row]:
     ------
     DatasetError
         A file that cannot be read, a required column that is missing, or a malformed row, with its line.
+    ReservedNameError
+        A model or a base has a name that verdicts give to no model.
     """
     readers = {".csv": _csv, ".jsonl": _jsonl, ".parquet": _parquet}
     try:
@@ -123,6 +126,8 @@ def _check(name: str, where: str, values: Mapping[str, Any]) -> Row:
     for column, value in (("file_name", file_name), ("model", text["model"])):
         if not value:
             raise DatasetError(f"{where} has no {column}.", argument=name)
+    for column in ("model", "base"):
+        refuse_reserved(text[column], f"{name}, {where}", column)
     return Row(_relative(name, where, file_name), text, _seed(name, where, values.get("seed")))
 
 

@@ -24,16 +24,23 @@ Point = tuple[float, float, float, float]
 def curves(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, list[Point]]]:
     """Kind of degradation → method → (strength, top-1, low, high), by rising strength.
 
+    Where rows have several encoders, a method's name is followed by its encoder.
     Chains have no one strength and are left out, as are kinds with a single strength.
     """
     out: dict[str, dict[str, list[Point]]] = {}
-    for row in rows:
+    for row, method in zip(rows, _lines(rows), strict=True):
         kind, colon, strength = str(row["degradation"]).partition(":")
         if colon and "+" not in strength:
             point = (float(strength), row["top1"], row["top1_low"], row["top1_high"])
-            out.setdefault(kind, {}).setdefault(row["method"], []).append(point)
+            out.setdefault(kind, {}).setdefault(method, []).append(point)
     found = {kind: {m: sorted(points) for m, points in by.items()} for kind, by in out.items()}
     return {kind: by for kind, by in found.items() if max(map(len, by.values())) > 1}
+
+
+def _lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Which line each row is a point of."""
+    several = len({row["encoder"] for row in rows if row.get("encoder")}) > 1
+    return [f"{row['method']}, {row['encoder']}" if several and row.get("encoder") else row["method"] for row in rows]
 
 
 def robustness_figure(rows: Sequence[Mapping[str, Any]], path: str | Path, *, title: str = "") -> Path:
@@ -64,10 +71,11 @@ def robustness_figure(rows: Sequence[Mapping[str, Any]], path: str | Path, *, ti
             argument="--figure",
             fix='Ask for a sweep: --degrade "jpeg:50-100:10,crop:0.5-1:0.1"',
         )
-    untouched = {row["method"]: row["top1"] for row in rows if row["degradation"] == "none"}
+    lines = _lines(rows)
+    untouched = {line: row["top1"] for line, row in zip(lines, rows, strict=True) if row["degradation"] == "none"}
     figure = Figure(figsize=(0.8 + 4.2 * len(found), 3.6), layout="constrained")
     panels = figure.subplots(1, len(found), sharey=True, squeeze=False)[0]
-    methods = list(dict.fromkeys(row["method"] for row in rows))
+    methods = list(dict.fromkeys(lines))
     for axes, (kind, by_method) in zip(panels, found.items(), strict=True):
         for number, method in enumerate(methods):
             ink = f"C{number}"

@@ -127,8 +127,8 @@ def _provenance(given: Sequence[Given]) -> str:
 def _sources(each: Given) -> list[dict[str, Any]]:
     """A row for each way in which the input's answers were made."""
     out: list[dict[str, Any]] = []
-    for one in each.objects:
-        method, encoder = _object(one.get("method")), _object(one.get("encoder"))
+    for one, encoder in [(given, encoder) for given in each.objects for encoder in _encoders(given)]:
+        method = _object(one.get("method"))
         gallery = method.get("gallery")
         row = {
             "file": each.name,
@@ -144,6 +144,13 @@ def _sources(each: Given) -> list[dict[str, Any]]:
         if row not in out:
             out.append(row)
     return out
+
+
+def _encoders(one: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The encoders that an evaluation compares; else the one that there is."""
+    given = one.get("encoders")
+    compared = [encoder for encoder in given if _object(encoder).get("id")] if isinstance(given, list) else []
+    return compared or [_object(one.get("encoder"))]
 
 
 def _object(value: Any) -> Mapping[str, Any]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from morelli.report.table import Column, print_table, render_rows
 
+LIFT = Column("lift", "lift over euclid", "lift", "lift_low", "lift_high")
 _COMMON = (
     Column("method"),
     Column("background"),
@@ -14,7 +17,7 @@ _COMMON = (
     Column("top3", "top-3 %", "percent"),
     Column("top5", "top-5 %", "percent"),
     Column("family_top1", "family %", "percent"),
-    Column("lift", "lift over euclid", "lift", "lift_low", "lift_high"),
+    LIFT,
     Column("ece", "ECE", "number"),
     Column("ece_floor", "ECE if perfect", "number"),
     Column("coverage", "coverage %", "percent"),
@@ -37,6 +40,7 @@ _VERIFICATION = (
     Column("n_same", "same", "count"),
     Column("n_different", "different", "count"),
     Column("auroc", "AUC %", "percent", "auroc_low", "auroc_high"),
+    LIFT,
     Column("accuracy", "accuracy %, threshold of other models", "percent", "accuracy_low", "accuracy_high"),
     Column("best_accuracy", "best threshold % (optimistic)", "percent"),
 )
@@ -47,22 +51,42 @@ _IDENTIFICATION = (
     Column("f1", "macro-F1 %", "percent", "f1_low", "f1_high"),
     Column("top5", "top-5 %", "percent"),
     Column("family_top1", "family %", "percent"),
-    Column("lift", "lift over euclid", "lift", "lift_low", "lift_high"),
+    LIFT,
 )
 
 
 def evaluation_columns(result: dict[str, Any]) -> tuple[Column, ...]:
     """The columns that an evaluation of that protocol fills."""
+    return tuple(_lift(result) if column is LIFT else column for column in _columns(result))
+
+
+def _columns(result: dict[str, Any]) -> tuple[Column, ...]:
+    split = any("models" in row for row in result["rows"])
+    # The second column, after the method; an evaluation with one encoder names it in the title.
+    more = (Column("encoder"),) if several_encoders(result) else ()
     if result["protocol"] == "one-vs-many":
-        return ONE_VS_MANY
+        return (ONE_VS_MANY[0], *more, *ONE_VS_MANY[1:])
     if result["protocol"] in ("verification", "identification"):
         columns = _VERIFICATION if result["protocol"] == "verification" else _IDENTIFICATION
-        split = any("models" in row for row in result["rows"])
-        return (columns[0], Column("models", "seen in training"), *columns[1:]) if split else columns
+        seen = (Column("models", "seen in training"),) if split else ()
+        return (columns[0], *more, *seen, *columns[1:])
+    common = (_COMMON[0], *more, *_COMMON[1:])
     if result["protocol"] == "robustness":
-        return (Column("degradation"), *_COMMON)
+        return (Column("degradation"), *common)
     unknown = any(row.get("auroc") is not None for row in result["rows"])
-    return _COMMON + (_UNKNOWN if unknown else ())
+    return common + (_UNKNOWN if unknown else ())
+
+
+def several_encoders(result: Mapping[str, Any]) -> bool:
+    """Whether encoders are compared; results of earlier versions have one."""
+    return len(result.get("encoders") or ()) > 1
+
+
+def _lift(result: Mapping[str, Any]) -> Column:
+    over = result.get("against") or {}
+    words = ": ".join(part for part in (over.get("encoder"), over.get("method")) if part) or "euclid"
+    kind = "AUC lift" if result["protocol"] == "verification" else "lift"
+    return replace(LIFT, title=f"{kind} over {words}")
 
 
 def shown_rows(result: dict[str, Any]) -> list[dict[str, Any]]:
@@ -90,8 +114,15 @@ def evaluation_title(result: dict[str, Any]) -> str:
         asked = f"level {result['level']}, {asked}"
     return (
         f"{result['dataset']}: {result['protocol']}, {asked}"
-        f"{result['n_models']} models, {result['n_prompts']} prompts, encoder {result['encoder']['id']}"
+        f"{result['n_models']} models, {result['n_prompts']} prompts, {encoders_named(result)}"
     )
+
+
+def encoders_named(result: Mapping[str, Any]) -> str:
+    """The encoder, or encoders, of an evaluation in words."""
+    if several_encoders(result):
+        return "encoders " + ", ".join(each["id"] for each in result["encoders"])
+    return f"encoder {result['encoder']['id']}"
 
 
 def print_evaluation(result: dict[str, Any]) -> None:

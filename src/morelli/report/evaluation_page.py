@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from morelli.report.curves import curves
-from morelli.report.evaluation import evaluation_columns, shown_rows
+from morelli.report.evaluation import evaluation_columns, several_encoders, shown_rows
 from morelli.report.page import Page, figure, figures, listing, table, tiles
 from morelli.report.svg import FIRST, INK, MUTED, SECOND, THIRD, drawing, new_figure, svg_text
 from morelli.report.table import format_percent
@@ -42,22 +42,25 @@ def fill_evaluation(page: Page, result: Mapping[str, Any], name: str = "") -> No
         for kind, by_method in curves(found["rows"]).items():
             alt = f"Top-1 against the strength of {kind}, by method, with 95 % intervals."
             drawn.append(figure(svg_text(_curve(kind, by_method), name=f"{name}{kind}", alt=alt), alt))
+    several = several_encoders(found)
     known = [row for row in found["rows"] if row.get(key) is not None]
     if known and not drawn:
         alt = f"{words.rpartition(',')[0]} of each row of the table, with its 95 % interval."
-        drawn.append(figure(svg_text(_bars(known, key, low, high, words), name=f"{name}rows", alt=alt), alt))
-    page.section("results", "Results", _tiles(found, known, key, low, high, words), figures(*drawn),
+        drawn.append(figure(svg_text(_bars(known, several, key, low, high, words), name=f"{name}rows", alt=alt), alt))
+    page.section("results", "Results", _tiles(found, known, several, key, low, high, words), figures(*drawn),
                  table(shown_rows(found), evaluation_columns(found), "All rows; intervals of 95 % by bootstrap over "
                        "prompts"))  # fmt: skip
     page.section("leaks", "Leak test and notes", listing([_leaks(found["leaks"]), *found["notes"]]))
 
 
-def _tiles(found: Mapping[str, Any], known: Sequence[Mapping[str, Any]], *keys: str) -> str:
+def _tiles(found: Mapping[str, Any], known: Sequence[Mapping[str, Any]], several: bool, *keys: str) -> str:
     entries = []
     if known:
         key, low, high, words = keys
         best = max(known, key=lambda row: row[key])
-        entries.append((f"Best: {_label(best)}", format_percent(best[key]), f"{words} " + _ends(best, low, high)))
+        entries.append(
+            (f"Best: {row_label(best, several)}", format_percent(best[key]), f"{words} " + _ends(best, low, high))
+        )
     entries += [
         ("Queries", str(found.get("n_queries", "–")), f"{found.get('n_models', '–')} models"),
         ("Prompts", str(found.get("n_prompts", "–")), f"protocol {found['protocol']}"),
@@ -81,8 +84,9 @@ def _leaks(leaks: Mapping[str, Any]) -> str:
     )
 
 
-def _label(row: Mapping[str, Any]) -> str:
-    parts = [str(row["method"])]
+def row_label(row: Mapping[str, Any], several: bool) -> str:
+    """A row in words; with its encoder where there are several."""
+    parts = [str(row["method"]), *([str(row["encoder"])] if several and row.get("encoder") else [])]
     for key in ("background", "degradation", "alpha", "pairs"):
         if row.get(key) is not None and row[key] != "all":
             parts.append(f"α {row[key]:g}" if key == "alpha" else str(row[key]))
@@ -90,7 +94,7 @@ def _label(row: Mapping[str, Any]) -> str:
     return text if len(text) <= 34 else text[:33] + "…"
 
 
-def _bars(rows: Sequence[Mapping[str, Any]], key: str, low: str, high: str, words: str) -> Figure:
+def _bars(rows: Sequence[Mapping[str, Any]], several: bool, key: str, low: str, high: str, words: str) -> Figure:
     drawn = new_figure(max(1.6, 0.36 * len(rows) + 0.9))
     with drawing():
         axes = drawn.add_subplot()
@@ -99,7 +103,7 @@ def _bars(rows: Sequence[Mapping[str, Any]], key: str, low: str, high: str, word
         for place, row in zip(places, rows, strict=True):
             if row.get(low) is not None and row.get(high) is not None:
                 axes.plot([100 * row[low], 100 * row[high]], [place, place], color=INK, linewidth=1.4)
-        axes.set_yticks(list(places), [_label(row) for row in rows], parse_math=False)
+        axes.set_yticks(list(places), [row_label(row, several) for row in rows], parse_math=False)
         axes.invert_yaxis()
         axes.set_xlim(0, 102)
         axes.set_xlabel(words)
