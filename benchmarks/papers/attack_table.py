@@ -29,18 +29,19 @@ COLUMNS = (
 def attack_rows(results: Results, jobs: Sequence[Job], attacks: Attacks) -> list[dict[str, Any]]:
     """Regeneration alone, then each method alone and with every likeness; what is missing says why."""
     likeness: dict[str, Any] = {}
-    for job in jobs:
-        if job.words["kind"] != "likeness":
-            continue
-        found, why = measured(results, job)
-        if found is None:
-            return [{"method": f"{job.key} ({why})"}]
-        likeness[str(job.words["attack"])] = found["values"]
-    prompts = [query.prompt for query in attacks.queries]
     rows: list[dict[str, Any]] = []
-    for name in MEASURES:
+    for job in jobs:
+        if job.words["kind"] == "likeness":
+            found, why = measured(results, job)
+            if found is None:
+                rows.append({"method": f"{job.key} ({why.partition(':')[0]})"})
+            else:
+                likeness[str(job.words["attack"])] = found["values"]
+    prompts = [query.prompt for query in attacks.queries]
+    there = [attack for attack in ATTACKS if attack in likeness]
+    for name in MEASURES if there else ():
         row: dict[str, Any] = {"method": f"regeneration alone, {name}"}
-        for attack in ATTACKS:
+        for attack in there:
             values = np.array(likeness[attack][name])
             row[attack] = percent(accuracy(ranks(values, attacks.models, attacks.truth(attack)), prompts))
         if name == MEASURES[0]:
@@ -62,10 +63,14 @@ def _method_rows(
     name = labelled(method, found["under_trained"])
     rows = []
     for way in ("alone", *(f"with {measure}" for measure in MEASURES)):
+        there = [attack for attack in ATTACKS if way in ranked[attack]]
+        if not there:
+            continue
         row: dict[str, Any] = {"method": f"{name} {way}"}
-        row |= {attack: percent(accuracy(ranked[attack][way], prompts)) for attack in ATTACKS}
+        row |= {attack: percent(accuracy(ranked[attack][way], prompts)) for attack in there}
         if way != "alone":
-            row["lift"] = _lift(ranked, way, prompts)
+            # The lift is over all attacks, or it is none.
+            row["lift"] = _lift(ranked, way, prompts) if len(there) == len(ATTACKS) else None
             row["paper"] = f"{published.PLUGIN} points"
         rows.append(row)
     return rows

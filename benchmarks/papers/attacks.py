@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from benchmarks.papers.methods import spec_with, versions
 from benchmarks.papers.plan import ATTACKED
 from benchmarks.papers.plan import Plan as Papers
 from benchmarks.papers.schedule import Job
@@ -16,7 +17,6 @@ from benchmarks.zoo.images import BACKGROUND, images
 from benchmarks.zoo.measure import ranks
 from benchmarks.zoo.plan import ATTACKS, Plan, Query
 
-from morelli import __version__
 from morelli.attribution.catalogue import load_attributor
 from morelli.attribution.image import FeatureAttributor, is_image_attributor, load_image_attributor
 from morelli.attribution.learned import free_references
@@ -145,8 +145,7 @@ class Attacks:
         """What scores pictures, learnt from the training images, and what it lacks of its published training."""
         if not is_image_attributor(spec):
             return self._by_embeddings(spec), ""
-        options = f"+checkpoint={self.out}/trained" if spec.partition("@")[0] in BUDGETS else ""
-        attributor = load_image_attributor(spec + options)
+        attributor = load_image_attributor(spec_with({"spec": spec}, self.out))
         pixels = [load_image(each.path).pixels for each in self.training]
         labels = np.array([each.model for each in self.training])
         attributor.fit(pixels, labels)
@@ -170,15 +169,16 @@ class Attacks:
 
 def attack_jobs(plan: Papers, bench: Bench) -> list[Job]:
     """Likenesses first, then methods."""
+    stamp = bench.encoder.stamp
     settings = {"plan": asdict(bench.plan), "models": bench.lineup.revisions, "prompts": list(bench.prompts),
-                "version": __version__, "encoder": bench.encoder.stamp.encoder}  # fmt: skip
+                "encoder": f"{stamp.encoder}/{stamp.revision}/{stamp.preprocessing}"}  # fmt: skip
     jobs = []
     for attack in (None, *ATTACKS):
-        words = {"kind": "likeness", "attack": attack, **settings}
+        words = {"kind": "likeness", "attack": attack, "versions": versions("attack", "", ""), **settings}
         jobs.append(Job(f"001/likeness/{attack or 'plug-in'}", words, 2.0 * len(bench.subset)))
     for method in filter(plan.wants, ATTACKED):
         spec = budgeted(method, len(bench.lineup.models), plan.training("001"))
-        words = {"kind": "method", "method": method, "spec": spec, **settings}
+        words = {"kind": "method", "method": method, "spec": spec, "versions": versions("attack", spec, ""), **settings}
         trained = plan.training("001") if method in BUDGETS else 0.0
         jobs.append(Job(f"001/{NAME}/{method}", words, 20 + len(bench.subset) + trained))
     return jobs
@@ -190,18 +190,20 @@ def fused_ranks(attacks: Attacks, likeness: Mapping[str, Any], scores: Mapping[s
     Parameters
     ----------
     likeness : mapping
-        Values of `Attacks._likeness` by attack; "None" has the plug-in's.
+        Values of `Attacks._likeness` by attack; "None" has the plug-in's. Where one is missing, so is the plug-in.
     scores : mapping
         Of a method, by attack.
     """
     models, out = attacks.models, {}
     weighed = np.array([models.index(name) for name in attacks.truth(None)], dtype=np.intp)
     own = np.array(scores["None"], dtype=np.float64)
-    fusions = {name: fit_fusion(own, np.array(likeness["None"][name], dtype=np.float64), weighed) for name in MEASURES}
+    weights = likeness.get("None", {})
+    fusions = {name: fit_fusion(own, np.array(values, dtype=np.float64), weighed) for name, values in weights.items()}
     for attack in ATTACKS:
         truth, mine = attacks.truth(attack), np.array(scores[attack], dtype=np.float64)
         found = {"alone": ranks(mine, models, truth)}
         for name, fusion in fusions.items():
-            found[f"with {name}"] = ranks(fusion(mine, np.array(likeness[attack][name])), models, truth)
+            if attack in likeness:
+                found[f"with {name}"] = ranks(fusion(mine, np.array(likeness[attack][name])), models, truth)
         out[attack] = found
     return out

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from benchmarks.papers.costs import main_cell, zero_shot_cell
+from benchmarks.papers.methods import versions
 from benchmarks.papers.plan import RULES, ZERO_SHOT, Plan
 from benchmarks.papers.schedule import Job
 from benchmarks.papers.sources import Source
 
-from morelli import __version__
 from morelli.encoders.catalogue import DEFAULT_ENCODER
 from morelli.evaluation.groups import BUDGETS, budgeted
 from morelli.evaluation.protocols import ANY_PROMPT_FOLDS
-
-# Processor seconds an image that each method takes beside its training, roughly: they only shape the estimate.
-_SECONDS = {"marra": 0.1, "dzanic": 0.05, "gram": 0.05, "probe": 0.3, "mlp-image": 0.3, "mlp-image-text": 0.3}
-_USUAL = 0.03
 
 
 def table_jobs(plan: Plan, sources: Sequence[Source]) -> list[Job]:
@@ -35,46 +32,38 @@ def _main(plan: Plan, source: Source) -> Iterator[Job]:
     seconds = plan.training("000")
     for method in [*filter(plan.wants, RULES), *plan.pictures_methods()]:
         spec = budgeted(method, source.models, seconds) if method not in RULES else method
-        words = _words("main", plan, source, method, spec) | {"encoder": DEFAULT_ENCODER}
-        trainings = ANY_PROMPT_FOLDS if method in BUDGETS else 0
-        yield Job(f"000/{source.name}/{method}", words, _cost(method, source) + trainings * seconds)
+        words = _words("main", plan, source, method, spec, DEFAULT_ENCODER)
+        cost = main_cell(method, source, ANY_PROMPT_FOLDS, seconds)
+        yield Job(f"000/{source.name}/{method}", words, cost)
 
 
 def _zero_shot(plan: Plan, source: Source) -> Iterator[Job]:
     seconds = plan.training("002")
     asked = {"k": plan.k, "unseen": plan.unseen, "pairs": plan.pairs}
-    for rule, encoder in ZERO_SHOT:
+    for rule, named in ZERO_SHOT:
         if plan.wants(rule):
-            name = f"{rule}, {encoder}"
-            words = _words("zero-shot", plan, source, name, rule) | {"encoder": encoder, "part": 1.0, **asked}
-            yield Job(f"002/{source.name}/{name}", words, _cost("", source))
+            name = f"{rule}, {named}"
+            words = _words("zero-shot", plan, source, name, rule, plan.encoder(named)) | {"part": 1.0, **asked}
+            if named == "fingerprint":
+                words["weights"] = plan.fingerprint_sha256
+            yield Job(f"002/{source.name}/{name}", words, zero_shot_cell(rule, source, plan.unseen, 0.0))
     seen = max(2, round((1 - plan.unseen) * source.models))
     for method in plan.pictures_methods():
         for part in plan.fractions if method in BUDGETS else (1.0,):
             spec = budgeted(method, seen, part * seconds)
-            words = _words("zero-shot", plan, source, method, spec)
-            words |= {"encoder": DEFAULT_ENCODER, "part": part, **asked}
+            words = _words("zero-shot", plan, source, method, spec, DEFAULT_ENCODER) | {"part": part, **asked}
             key = f"002/{source.name}/{method}" + ("" if part == 1 else f"@{part:g}")
             trained = part * seconds if method in BUDGETS else 0.0
-            yield Job(key, words, _cost(method, source) + trained)
+            yield Job(key, words, zero_shot_cell(method, source, plan.unseen, trained))
 
 
-def _words(kind: str, plan: Plan, source: Source, method: str, spec: str) -> dict[str, Any]:
+def _words(kind: str, plan: Plan, source: Source, method: str, spec: str, encoder: str) -> dict[str, Any]:
     return {
         "kind": kind,
-        "version": __version__,
+        "versions": versions(kind, spec, encoder),
         "source": asdict(source),
         "method": method,
         "spec": spec,
+        "encoder": encoder,
         "seed": plan.seed,
     }
-
-
-def _cost(method: str, source: Source) -> float:
-    return 10 + source.images * _SECONDS.get(method, _USUAL)
-
-
-def spec_with(words: Mapping[str, Any], out: str) -> str:
-    """The method's spec with a folder for its trainings, where it has any."""
-    spec = str(words["spec"])
-    return f"{spec}+checkpoint={out}/trained" if spec.partition("@")[0] in BUDGETS else spec

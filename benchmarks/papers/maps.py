@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from benchmarks.papers.plan import MAPPED
 from benchmarks.papers.work import map_path
 
 from morelli.report.embedding_map import MOST, place
@@ -15,8 +16,6 @@ from morelli.types import LabelledEmbeddings
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: Panels, in the order of their rows: theirs, then ours.
-SHOWN = ("pose", "cosine, fingerprint", "cosine, residual-spectrum", "cosine, efficientnet-lite0")
 GROUPS = ("seen", "unseen")
 
 
@@ -35,7 +34,7 @@ def draw_maps(out: Path, source: str, current: Sequence[str], seed: int = 0) -> 
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    there = [name for name in SHOWN if name in current and map_path(out, source, name).exists()]
+    there = [name for name in MAPPED if name in current and map_path(out, source, name).exists()]
     if not there:
         return None
     figure = Figure(figsize=(9, 3.6 * len(there)), layout="constrained")

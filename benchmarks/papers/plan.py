@@ -19,6 +19,8 @@ ZERO_SHOT = (
     ("lda", DEFAULT_ENCODER),
     ("fused", DEFAULT_ENCODER),
 )
+#: Methods of table 002 whose embeddings are drawn, in the order of the rows: theirs, then ours.
+MAPPED = ("pose", "cosine, fingerprint", "cosine, residual-spectrum", f"cosine, {DEFAULT_ENCODER}")
 #: Methods that table 001 attacks; those over prompts or without a score of their own are not among them.
 ATTACKED = ("fused", "marra", "dzanic", "gram", "probe", "resnet50", "yu", "dna-det", "repmix", "pose")
 
@@ -47,6 +49,10 @@ class Plan:
     methods : tuple of str or None
         None: all.
     seed : int
+    fingerprint : str
+        File of the fingerprint's weights, "" for those that this version carries.
+    fingerprint_sha256 : str
+        Of that file.
     """
 
     tables: tuple[str, ...] = ("000", "002", "001")
@@ -58,6 +64,12 @@ class Plan:
     prompts: int | None = None
     methods: tuple[str, ...] | None = None
     seed: int = 0
+    fingerprint: str = ""
+    fingerprint_sha256: str = ""
+
+    def encoder(self, name: str) -> str:
+        """What is loaded for an encoder that a table names."""
+        return f"fingerprint@{self.fingerprint}" if name == "fingerprint" and self.fingerprint else name
 
     def training(self, table: str) -> float:
         """Processor seconds of a training of that table."""

@@ -30,7 +30,7 @@ def open_bench(plan: Plan, weights: Path, out: Path, processes: int) -> Bench:
     background_prompts = world_prompts("train", sizes.background, sizes.seed)
     # Cells of this experiment are kept by `results`; the bench's own stay empty.
     bench = Bench(sizes, lineup, prompts, background_prompts, Cells(out / "bench.jsonl", {}), out)
-    bench.make(processes)
+    bench.make(processes, every=False)
     background = read_background(lineup.generators, background_prompts, sizes.background_images, encoder, out)
     measures = similarities(encoder, clip, background, out)
     bench.prepare(background, encoder, {name: measures[name] for name in MEASURES})

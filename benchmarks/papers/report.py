@@ -70,6 +70,7 @@ def write(
             parts.append(_zero_shot(results, plan, source, tables.jobs_of(jobs, "002", source.name), out))
     if "001" in plan.tables:
         parts.append(_attacks(plan, attacked, skipped.get("001"), reasons))
+    parts.append(_costs(results, jobs))
     markdown, page = out / "papers.md", out / "papers.html"
     markdown.write_text(_markdown(parts), encoding="utf-8")
     page.write_text(_page(parts), encoding="utf-8")
@@ -112,6 +113,7 @@ def _zero_shot(results: Results, plan: Plan, source: Source, jobs: Sequence[Job]
         f"{plan.training('002'):g} processor seconds (for the curves a quarter and half of them), eight steps at "
         "least.",
         tables.leak_sentence(found["leaks"]),
+        *_weights(plan),
         *found["notes"],
         "Seen and unseen models are other candidates and, in number, may be other chances.",
         *tables.reasons(results, jobs),
@@ -130,6 +132,23 @@ def _zero_shot(results: Results, plan: Plan, source: Source, jobs: Sequence[Job]
     drawn = draw_maps(out, source.name, current, plan.seed)
     if drawn is not None:
         part.pictures.append(_picture(drawn, "After figure 13: embeddings of seen and of unseen models, by t-SNE."))
+    return part
+
+
+def _weights(plan: Plan) -> list[str]:
+    """Which weights the encoder fingerprint has."""
+    if not plan.fingerprint:
+        return []
+    return [f"fingerprint has the weights of {Path(plan.fingerprint).name}, SHA-256 {plan.fingerprint_sha256}."]
+
+
+def _costs(results: Results, jobs: Sequence[Job]) -> Part:
+    part = Part("costs", "What the cells took")
+    part.sentences.append(
+        "Seconds, as measured where a cell was measured, with a training that was read from its checkpoint counting "
+        "nothing; a cell that shares its cores with another takes longer. The estimates are of one processor."
+    )
+    part.tables.append(("By method, the dearest first", tables.cost_rows(results, jobs), tables.COST_COLUMNS))
     return part
 
 

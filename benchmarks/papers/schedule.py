@@ -1,23 +1,29 @@
-"""Cells measured in parallel processes, with an estimate of the time left and an end that is kept."""
+"""Cells measured in parallel processes, with an estimate of the time left and an end that is kept.
+
+A cell that fails, and a process that dies over one, cost that cell alone.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from functools import partial
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 from benchmarks.papers.results import Results
 
-from morelli.errors import MorelliError, WorkerLostError
+from morelli.errors import MorelliError
 
-#: What a cell holds where its method could not be run.
-FAILED = "failed"
+#: What a cell holds where its method could not be run: why. `CRASHED` stands beside it where nobody foresaw that.
+FAILED, CRASHED = "failed", "crashed"
+LOST = "its process was ended from outside, for want of memory perhaps; run it again with fewer --processes"
 Perform = Callable[[Mapping[str, Any], str], dict[str, Any]]
 
 
@@ -81,7 +87,7 @@ def run(
 ) -> list[str]:
     """Measure what is not measured yet; the keys for which the time did not suffice.
 
-    A method that cannot be run is kept as such and tried again by the next run.
+    A cell that could not be measured is kept with the reason, and tried again by the next run.
     """
     missing = []
     for job in jobs:
@@ -96,13 +102,14 @@ def run(
     for number, (job, result, seconds) in enumerate(_finished(missing, perform, out, processes, clock, late), start=1):
         results.add(job.key, job.words, result | {"seconds": seconds})
         clock.done(job, seconds)
-        what = f"not run: {result[FAILED]}" if FAILED in result else f"{seconds:.0f} s"
+        what = reason(result) or f"{seconds:.0f} s"
         say(f"{number + len(late)} of {len(missing)}: {job.key}, {what}; about {clock.left() / 60:.0f} min left.")
     for key in late:
         say(f"{key}: not measured, for it would end after --hours.")
     return late
 
 
+Measured = tuple[dict[str, Any], float]
 Finished = tuple[Job, dict[str, Any], float]
 
 
@@ -116,26 +123,63 @@ def _finished(
             else:
                 yield (job, *attempt(perform, job.words, out))
         return
-    waiting = list(jobs)
-    made = partial(ProcessPoolExecutor, mp_context=get_context("spawn"), initializer=_share, initargs=(processes,))
-    with made(processes) as pool:
-        running: dict[Future[tuple[dict[str, Any], float]], Job] = {}
+    waiting: list[Job] = list(jobs)
+    running: dict[Future[Measured], tuple[Job, _Lane]] = {}
+    lanes = [_Lane(processes) for _ in range(processes)]
+    idle = list(lanes)
+    try:
         while waiting or running:
-            while waiting and len(running) < processes:
+            while waiting and idle:
                 job = waiting.pop(0)
                 if clock.too_late(job):
                     late.append(job.key)
                 else:
-                    running[pool.submit(attempt, perform, job.words, out)] = job
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                try:
-                    yield (running.pop(future), *future.result())
-                except BrokenProcessPool as error:
-                    raise WorkerLostError(
-                        "a process was ended from outside, for want of memory perhaps.",
-                        argument="--processes",
-                        fix="Run it again with fewer; finished cells are kept.",
-                    ) from error
+                    lane = idle.pop()
+                    running[lane.submit(perform, job.words, out)] = job, lane
+            for future in wait(running, return_when=FIRST_COMPLETED).done if running else ():
+                job, lane = running.pop(future)
+                found = lane.result(future)
+                idle.append(lane)
+                yield (job, *found)
+    finally:
+        for lane in lanes:
+            lane.close()
+
+
+class _Lane:
+    """One process that measures cell after cell: if it dies, we know over which."""
+
+    def __init__(self, processes: int) -> None:
+        self._processes = processes
+        self._pool: ProcessPoolExecutor | None = None
+        self._began = 0.0
+
+    def submit(self, perform: Perform, words: Mapping[str, Any], out: str) -> Future[Measured]:
+        self._began = time.monotonic()
+        try:
+            return self._process().submit(attempt, perform, words, out)
+        except BrokenProcessPool:  # it died between two cells
+            self.close()
+            return self._process().submit(attempt, perform, words, out)
+
+    def _process(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            context = get_context("spawn")
+            self._pool = ProcessPoolExecutor(1, context, initializer=_share, initargs=(self._processes,))
+        return self._pool
+
+    def result(self, future: Future[Measured]) -> Measured:
+        """What the process found; where it is no more, the next cell gets a new one."""
+        try:
+            return future.result()
+        except BrokenProcessPool:
+            self.close()
+            return {FAILED: LOST, CRASHED: True}, time.monotonic() - self._began
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
 
 
 def _share(processes: int) -> None:
@@ -145,11 +189,28 @@ def _share(processes: int) -> None:
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes))
 
 
-def attempt(perform: Perform, words: Mapping[str, Any], out: str) -> tuple[dict[str, Any], float]:
-    """One cell and its seconds; what the project foresees that can go wrong is written into the cell."""
+def attempt(perform: Perform, words: Mapping[str, Any], out: str) -> Measured:
+    """One cell and its seconds; what goes wrong is written into the cell, foreseen or not."""
     start = time.monotonic()
     try:
         result = perform(words, out)
+        json.dumps(result)
     except MorelliError as error:
         result = {FAILED: " ".join(str(error).split())}
+    except Exception as error:  # noqa: BLE001 - a defect in one cell must not cost the others
+        result = {FAILED: describe(error), CRASHED: True, "trace": "".join(traceback.format_exception(error))}
     return result, time.monotonic() - start
+
+
+def describe(error: Exception) -> str:
+    """What kind of error it is, what it says, and the line that it came from."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f", at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return " ".join(f"{type(error).__name__}: {error}{place}".split())
+
+
+def reason(result: Mapping[str, Any]) -> str:
+    """Why a cell has no figures, as a phrase; "" where it has."""
+    if FAILED not in result:
+        return ""
+    return f"{'failed' if result.get(CRASHED) else 'not run'}: {result[FAILED]}"

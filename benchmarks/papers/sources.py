@@ -11,9 +11,10 @@ from benchmarks.zoo.images import QUERIES, Order, images, make
 from benchmarks.zoo.variants import line_up
 
 from morelli.encoders.weights import short_hash
-from morelli.errors import StorageError
+from morelli.errors import MorelliError, StorageError
 from morelli.generators.zoo.world import prompts as world_prompts
 from morelli.images.dataset import Dataset, read_dataset
+from morelli.images.probe import probe
 from morelli.types import Item
 
 ZOO = "zoo"
@@ -35,6 +36,8 @@ class Source:
     state : str
         A short hash of its pictures' names, labels, sizes and times: another state is another data set.
     models, images : int
+    megapixels : float
+        Of one picture; the first one stands for all.
     """
 
     name: str
@@ -43,6 +46,7 @@ class Source:
     state: str
     models: int
     images: int
+    megapixels: float = 128**2 / 1e6
 
 
 def open_source(folder: Path, prompts: int | None, name: str = "") -> Source:
@@ -64,7 +68,17 @@ def open_source(folder: Path, prompts: int | None, name: str = "") -> Source:
         raise StorageError(f"holds a picture that cannot be read: {error}.", argument=str(folder)) from error
     models = {item.model for item in dataset.items}
     state = short_hash({"items": seen})
-    return Source(name or folder.resolve().name, str(folder.resolve()), prompts, state, len(models), len(dataset.items))
+    place = folder.resolve()
+    pixels = _megapixels(dataset.items[0].path)
+    return Source(name or place.name, str(place), prompts, state, len(models), len(dataset.items), pixels)
+
+
+def _megapixels(path: Path) -> float:
+    try:
+        info = probe(path)
+    except MorelliError:  # said when it is read; here it only shapes an estimate
+        return Source.megapixels
+    return info.width * info.height / 1e6
 
 
 def read_source(folder: str, prompts: int | None) -> Dataset:

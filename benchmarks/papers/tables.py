@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.papers import published
 from benchmarks.papers.results import Results
-from benchmarks.papers.schedule import FAILED, Job
+from benchmarks.papers.schedule import Job, reason
 from benchmarks.papers.training import published_hours
 
 from morelli.report.table import Column, format_percent
@@ -54,6 +54,14 @@ SCALE_COLUMNS = (
     Column("hours", "published training, hours on one core"),
 )
 
+COST_COLUMNS = (
+    Column("method"),
+    Column("cells", "cells", "count"),
+    Column("estimated", "estimated, s", "count"),
+    *(Column(table, f"table {table}, s", "count") for table in ("000", "002", "001")),
+    Column("together", "together, s", "count"),
+)
+
 
 def jobs_of(jobs: Iterable[Job], table: str, source: str) -> list[Job]:
     """The cells of a table and a data set."""
@@ -65,22 +73,30 @@ def measured(results: Results, job: Job) -> tuple[dict[str, Any] | None, str]:
     found = results.get(job.key, job.words)
     if found is None:
         return None, "not measured"
-    return (None, f"not run: {found[FAILED]}") if FAILED in found else (found, "")
+    why = reason(found)
+    return (None, why) if why else (found, "")
 
 
 def _briefly(why: str) -> str:
-    """ "not run" or "not measured": `reasons` has the rest."""
+    """ "not run", "failed" or "not measured": `reasons` has the rest."""
     return why.partition(":")[0]
 
 
 def reasons(results: Results, jobs: Iterable[Job]) -> list[str]:
-    """A sentence for each method that could not be run, each once."""
+    """A sentence for each method that could not be run, and for each cell that failed; each once."""
     said = {}
     for job in jobs:
         found, why = measured(results, job)
-        if found is None and ":" in why:
-            said[f"{job.words.get('method', job.key)} was {why}"] = None
+        kind, _, text = why.partition(": ")
+        if found is None and text:
+            name = job.words.get("method", job.key)
+            said[f"{job.key} failed: {text}" if kind == "failed" else f"{name} was {why}"] = None
     return list(said)
+
+
+def failures(results: Results, jobs: Iterable[Job]) -> list[str]:
+    """Keys of the cells that failed as nobody foresaw."""
+    return [job.key for job in jobs if measured(results, job)[1].startswith("failed")]
 
 
 def labelled(method: str, under_trained: str | None) -> str:
@@ -195,6 +211,23 @@ def scale_rows(results: Results, jobs: Sequence[Job]) -> list[Row]:
         shown = None if hours is None else f"{hours:,.0f}" if hours >= 10 else f"{hours:.2g}"
         rows.append({"method": job.words["method"], "lacks": found["under_trained"], "hours": shown})
     return rows
+
+
+def cost_rows(results: Results, jobs: Iterable[Job]) -> list[Row]:
+    """Seconds that the cells of each method were estimated to take, and took, the dearest method first."""
+    rows: dict[str, dict[str, Any]] = {}
+    for job in jobs:
+        found, _ = measured(results, job)
+        name = job.words.get("method", job.key.split("/")[1])
+        row = rows.setdefault(name, {"method": name, "cells": 0, "estimated": 0.0, "together": 0.0})
+        row["estimated"] += job.seconds
+        if found is not None:
+            table = job.key.partition("/")[0]
+            row["cells"] += 1
+            for column in (table, "together"):
+                row[column] = row.get(column, 0.0) + found["seconds"]
+    ordered = sorted(rows.values(), key=lambda row: -(row["together"] or row["estimated"]))
+    return [{key: round(value) if isinstance(value, float) else value for key, value in row.items()} for row in ordered]
 
 
 def leak_sentence(leaks: Mapping[str, Any]) -> str:

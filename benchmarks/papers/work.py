@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from benchmarks.papers.jobs import spec_with
+from benchmarks.papers.methods import spec_with
+from benchmarks.papers.plan import MAPPED
 from benchmarks.papers.sources import read_source
 from benchmarks.papers.training import describe
 
@@ -66,7 +67,7 @@ def _zero_shot(words: Mapping[str, Any], out: str) -> dict[str, Any]:
     if learnt.rule in PAIR_METHODS:
         drawn = draw_group_pairs(data.embeddings, split, words["pairs"], words["seed"])
         pairs = pair_rows(learnt, split, drawn, words["seed"])
-    if words["part"] == 1 and learnt.rule == "cosine":
+    if words["part"] == 1 and words["method"] in MAPPED:
         _keep(learnt, split, Path(out), words)
     counts = {group: len(np.unique(data.embeddings.models[rows])) for group, rows in split.tested.items()}
     encoded = None if is_image_attributor(spec) else encoder.stamp.encoder

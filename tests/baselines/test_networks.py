@@ -74,6 +74,20 @@ def test_a_training_that_is_kept_is_not_repeated(tmp_path, monkeypatch):
     assert len(list(tmp_path.iterdir())) == 2
 
 
+def test_a_training_of_other_code_is_repeated(tmp_path, monkeypatch):
+    images, models = pictures(3, 16, stripes(16), 40, seed=0)
+
+    def train():
+        return Yu(steps=3, batch=4, side=16, checkpoint=str(tmp_path)).fit(images, models)
+
+    train()
+    train()
+    assert len(list(tmp_path.iterdir())) == 1
+    monkeypatch.setattr("morelli.baselines.code.method_version", lambda maker: "edited")
+    train()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_repmix_tells_photographs_apart_where_there_are_some():
     images, models = pictures(3, 32, stripes(32), 40, seed=0)
     fitted = RepMix(steps=2, batch=4, side=32, depths=SMALL, real="birch").fit(images, models)

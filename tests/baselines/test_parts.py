@@ -77,14 +77,24 @@ def test_the_critic_s_loss_of_a_linear_critic():
     assert Critic()(torch.rand(2, 3, 32, 32)).shape == (2, 1, 4, 4)
 
 
-def test_the_average_begins_as_a_plain_mean():
+def averaged(values, start=0):
+    """What the average of a weight becomes that begins at 100, for "random", and then has these values."""
     average, live = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)
-    seen = []
-    for number in range(4):
-        live.weight.data.fill_(float(number))
-        seen.append(float(number))
+    average.weight.data.fill_(100.0)
+    for number, value in enumerate(values, start=start):
+        live.weight.data.fill_(float(value))
         follow(average, live, number)
-        assert float(average.weight) == pytest.approx(np.mean(seen))
+    return float(average.weight)
+
+
+def test_the_average_of_a_short_training_forgets_its_beginning():
+    assert averaged([0.0] * 30) == pytest.approx(0.0, abs=1e-3)
+    # Of a weight that moves one a step it lags behind by about a ninth of the steps; a plain mean would by a half.
+    assert 300 - averaged(range(301)) == pytest.approx(300 / 10, rel=0.1)
+
+
+def test_the_average_of_a_long_training_is_the_published_one():
+    assert averaged([0.0], start=20_000) == pytest.approx(99.9, abs=1e-4)
 
 
 def test_four_stages():
@@ -134,15 +144,39 @@ def test_the_cosine_transform_is_scipy_s():
     with torch.device("meta"):
         network = PoseNetwork(128, 5)
     assert network.embed.in_features == 8 * 8 * 512
-    assert network.head.out_features == 10
+    assert network.head[-1].out_features == 5
 
 
 def test_pose_s_double_softmax_by_hand():
     logits = torch.tensor([[math.log(3.0), 0.0]])
     features = torch.zeros(1, 4)
-    parts = pose_loss(features, logits, torch.tensor([0]), 0.3)
+    parts = pose_loss(features, logits, [features + 3.0], torch.tensor([0]), 0.3)
     assert float(parts["attribution"]) == pytest.approx(math.log(1 + math.exp(-5.0)))
     assert float(parts["triplet"]) == 0.0
+
+
+def test_pose_keeps_the_open_space_apart_from_the_known_by_distances_alone():
+    """Two models at 0 and 10, two pictures each; the open space of the first lies 0.1 from it."""
+    known = torch.tensor([[0.0], [0.0], [10.0], [10.0]])
+    opened = torch.tensor([[0.1], [0.1], [30.0], [30.0]])
+    logits, targets = torch.tensor([[9.0, -9.0]] * 2 + [[-9.0, 9.0]] * 2), torch.tensor([0, 0, 1, 1])
+    parts = pose_loss(known, logits, [opened], targets, 0.3)
+    # Both pictures and both of their open space have an intruder at 0.1: 0.3 − 0.1 for four of eight anchors.
+    assert float(parts["triplet"]) == pytest.approx(0.1, abs=1e-5)
+    # An earlier pair's pictures are compared on their own: two sets in one place are not each other's negatives.
+    twice = pose_loss(known, logits, [opened, opened], targets, 0.3)
+    assert float(twice["triplet"]) == pytest.approx(0.2, abs=1e-5)
+    # The head is not asked about them at all.
+    assert float(twice["attribution"]) == float(parts["attribution"]) < 1e-3
+
+
+def test_a_pair_s_step_leaves_the_network_s_weights_without_gradients():
+    network, pair = PoseNetwork(16, 2), expansion()
+    known = torch.rand(4, 3, 16, 16)
+    plain = torch.autocast("cpu", enabled=False)
+    expansion_loss(network, known, pair(known), torch.rand(4, 3, 16, 16), lambda: plain).backward()
+    assert all(each.grad is None and each.requires_grad for each in network.parameters())
+    assert all(float(each.grad.abs().sum()) > 0 for each in pair.parameters())
 
 
 def test_the_expansion_s_terms():

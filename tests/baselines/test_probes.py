@@ -99,6 +99,32 @@ def test_the_probe_s_scores_are_log_probabilities(texture):
         Probe().scores(new)
 
 
+def test_methods_of_one_encoder_share_what_it_computed(tmp_path, monkeypatch):
+    """A folder of vectors: another method, and another run, encode only what is new; the vectors are the same."""
+    encoded = []
+
+    class Counted(Texture):
+        def encode(self, prepared):
+            encoded.append(len(prepared))
+            return super().encode(prepared)
+
+    monkeypatch.setattr(frozen, "_encoder", lambda spec: Counted())
+    images, _ = pictures(6, 32, stripes(32), 20, seed=0)
+    folder = str(tmp_path)
+    plain = Probe().features(images[:16])
+    encoded.clear()
+    first = Probe(cache=folder).features(images[:16])
+    second = MlpImage(cache=folder).features(images)
+    assert encoded == [16, 2]
+    assert np.array_equal(first, plain)
+    assert np.array_equal(second[:16], plain)
+    # Another version of the encoder shares nothing.
+    monkeypatch.setattr(Counted, "stamp", EncoderStamp("texture", "2", "plain", Texture.stamp.dims))
+    Probe(cache=folder).features(images[:3])
+    assert encoded == [16, 2, 3]
+    assert Probe(cache=folder).features([]) == []
+
+
 def test_a_gram_matrix_by_hand():
     maps = torch.tensor([[[[1.0, 2.0]], [[3.0, -1.0]]]])
     assert gram(maps).tolist() == [[[2.5, 0.5], [0.5, 5.0]]]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from benchmarks.papers import __main__ as papers
-from benchmarks.papers import regeneration, sources, work
+from benchmarks.papers import methods, regeneration, sources, work
 from benchmarks.papers.attack_table import COLUMNS, attack_rows
 from benchmarks.papers.attacks import MEASURES, Attacks, attack_jobs, fused_ranks, small_plan
 from benchmarks.papers.plan import Plan
 from benchmarks.papers.results import Results
 from benchmarks.papers.schedule import run
+from benchmarks.papers.tables import reasons
 from benchmarks.zoo.likeness import read_background, similarities
 from benchmarks.zoo.plan import ATTACKS
 from benchmarks.zoo.variants import Lineup
@@ -54,7 +56,8 @@ def test_rows_alone_and_with_the_plug_in(attacks: Attacks, tmp_path: Path) -> No
     jobs = [job for job in attack_jobs(PAPERS, attacks.bench) if job.words.get("method") != "probe"]
     results, said = Results(tmp_path / "r.jsonl", {}), []
     missing = attack_rows(results, jobs, attacks)
-    assert [row["method"] for row in missing] == ["001/likeness/plug-in (not measured)"]
+    assert missing[0]["method"] == "001/likeness/plug-in (not measured)"
+    assert missing[-1]["method"] == "dzanic (not measured)"
     run(jobs, results, attacks.perform, str(tmp_path), say=said.append)
     rows = {row["method"]: row for row in attack_rows(results, jobs, attacks)}
     ways = ("alone", "with clip-cosine", "with fused")
@@ -89,13 +92,31 @@ def test_ranks_are_those_of_the_scores(attacks: Attacks) -> None:
         assert np.mean(np.array(found[attack]["with fused"]) == 1) > np.mean(np.array(alone) == 1)
 
 
+def test_a_likeness_that_failed_costs_its_plug_in_alone(attacks: Attacks, tmp_path: Path) -> None:
+    jobs = [job for job in attack_jobs(PAPERS, attacks.bench) if job.words.get("method") not in ("probe", "fused")]
+
+    def perform(words: Any, out: str) -> dict[str, Any]:
+        if words.get("attack", "") == "blur":
+            raise ValueError("no such blur")
+        return attacks.perform(words, out)
+
+    results = Results(tmp_path / "r.jsonl", {})
+    run(jobs, results, perform, str(tmp_path), say=lambda _: None)
+    rows = {row["method"]: row for row in attack_rows(results, jobs, attacks)}
+    assert "001/likeness/blur (failed)" in rows
+    assert set(ATTACKS) <= set(rows["dzanic alone"])
+    assert set(ATTACKS) - {"blur"} == set(ATTACKS) & set(rows["dzanic with fused"])
+    assert rows["dzanic with fused"]["lift"] is None
+    assert any("no such blur" in line for line in reasons(results, jobs))
+
+
 @pytest.mark.slow
 def test_the_zoo_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     models = [Painter(f"model-{i}") for i in range(4)]
     lineup = Lineup(models, {each.model: each.model for each in models})
     for module in (sources, regeneration):
         monkeypatch.setattr(module, "line_up", lambda *_, **__: lineup)
-    for module in (papers, regeneration, work):
+    for module in (papers, regeneration, work, methods):
         monkeypatch.setattr(module, "load_encoder", lambda *_: Grain())
     ask = ["zoo", "--out", str(tmp_path), "--method", "dzanic", "--prompts", "4", "--processes", "1", "--k", "2"]
     assert papers.main([*ask, "--table", "000", "--table", "001"]) == 0

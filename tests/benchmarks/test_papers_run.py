@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 from benchmarks.papers import __main__ as papers
-from benchmarks.papers import jobs, plan, training, work
+from benchmarks.papers import costs, jobs, methods, plan, training, work
 from PIL import Image
 
 from morelli.attribution.image import IMAGE_REGISTRY, ImageAttributor
@@ -58,11 +59,12 @@ def load(spec: str) -> TextureEncoder:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     Tiny.fits = []
     monkeypatch.setitem(IMAGE_REGISTRY._loaded, "tiny", Tiny)
-    for module in (jobs, plan, training):
+    for module in (costs, jobs, plan, training):
         monkeypatch.setattr(module, "BUDGETS", {**BUDGETS, "tiny": Budget("batch=2", 0.1)})
     monkeypatch.setattr("morelli.evaluation.groups.BUDGETS", {**BUDGETS, "tiny": Budget("batch=2", 0.1)})
-    for module in (papers, work):
+    for module in (papers, work, methods):
         monkeypatch.setattr(module, "load_encoder", load)
+    methods._stamp.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +102,7 @@ def test_all_three_tables(folder: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert "accuracy" in found["000/made-up/tiny"]["leaks"]
     text = (tmp_path / "papers.md").read_text()
     for wanted in ("tiny (under-trained)", "on their data", "NOT MEASURED", "Leak test", "Table VIII", "Table IX",
-                   "Learning curves", "What full scale would take"):  # fmt: skip
+                   "Learning curves", "What full scale would take", "What the cells took"):  # fmt: skip
         assert wanted in text, wanted
     assert "cosine, fingerprint (not run) |" in text
     assert "cosine, fingerprint was not run: fingerprint: this version carries no weights" in text
@@ -133,6 +135,84 @@ def test_other_settings_are_measured_again(folder: Path, tmp_path: Path) -> None
     before = len(Tiny.fits)
     assert bench(folder, tmp_path, *ask, "--seed", "1") == 0
     assert len(Tiny.fits) == 2 * before
+
+
+def test_another_version_of_a_method_is_measured_again(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = ("--method", "tiny,dzanic", "--table", "002")
+    assert bench(folder, tmp_path, *ask) == 0
+    before, made = cells(tmp_path), len(Tiny.fits)
+    assert bench(folder, tmp_path, *ask) == 0
+    assert len(Tiny.fits) == made
+    method = methods._method
+    monkeypatch.setattr(methods, "_method", lambda name: "edited" if name == "tiny" else method(name))
+    assert bench(folder, tmp_path, *ask) == 0
+    assert len(Tiny.fits) == 2 * made
+    after = cells(tmp_path)
+    assert after["002/made-up/dzanic"]["seconds"] == before["002/made-up/dzanic"]["seconds"]
+
+
+def test_a_method_that_crashes_is_told_in_every_output(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def crash(self: Tiny, images: Any, models: Any) -> Tiny:
+        raise IndexError("no such layer")
+
+    ask = ("--method", "tiny,dzanic", "--table", "000", "--table", "002")
+    with monkeypatch.context() as patched:
+        patched.setattr(Tiny, "fit", crash)
+        assert bench(folder, tmp_path, *ask) == 1
+    talk = capsys.readouterr()
+    assert "error: 4 cells failed" in talk.err and "002/made-up/tiny@0.25" in talk.err
+    found = cells(tmp_path)
+    assert all("no such layer" in found[key]["failed"] for key in found if "tiny" in key)
+    for kept in ("000/made-up/dzanic", "002/made-up/dzanic"):
+        assert "failed" not in found[kept]
+    for name in ("papers.md", "papers.html"):
+        text = (tmp_path / name).read_text()
+        assert text.count("tiny (failed)") == 3, name
+        assert "000/made-up/tiny failed: IndexError: no such layer, at test_papers_run.py:" in text, name
+        assert "002/made-up/tiny@0.25 failed" in text, name
+    # Mended, it is measured; the others are not measured again.
+    assert bench(folder, tmp_path, *ask) == 0
+    assert "(failed)" not in (tmp_path / "papers.md").read_text()
+
+
+def test_a_file_of_weights_stands_for_the_fingerprint(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+
+    def own(spec: str) -> TextureEncoder:
+        asked.append(spec)
+        if spec.endswith("wrong.safetensors"):
+            raise WeightsError("is no extractor.", argument=spec)
+        return TextureEncoder() if "@" in spec else load(spec)
+
+    for module in (papers, work, methods):
+        monkeypatch.setattr(module, "load_encoder", own)
+    file, ask = tmp_path / "mine.safetensors", ("--method", "cosine", "--table", "002")
+    file.write_bytes(b"one")
+    assert bench(folder, tmp_path / "out", *ask, "--fingerprint", str(file)) == 0
+    assert f"fingerprint@{file}" in asked
+    digest = hashlib.sha256(b"one").hexdigest()
+    head = json.loads((tmp_path / "out" / "papers.jsonl").read_text().splitlines()[0])
+    assert head["settings"]["plan"]["fingerprint_sha256"] == digest
+    text = (tmp_path / "out" / "papers.md").read_text()
+    assert f"fingerprint has the weights of mine.safetensors, SHA-256 {digest}" in text
+    assert "| cosine, fingerprint |" in text
+    first = cells(tmp_path / "out")["002/made-up/cosine, fingerprint"]
+    assert first["groups"]["unseen"]["verification"]["auroc"] is not None
+    # Other weights under the same name are measured anew.
+    file.write_bytes(b"two")
+    capsys.readouterr()
+    assert bench(folder, tmp_path / "out", *ask, "--fingerprint", str(file)) == 0
+    talk = capsys.readouterr().err
+    assert "cosine, fingerprint: there is a result of another version" in talk
+    assert "residual-spectrum: there is" not in talk
+    assert bench(folder, tmp_path / "out", *ask, "--fingerprint", str(tmp_path / "wrong.safetensors")) == 1
+    assert "no extractor" in capsys.readouterr().err
 
 
 def test_mixed_sizes_are_brought_to_one_form(tmp_path: Path) -> None:

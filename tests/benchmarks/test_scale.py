@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.scale import QUERIES, Case, QueryEncoder, picture
+from benchmarks.scale import QUERIES, Case, QueryEncoder, picture, resident, run_stage
 
 from morelli.gallery.store import Gallery
 
@@ -34,6 +36,24 @@ def test_a_picture_stands_for_its_query(tmp_path: Path) -> None:
     made = encoder.encode([encoder.prepare(picture(n).pixels) for n in range(QUERIES)])
     np.testing.assert_array_equal(np.concatenate([made["first"], made["second"]], axis=1), encoder.vectors)
     assert {name: values.shape[1] for name, values in made.items()} == dict(encoder.stamp.dims)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+@pytest.mark.parametrize(
+    ("limit", "memory", "said"), [(300.0, 0.03, "took more than 0.03 GiB"), (0.2, 8.0, "not done after 0.2 s")]
+)
+def test_a_stage_that_takes_too_much_is_ended_and_told(tmp_path: Path, limit: float, memory: float, said: str) -> None:
+    begin = time.monotonic()
+    assert run_stage(Case(200, 4, 16, tmp_path), "add", limit, memory) == [{"system": "add", "failed": said}]
+    assert time.monotonic() - begin < 120
+
+
+def test_what_a_process_has_in_memory() -> None:
+    before = resident(os.getpid())
+    held = np.ones(40_000_000, dtype=np.uint8)
+    if sys.platform.startswith("linux"):
+        assert resident(os.getpid()) - before > 0.9 * held.nbytes
+    assert resident(2**30) == 0  # there is no such process
 
 
 @pytest.mark.slow

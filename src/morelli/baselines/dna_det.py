@@ -30,10 +30,12 @@ class DnaDet(NetworkAttributor):
     First it learns to tell 170 transforms of pictures apart (`transforms`; 50 epochs in batches of 128, Adam at 1e-4).
     Then it learns the models: 16 pictures of each a step, 16 patches of each picture, cross-entropy and supervised
     contrast (temperature 0.07), balanced by learnt weights; Adam at 1e-3, × 0.9 every 2,500 steps, 30 epochs (the
-    constants for LSUN and pictures in the wild). A picture's score is the mean over 16 patches of a grid.
+    constants for LSUN and pictures in the wild; for faces the rate is 1e-4).
 
-    Deviations: the transforms are learnt on the training pictures, not on photographs; the first quality of a double
-    compression is not published (here 129 − the second).
+    Deviations: a picture's score is the mean over 16 patches of a grid, a quarter of the enlarged picture, where their
+    program reads all of it at once; cross-entropy is over logits, where their program hands it probabilities; pictures
+    are resized bilinearly; the transforms are learnt on the training pictures, not on photographs; the second quality
+    of a double compression is 129 − the first, where theirs were drawn once.
 
     Parameters
     ----------
@@ -43,6 +45,8 @@ class DnaDet(NetworkAttributor):
         Pictures of each model a step.
     crops : int
         Patches a picture in training.
+    rate : float
+        Learning rate of the second stage.
     seed : int
     device, precision : str
     checkpoint : str, optional
@@ -56,12 +60,13 @@ class DnaDet(NetworkAttributor):
         steps: int | None = None,
         batch: int = EACH,
         crops: int = CROPS,
+        rate: float = RATE,
         seed: int = 0,
         device: str = "auto",
         precision: str = "auto",
         checkpoint: str | None = None,
     ) -> None:
-        self.steps, self.batch, self.crops, self.seed = steps, batch, crops, seed
+        self.steps, self.batch, self.crops, self.rate, self.seed = steps, batch, crops, rate, seed
         self.device, self.precision, self.checkpoint = device, precision, checkpoint
 
     def _stages(self, pictures: int, classes: int) -> tuple[int, int]:
@@ -89,7 +94,7 @@ class DnaDet(NetworkAttributor):
         others = [each for each in network.parameters() if each is not network.balance]
         optimisers = {
             "first": torch.optim.Adam(pre, lr=PRE_RATE),
-            "network": torch.optim.Adam([{"params": others}], lr=RATE),
+            "network": torch.optim.Adam([{"params": others}], lr=self.rate),
             "balance": torch.optim.Adam(balance, lr=BALANCE_RATE),
         }
         before, after = self._stages(len(x), classes)
@@ -140,7 +145,7 @@ class DnaDet(NetworkAttributor):
         from morelli.baselines.dna_network import dna_loss, patches
         from morelli.baselines.loop import balanced_rows, descend, set_rate
 
-        set_rate(optimisers["network"], RATE * DECAY ** (number // DECAY_EVERY))
+        set_rate(optimisers["network"], self.rate * DECAY ** (number // DECAY_EVERY))
         rows = balanced_rows(labels, self.batch, rng)
         y = torch.from_numpy(labels[rows].astype(np.int64)).to(x.device).repeat_interleave(self.crops)
         with self.autocast():

@@ -35,18 +35,27 @@ class MlpImage(FeatureAttributor):
     encoder : str
         As ``morelli.encoders.catalogue.load_encoder`` takes it.
     hidden, epochs, batch, seed : int
+    cache : str, optional
+        Folder where the encoder's vectors are kept, which methods of one encoder share.
     """
 
     joins_references = False
 
     def __init__(
-        self, encoder: str = DEFAULT_ENCODER, hidden: int = 512, epochs: int = 50, batch: int = 64, seed: int = 0
+        self,
+        encoder: str = DEFAULT_ENCODER,
+        hidden: int = 512,
+        epochs: int = 50,
+        batch: int = 64,
+        seed: int = 0,
+        cache: str | None = None,
     ) -> None:
         self.encoder, self.hidden, self.epochs, self.batch, self.seed = encoder, hidden, epochs, batch, seed
+        self.cache = cache
 
     def features(self, images: Sequence[Pixels], texts: Sequence[str] | None = None) -> list[Feature]:
         """The encoder's vectors, side by side."""
-        return list(encode_pictures(self.encoder, images))
+        return list(encode_pictures(self.encoder, images, self.cache))
 
     def fit_features(self, features: Sequence[Feature], models: NDArray[np.str_]) -> Self:
         """Train the perceptron."""

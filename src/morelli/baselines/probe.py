@@ -47,18 +47,27 @@ class Probe(FeatureAttributor):
         Neighbours.
     seed : int
         Deals pictures to the folds by which C is chosen.
+    cache : str, optional
+        Folder where the encoder's vectors are kept, which methods of one encoder share.
     """
 
     joins_references = False
 
     def __init__(
-        self, encoder: str = DEFAULT_ENCODER, classifier: str = "linear", grid: int = 45, k: int = 10, seed: int = 0
+        self,
+        encoder: str = DEFAULT_ENCODER,
+        classifier: str = "linear",
+        grid: int = 45,
+        k: int = 10,
+        seed: int = 0,
+        cache: str | None = None,
     ) -> None:
         self.encoder, self.classifier, self.grid, self.k, self.seed = encoder, classifier, grid, k, seed
+        self.cache = cache
 
     def features(self, images: Sequence[Pixels], texts: Sequence[str] | None = None) -> list[Feature]:
         """The encoder's vectors, side by side."""
-        return list(encode_pictures(self.encoder, images))
+        return list(encode_pictures(self.encoder, images, self.cache))
 
     def fit_features(self, features: Sequence[Feature], models: NDArray[np.str_]) -> Self:
         """Fit the classifier."""

@@ -37,9 +37,9 @@ class Yu(NetworkAttributor):
     (penalty 10, drift 1e-3). Both: Adam at 1.5e-3 with β = (0, 0.99), batches of 32, mirrored pictures, an average of
     the weights over time (0.999), 100 and 25 million pictures.
 
-    Deviations: the average begins as a plain mean, so that short trainings are not dominated by the random beginning;
-    the paper's text does not give the critic, which is three halving convolutions here; the network runs at one
-    resolution throughout, as theirs does.
+    Deviations: the average begins over short stretches of the training, which grow to the published length, so that
+    short trainings are not dominated by their random beginning; the paper's text does not give the critic, which is
+    three halving convolutions here; the network runs at one resolution throughout, as theirs does.
 
     Parameters
     ----------
@@ -179,10 +179,10 @@ class Yu(NetworkAttributor):
 
 
 def follow(average: nn.Module, live: nn.Module, number: int) -> None:
-    """Move an average of the weights; over the first steps it is their plain mean."""
+    """Move an average of the weights: over about the last ninth of the steps, and at most the last thousand."""
     import torch
 
-    share = min(AVERAGE, number / (number + 1))
+    share = min(AVERAGE, (1 + number) / (10 + number))
     with torch.no_grad():
         for mine, theirs in zip(average.parameters(), live.parameters(), strict=True):
             mine.lerp_(theirs, 1 - share)

@@ -1,0 +1,68 @@
+"""Methods of a cell: which code they are, and what they keep between cells."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from morelli.attribution.catalogue import load_attributor
+from morelli.attribution.image import IMAGE_REGISTRY
+from morelli.baselines.code import FOLLOWED, code_version, method_version
+from morelli.encoders.catalogue import load_encoder
+from morelli.errors import MorelliError
+
+#: What measures a cell of tables 000 and 002, by kind.
+_PROTOCOLS = {
+    "main": ("benchmarks.papers.work", "morelli.evaluation.runner"),
+    "zero-shot": ("benchmarks.papers.work", "morelli.evaluation.zero_shot", "morelli.evaluation.zero_shot_pairs"),
+}
+#: What measures a cell of table 001, and what that follows.
+_ATTACKS = ("benchmarks.papers.attacks", "benchmarks.papers.regeneration")
+_ATTACKED = (*FOLLOWED, "morelli.regeneration", "morelli.generators", "morelli.inversion", "benchmarks.zoo")
+# Options that name a folder in which a method keeps what it computed, and the folder's name below --out.
+_KEPT = {"checkpoint": "trained", "cache": "cache"}
+
+
+def versions(kind: str, spec: str, encoder: str) -> dict[str, str]:
+    """What of the code and the weights decides a cell: hashes, which change where it may come out differently.
+
+    Parameters
+    ----------
+    kind : str
+        "main", "zero-shot" or "attack".
+    spec : str
+        The method, with or without options.
+    encoder : str
+        "" where the cell looks at none.
+    """
+    protocol = code_version(*_ATTACKS, followed=_ATTACKED) if kind == "attack" else code_version(*_PROTOCOLS[kind])
+    return {"protocol": protocol, "method": _method(spec.partition("@")[0]), "encoder": _stamp(encoder)}
+
+
+@lru_cache(maxsize=256)
+def _method(name: str) -> str:
+    if name in IMAGE_REGISTRY:
+        maker = IMAGE_REGISTRY.get(name)
+        return method_version(maker) if isinstance(maker, type) else code_version(maker.__module__)
+    return method_version(type(load_attributor(name))) if name else ""
+
+
+@lru_cache(maxsize=32)
+def _stamp(encoder: str) -> str:
+    """Revision and preprocessing; "" of an encoder that cannot be had, which the cell will say."""
+    try:
+        stamp = load_encoder(encoder).stamp if encoder else None
+    except MorelliError:
+        return ""
+    return f"{stamp.revision}/{stamp.preprocessing}" if stamp else ""
+
+
+def spec_with(words: Mapping[str, Any], out: str) -> str:
+    """The method's spec with the folders that it keeps trainings and embeddings in."""
+    spec = str(words["spec"])
+    name = spec.partition("@")[0]
+    known = inspect.signature(IMAGE_REGISTRY.get(name)).parameters if name in IMAGE_REGISTRY else ()
+    kept = [f"{option}={out}/{folder}" for option, folder in _KEPT.items() if option in known]
+    return spec + ("+" if "@" in spec else "@") + "+".join(kept) if kept else spec
