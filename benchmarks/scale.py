@@ -7,7 +7,7 @@
 Embeddings are made up: clusters, one a model, with a smaller shift for each prompt. What is measured is time and
 memory; accuracy stands beside it to show that all systems answered the same question. Each stage runs in a process of
 its own, whose peak memory is told, and adds its lines to ``OUT/scale.jsonl``; stages that are there are not run again.
-A stage that outlasts ``--limit`` is ended and told as such.
+A stage that outlasts ``--limit``, or takes more memory than ``--memory``, is ended and told as such.
 
 Needs ``pip install faiss-cpu scikit-learn`` beside Morelli.
 """
@@ -21,6 +21,7 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -300,22 +301,51 @@ STAGES: dict[str, Stage] = {
 }
 
 
-def run_stage(case: Case, name: str, limit: float) -> list[dict[str, Any]]:
-    """One stage in a process of its own: its lines, or one that says how it ended."""
+def run_stage(case: Case, name: str, limit: float, memory: float) -> list[dict[str, Any]]:
+    """One stage in a process of its own: its lines, or one that says how it ended.
+
+    Parameters
+    ----------
+    limit : float
+        Seconds.
+    memory : float
+        GiB that it may take; watched where there is ``/proc``.
+    """
     here = [sys.executable, __file__, "--stage", name, "--references", str(case.references), "--out", str(case.out)]
     given = [*here, "--models", str(case.models), "--dims", str(case.dims)]
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        process = subprocess.Popen(given, stdout=out, stderr=err)
+        try:
+            failed = _watched(process, limit, memory)
+        finally:
+            process.kill()
+            process.wait()
+        for file in (out, err):
+            file.seek(0)
+        rows = [json.loads(line) for line in out if line.startswith("{")]
+        if failed is None and process.returncode:
+            failed = (err.read().strip() or f"exit status {process.returncode}").splitlines()[-1][:300]
+    return rows if failed is None else [*rows, {"system": name, "failed": failed}]
+
+
+def _watched(process: subprocess.Popen[bytes], limit: float, memory: float) -> str | None:
+    """Wait for a process; why it must be ended, or None where it ends by itself."""
+    until = time.monotonic() + limit
+    while process.poll() is None:
+        if time.monotonic() > until:
+            return f"not done after {limit:g} s"
+        if resident(process.pid) > memory * 2**30:
+            return f"took more than {memory:g} GiB"
+        time.sleep(0.05)
+    return None
+
+
+def resident(pid: int) -> int:
+    """Bytes that a process has in memory; 0 where the system does not tell."""
     try:
-        done = subprocess.run(given, capture_output=True, timeout=limit, check=False)
-    except subprocess.TimeoutExpired as late:
-        return [*_rows(late.stdout), {"system": name, "failed": f"not done after {limit:g} s"}]
-    if done.returncode:
-        words = (done.stderr.decode(errors="replace").strip() or f"exit status {done.returncode}").splitlines()[-1]
-        return [*_rows(done.stdout), {"system": name, "failed": words[:300]}]
-    return _rows(done.stdout)
-
-
-def _rows(output: bytes | None) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (output or b"").decode().splitlines() if line.startswith("{")]
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
+    except (OSError, IndexError, ValueError):
+        return 0
 
 
 def show(row: Mapping[str, Any]) -> None:
@@ -343,6 +373,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("out/scale"))
     parser.add_argument("--stages", default=",".join(STAGES), help="with commas between")
     parser.add_argument("--limit", type=float, default=1800.0, help="seconds a stage may take")
+    parser.add_argument("--memory", type=float, default=8.0, help="GiB a stage may take")
     parser.add_argument("--stage", help=argparse.SUPPRESS)
     given = parser.parse_args()
     unknown = set(given.stages.split(",")) - set(STAGES)
@@ -365,7 +396,7 @@ def main() -> None:
             known = [row for row in rows if all(row.get(k) == v for k, v in key.items())]
             if not known or any("failed" in row for row in known):
                 rows = [row for row in rows if row not in known]
-                known = [{**key, **row} for row in run_stage(case, name, given.limit)]
+                known = [{**key, **row} for row in run_stage(case, name, given.limit, given.memory)]
                 part = journal.with_suffix(".part")
                 part.write_text("".join(json.dumps(row) + "\n" for row in rows + known), encoding="utf-8")
                 part.replace(journal)

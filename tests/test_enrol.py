@@ -19,7 +19,7 @@ from PIL import Image
 
 from morelli.encoders.cache import EmbeddingCache
 from morelli.enrol import EnrolReport, enrol
-from morelli.errors import DatasetError, GalleryMismatchError, InputError, StorageError
+from morelli.errors import DatasetError, GalleryMismatchError, InputError, ReservedNameError, StorageError
 from morelli.gallery.store import Gallery
 from morelli.images.dataset import Dataset, read_dataset
 from morelli.testing.datasets import write_dataset
@@ -117,6 +117,18 @@ def test_another_revision_or_preprocessing_is_refused_before_any_work(
         enrol(gallery, dataset, encoder, progress=lambda *step: steps.append(step))
     assert steps == []
     assert gallery.version == 2
+
+
+@pytest.mark.parametrize("name", ["none", "Unsure"])
+def test_a_name_that_verdicts_give_to_no_model_is_refused_before_any_work(
+    tmp_path: Path, gallery: Gallery, name: str
+) -> None:
+    dataset, steps = dataset_of(tmp_path / "d", [("a/0.png", "a", 9), ("b/0.png", name, 8)]), []
+    of_base = replace(dataset, items=(dataset.items[0], replace(dataset.items[1], model="b", base=name)))
+    for each in (dataset, of_base):
+        with pytest.raises(ReservedNameError, match=r"b/0\.png"):
+            enrol(gallery, each, ToyEncoder(), progress=lambda *step: steps.append(step))
+    assert (steps, len(gallery)) == ([], 0)
 
 
 def test_progress_counts_both_stages(tmp_path: Path, gallery: Gallery) -> None:

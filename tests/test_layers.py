@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent / "src" / "morelli"
 
 LEVELS: tuple[tuple[str, ...], ...] = (
     ("errors", "types", "_version"),
-    ("registry", "devices"),
+    ("registry", "devices", "names"),
     ("engine",),
     ("images",),
     ("encoders", "attribution", "gallery", "generators"),

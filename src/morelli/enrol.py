@@ -21,6 +21,7 @@ from morelli.gallery.store import Gallery
 from morelli.gallery.thumbnail import make_thumbnail
 from morelli.images.dataset import Dataset
 from morelli.images.load import Picture
+from morelli.names import refuse_reserved
 from morelli.types import EncoderStamp, Item, Reference
 
 if TYPE_CHECKING:
@@ -115,11 +116,16 @@ def enrol(
         The gallery's embeddings come from another revision or preprocessing of this encoder; nothing was read.
     DatasetError
         No picture of the dataset could be used.
+    ReservedNameError
+        A model or a base is called "none" or "unsure"; nothing was read.
     InputError
         The same pixels under two models or families, or under another prompt than the gallery knows them by.
     StorageError
         The disk refused; the gallery is as it was.
     """
+    for item in dataset.items:
+        refuse_reserved(item.model, item.name)
+        refuse_reserved(item.base, item.name, "base")
     stamp = encoder.stamp
     if any(held.encoder == stamp.encoder for held in gallery.stamps()):
         gallery.require(stamp)

@@ -14,6 +14,7 @@
     │   ├── DatasetError                    a folder that is no dataset, or metadata that do not fit it
     │   │   └── NotEnoughPhotosError            fewer photographs than synthetic models can learn from
     │   ├── ArrayError                      embeddings or pixels of the wrong shape, or with NaN
+    │   ├── ReservedNameError               a model called as a verdict calls images of no model
     │   ├── NotEnoughReferencesError        one model only, no reference of this prompt, k larger than what there is
     │   └── NotDifferentiableError          an encoder without gradients where a defence needs them
     ├── GalleryError                        a gallery that cannot be used as asked
@@ -125,6 +126,10 @@ class NotEnoughPhotosError(DatasetError):
 
 class ArrayError(InputError):
     """An array of the wrong shape or dtype, or with values that are not finite."""
+
+
+class ReservedNameError(InputError):
+    """A model, or a base, is called "none" or "unsure", which verdicts say of images that they give to no model."""
 
 
 class NotEnoughReferencesError(InputError):

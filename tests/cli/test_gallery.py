@@ -170,6 +170,12 @@ def _no_model(tmp_path: Path) -> list[object]:
     return [tmp_path / "g", tmp_path / "d"]
 
 
+def _called_none(tmp_path: Path) -> list[object]:
+    write_dataset(tmp_path / "called", models=1, prompts=1, seeds=1, size=32, layout="folders")
+    (tmp_path / "called" / "model-00").rename(tmp_path / "called" / "None")
+    return [tmp_path / "g", tmp_path / "called"]
+
+
 def _only_broken(tmp_path: Path) -> list[object]:
     paths = write_hostile(tmp_path / "h" / "m")
     for name in set(paths) - BROKEN:
@@ -202,6 +208,7 @@ def _gallery_is_a_stranger(tmp_path: Path) -> list[object]:
         (_empty_folder, "no image in this folder"),
         (_missing_file, "1 of 12 files that it names do not exist"),
         (_no_model, "no column 'model'"),
+        (_called_none, "a model cannot be called 'None'"),
         (_only_broken, f"none of its {len(BROKEN)} pictures can be used"),
         (_unknown_encoder, "Did you mean 'toy-two'"),
         (_other_revision, "revision 1 there and 2 here"),

@@ -36,6 +36,7 @@ def test_a_sound_gallery_has_no_problem(tmp_path):
         ({"content": "no hash"}, "folder/7.png: content must be 64"),
         ({"sha256": "F" * 64}, "folder/7.png: sha256 must be 64"),
         ({"model": "", "family": "f"}, "name of its model"),
+        ({"model": "Unsure", "family": "f"}, "folder/7.png: a model cannot be called 'Unsure'"),
         ({"content": reference(1).content}, f"one picture in several rows: {reference(1).content[:16]}… in 2"),
         ({"family": "another"}, "model 1: another, the family"),
     ],

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from morelli.errors import EmptyGalleryError, GalleryMismatchError, InputError, StorageError
+from morelli.errors import EmptyGalleryError, GalleryMismatchError, InputError, ReservedNameError, StorageError
 from morelli.gallery.exchange import KEY
 from morelli.gallery.store import Gallery
 
@@ -103,6 +103,17 @@ def test_another_label_is_refused(source, tmp_path):
     other = Gallery.create(tmp_path / "other")
     other.add([reference(4, "somebody else's")], [b""], vectors([4]), STAMP)
     with pytest.raises(InputError, match="two labels"):
+        other.import_(tmp_path / "x")
+    assert len(Gallery.open(tmp_path / "other")) == 1
+
+
+@pytest.mark.parametrize(("column", "name"), [("model", "none"), ("model", "Unsure"), ("base", "None")])
+def test_a_name_that_verdicts_give_to_no_model_is_refused(source, tmp_path, column, name):
+    source.export(tmp_path / "x")
+    index = pq.read_schema(tmp_path / "x").names.index(column)
+    rewritten(tmp_path / "x", lambda t: t.set_column(index, column, pa.array([name] * len(t))))
+    other = gallery_of(tmp_path / "other", [20])
+    with pytest.raises(ReservedNameError, match=f"a {column} cannot be called {name!r}"):
         other.import_(tmp_path / "x")
     assert len(Gallery.open(tmp_path / "other")) == 1
 

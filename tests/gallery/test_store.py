@@ -14,6 +14,7 @@ from morelli.errors import (
     GalleryMismatchError,
     InputError,
     MissingGalleryError,
+    ReservedNameError,
     UnknownNameError,
 )
 from morelli.gallery.rows import COLUMNS
@@ -47,6 +48,17 @@ def test_what_goes_in_comes_out(tmp_path):
 
 def test_rows_are_built_in_the_order_of_the_records_fields():
     assert tuple(field.name for field in dataclasses.fields(Reference)) == (*COLUMNS, "base")
+
+
+@pytest.mark.parametrize("change", [{"model": "None"}, {"model": "unsure"}, {"base": "NONE"}])
+def test_a_name_that_verdicts_give_to_no_model_is_refused(tmp_path, change):
+    """The decision "none" would not say whether it is a model or a rejection."""
+    gallery = gallery_of(tmp_path / "g", range(3))
+    given = [reference(4), dataclasses.replace(reference(5), **change)]
+    with pytest.raises(ReservedNameError, match=r"folder/5\.png") as caught:
+        gallery.add(given, [THUMBNAIL] * 2, vectors([4, 5]), STAMP)
+    assert caught.value.fix
+    assert_holds(Gallery.open(tmp_path / "g"), range(3))
 
 
 def test_the_same_again_changes_nothing_and_makes_no_version(tmp_path):

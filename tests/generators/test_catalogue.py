@@ -10,7 +10,14 @@ from typing import Any
 
 import pytest
 
-from morelli.errors import ConsentError, InputError, MissingExtraError, UnknownNameError, WeightsError
+from morelli.errors import (
+    ConsentError,
+    InputError,
+    MissingExtraError,
+    ReservedNameError,
+    UnknownNameError,
+    WeightsError,
+)
 from morelli.generators import catalogue
 from morelli.generators.catalogue import check_consent, generator_names, hosts, load_generators
 from morelli.generators.prompts import Prompt, clean, read_prompts
@@ -88,6 +95,14 @@ def test_unknown_names(spec: str, said: str) -> None:
 def test_specs_that_say_nothing_or_one_model_twice(spec: str) -> None:
     with pytest.raises(InputError):
         load_generators(spec)
+
+
+@pytest.mark.parametrize("spec", ["toy:none", "zoo,toy:Unsure"])
+def test_a_name_that_verdicts_give_to_no_model_is_refused(spec: str) -> None:
+    """Before an image is made, and perhaps paid for, under it."""
+    with pytest.raises(ReservedNameError) as caught:
+        load_generators(spec)
+    assert caught.value.argument == spec.rpartition(",")[2]
 
 
 FILES = {

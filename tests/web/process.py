@@ -50,6 +50,10 @@ class Running:
     def pid(self) -> int:
         return self.process.pid
 
+    def kill(self) -> None:
+        """End it as ``kill -9`` does."""
+        self.stop(signal.SIGKILL)
+
     def stop(self, sign: int = signal.SIGTERM, wait: float = 60) -> int:
         """Send a signal and wait for the end; the exit status."""
         self.process.send_signal(sign)
@@ -86,11 +90,12 @@ def _wait(process: subprocess.Popen[str], log: Path) -> str:
     raise RuntimeError(f"the server does not start: {log.read_text()}")
 
 
-def get(server: Running, path: str) -> tuple[int, str]:
+def get(server: Running, path: str, token: str | None = None) -> tuple[int, str]:
     """Status and text of what is asked on a connection of its own, without the cost of a library's client."""
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=30)
     try:
-        connection.request("GET", path)
+        connection.request("GET", path, headers=headers)
         answer = connection.getresponse()
         return answer.status, answer.read().decode()
     finally:

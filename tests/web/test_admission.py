@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from morelli.web.collector import Collector
 from morelli.web.desk import Desk
 from morelli.web.problems import RefusedError
 from morelli.web.settings import Settings
+from morelli.web.tokens import read_tokens
 
 from ..test_identify import Texture
 from .conftest import Start, files, is_error, until
@@ -234,6 +236,77 @@ def test_those_who_are_sent_away_are_told_a_time_that_grows() -> None:
     run(main)
 
 
+# -- a share a caller -------------------------------------------------------------------------------------------------
+
+
+def test_one_caller_takes_no_more_than_its_share() -> None:
+    async def main() -> None:
+        admission = Admission(Settings(concurrent=1, queue=4, share=0.5))  # three of five places
+        assert admission.most == 3
+        async with AsyncExitStack() as stack:
+            for _ in range(3):
+                await stack.enter_async_context(admission.enter(time.monotonic() + 10, "token a"))
+            with pytest.raises(RefusedError) as caught:
+                await stack.enter_async_context(admission.enter(time.monotonic() + 10, "token a"))
+            assert caught.value.status == 429
+            assert int(caught.value.headers["Retry-After"]) >= 1
+            assert admission.inside == 3
+            # The rest is for others, up to the last place.
+            for who in ("token b", "address 10.0.0.1"):
+                await stack.enter_async_context(admission.enter(time.monotonic() + 10, who))
+            with pytest.raises(RefusedError) as caught:
+                await stack.enter_async_context(admission.enter(time.monotonic() + 10, "token c"))
+            assert caught.value.status == 503
+        assert (admission.inside, admission._of) == (0, {})
+        async with admission.enter(time.monotonic() + 10, "token a"):
+            pass
+
+    run(main)
+
+
+def test_late_work_counts_against_its_caller_s_share(go: threading.Event) -> None:
+    async def main() -> None:
+        admission = Admission(Settings(concurrent=2, queue=0, share=0.5))
+        with pytest.raises(RefusedError):
+            async with admission.enter(time.monotonic() + 0.1, "a") as seat:
+                await seat.run(lambda: go.wait(30))
+        with pytest.raises(RefusedError) as caught:
+            async with admission.enter(time.monotonic() + 10, "a"):
+                pass
+        assert caught.value.status == 429
+        async with admission.enter(time.monotonic() + 10, "b") as seat:
+            assert await seat.run(lambda: 5) == 5  # and b has its turn
+        go.set()
+        await soon(lambda: admission.inside == 0)
+
+    run(main)
+
+
+@pytest.mark.parametrize(("share", "places", "at_work"), [(0.5, 18, 3), (0.1, 4, 3), (1.0, 36, 4)])
+def test_what_a_share_comes_to(share: float, places: int, at_work: int) -> None:
+    admission = Admission(Settings(concurrent=4, queue=32, share=share))
+    assert (admission.most, admission.turns.most) == (places, at_work)
+
+
+def test_a_newcomer_need_not_wait_for_all_of_another(go: threading.Event) -> None:
+    async def main() -> None:
+        admission, served = Admission(Settings(concurrent=1, queue=20)), []
+
+        async def request(who: str) -> None:
+            async with admission.enter(time.monotonic() + 30, who) as seat:
+                await seat.run(lambda: (go.wait(30), served.append(who)))
+
+        tasks = [asyncio.create_task(request("greedy")) for _ in range(8)]
+        await soon(lambda: admission.inside == 8)
+        tasks.append(asyncio.create_task(request("modest")))
+        await soon(lambda: admission.inside == 9)
+        go.set()
+        await asyncio.gather(*tasks)
+        assert served.index("modest") == 1
+
+    run(main)
+
+
 # -- the same through the API -----------------------------------------------------------------------------------------
 
 
@@ -260,7 +333,7 @@ def held(go: threading.Event) -> Callable[[Desk], None]:
 def test_a_full_server_says_503_and_stays_healthy(
     start: Start, held: Callable[[Desk], None], go: threading.Event, queries: list[Item]
 ) -> None:
-    client = start(concurrent=1, queue=1, change=held, seconds=50)
+    client = start(concurrent=1, queue=1, share=1.0, change=held, seconds=50)
     ask = lambda: client.post("/v1/identify", files=files(queries[0].path), data={"stability": "false"})  # noqa: E731
     with ThreadPoolExecutor(4) as pool:
         first, second = pool.submit(ask), pool.submit(ask)
@@ -272,6 +345,33 @@ def test_a_full_server_says_503_and_stays_healthy(
         go.set()
         assert [first.result().status_code, second.result().status_code] == [200, 200]
     assert ask().status_code == 200
+
+
+def test_a_greedy_caller_is_told_429_and_others_are_let_in(
+    start: Start, held: Callable[[Desk], None], go: threading.Event, queries: list[Item]
+) -> None:
+    tokens = read_tokens(None, {"MORELLI_TOKENS": f"greedy read {'g' * 32};modest read {'m' * 32}"})
+    desks: list[Desk] = []
+    client = start(
+        concurrent=1, queue=3, tokens=tokens, seconds=50, change=lambda desk: (held(desk), desks.append(desk))
+    )
+    inside = lambda count: until(lambda: desks[0].admission.inside == count)  # noqa: E731
+
+    def ask(secret: str) -> Any:
+        headers = {"Authorization": f"Bearer {secret * 32}"}
+        return client.post("/v1/identify", files=files(queries[0].path), data={"stability": "false"}, headers=headers)
+
+    with ThreadPoolExecutor(4) as pool:
+        greedy = [pool.submit(ask, "g") for _ in range(2)]
+        inside(2)
+        refused = ask("g")
+        is_error(refused, 429)
+        assert int(refused.headers["retry-after"]) >= 1
+        modest = pool.submit(ask, "m")
+        inside(3)
+        go.set()
+        assert [each.result().status_code for each in (*greedy, modest)] == [200] * 3
+    assert ask("g").status_code == 200
 
 
 def test_an_answer_that_takes_too_long(

@@ -122,7 +122,7 @@ def test_closing_answers_what_waits_and_refuses_the_rest() -> None:
         collector.close()
         encoder.go.set()
         assert [each.result(30) for each in wishes] == [1, 2, 3]
-    with pytest.raises(MorelliError, match="stopped"):
+    with pytest.raises(MorelliError, match="put away"):
         ask(collector, 4)
     collector._thread.join(30)
     assert not collector._thread.is_alive()

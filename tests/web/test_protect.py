@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
+from morelli.encoders.catalogue import load_encoder
+from morelli.enrol import enrol
+from morelli.gallery.store import Gallery
+from morelli.images.dataset import Dataset
 from morelli.images.load import load_image
-from morelli.protect import Protected, Protector
+from morelli.protect import PerturbSettings, Protected, Protector
 from morelli.report.plain import plain
 from morelli.types import Item
 from morelli.web import schemas
+from morelli.web.desk import Desk
+from morelli.web.problems import RefusedError
 
+from ..defence.toys import STAMP, GrainEncoder
 from ..test_identify import Texture
 from .conftest import Start, files, is_error, lines
 
@@ -77,3 +89,95 @@ def test_no_embedding_of_a_caller_s_image_is_kept(start: Start, queries: list[It
     client, before = start(), kept()
     assert client.post("/v1/protect", files=files(queries[2].path), data={"defence": "canonical"}).status_code == 200
     assert kept() == before
+
+
+# -- networks that all requests share ---------------------------------------------------------------------------------
+
+GRADIENTS = {"defence": "pgd", "steps": "2", "model": "model-01", "encoder": "grain"}
+
+
+@pytest.fixture(scope="module")
+def two_encoders(tmp_path_factory: pytest.TempPathFactory, items: tuple[Item, ...], queries: list[Item]) -> Path:
+    """A gallery under an encoder with gradients and one without."""
+    where = tmp_path_factory.mktemp("two-encoders") / "two.morelli"
+    known = Dataset(where, tuple(item for item in items if item not in queries))
+    gallery = Gallery.create(where)
+    for encoder in (GrainEncoder(), Texture()):
+        enrol(gallery, known, encoder, copies=0)
+    return where
+
+
+@pytest.fixture
+def loaded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Names of the encoders that are loaded, each time that one is."""
+    seen: list[str] = []
+
+    def load(name: str) -> Any:
+        seen.append(name)
+        toys = {"grain": STAMP, "third": replace(STAMP, encoder="third")}
+        return GrainEncoder(toys[name]) if name in toys else load_encoder(name)
+
+    for module in ("morelli.web.galleries", "morelli.protect"):
+        monkeypatch.setattr(f"{module}.load_encoder", load)
+    yield seen
+
+
+def test_requests_share_the_networks(start: Start, two_encoders: Path, queries: list[Item], loaded: list[str]) -> None:
+    client = start(galleries=[str(two_encoders)])
+    before = list(loaded)
+    assert before == ["grain"]  # the usual one of its gallery, at the start
+    ask = lambda: client.post("/v1/protect", files=files(queries[1].path), data=GRADIENTS)  # noqa: E731
+    with ThreadPoolExecutor(3) as pool:
+        answers = [each.result() for each in [pool.submit(ask) for _ in range(3)]]
+    answers.append(client.post("/v1/protect", files=files(queries[1].path), data={**GRADIENTS, "seed": "5"}))
+    assert [each.status_code for each in answers] == [200] * 4, answers[0].text
+    assert sorted(loaded) == ["grain", "texture"]  # each once, however many asked
+    told = [each.json() for each in answers]
+    assert told[0] == told[1] == told[2]
+    assert told[0]["output_sha256"] != told[3]["output_sha256"]
+    assert [each["defence"]["seed"] for each in told] == [0, 0, 0, 5]
+    assert told[0]["defence"]["surrogates"] == [{"encoder": "grain", "revision": "1"}]
+    assert any("No gradient flows through texture" in note for note in told[0]["notes"])
+
+
+def test_shared_networks_give_what_own_ones_give(
+    start: Start, two_encoders: Path, queries: list[Item], learnt: Path, loaded: list[str]
+) -> None:
+    client = start(galleries=[str(two_encoders)])
+    settings = PerturbSettings(steps=2)
+    own = Protector(two_encoders, defence="pgd", settings=settings, encoder="grain", cache=learnt, keep=False)
+    for query in queries[:2]:
+        # Canonical in between: the next defence must not inherit anything of the one before.
+        for form in ({**GRADIENTS, "defence": "canonical"}, GRADIENTS):
+            answer = client.post("/v1/protect", files=files(query.path), data=form)
+            assert answer.status_code == 200, answer.text
+        (made,) = own.protect([query.path], model="model-01")
+        assert isinstance(made, Protected)
+        told = answer.json()
+        np.testing.assert_array_equal(load_image(base64.b64decode(told["output"].partition(",")[2])).pixels, made.after)
+        assert told["after"] == plain(made.to_json())["after"]
+        assert told["notes"] == made.report["notes"]
+
+
+def test_networks_of_no_gallery_any_more_are_put_away(
+    two_encoders: Path, gallery: Path, tmp_path: Path, queries: list[Item], loaded: list[str], start: Start
+) -> None:
+    """As many are kept as the galleries have encoders, and no more."""
+    place = tmp_path / "own.morelli"
+    shutil.copytree(two_encoders, place)
+    desks: list[Desk] = []
+    client = start(galleries=[str(place)], change=desks.append)
+    assert client.post("/v1/protect", files=files(queries[0].path), data=GRADIENTS).status_code == 200
+    kept = desks[0].galleries._encoders
+    old = kept["grain"]
+    assert set(kept) == {"grain", "texture"}
+    shutil.rmtree(place)
+    shutil.copytree(gallery, place)  # under texture alone
+    enrol(Gallery.open(place), Dataset(place, tuple(queries)), GrainEncoder(replace(STAMP, encoder="third")), copies=0)
+    loaded.clear()
+    answer = client.post("/v1/identify", files=files(queries[0].path), data={"encoder": "third", "stability": "false"})
+    assert answer.status_code in (200, 409), answer.text
+    assert loaded == ["third"]
+    assert set(kept) == {"texture", "third"}
+    with pytest.raises(RefusedError, match="put away"):
+        old.encode([])

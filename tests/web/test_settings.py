@@ -28,6 +28,8 @@ OTHER = "fedcba9876543210fedcba9876543210"
         ("seconds", float("nan")),
         ("grace", float("inf")),
         ("rate", -1),
+        ("share", 0.0),
+        ("share", 1.5),
     ],
 )
 def test_settings_refuse(name: str, value: float) -> None:

@@ -76,6 +76,17 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    proxy: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Address or network of a reverse proxy whose X-Forwarded-For, -Proto and -Host are believed; may be "
+            "given several times. Needs tokens.",
+            show_default=False,
+        ),
+    ] = None,
+    root_path: Annotated[
+        str, typer.Option(help="Path below which a proxy offers the server, such as /morelli.", show_default=False)
+    ] = "",
     audit: Annotated[
         Path | None, typer.Option(help="File to which one JSON line an answer is added.", show_default=False)
     ] = None,
@@ -102,6 +113,9 @@ def serve(
     ] = _DEFAULT.rate,
     concurrent: Annotated[int, _limit("Requests that are worked on at a time.")] = _DEFAULT.concurrent,
     queue: Annotated[int, _limit("Requests that may wait; one more gets 503.")] = _DEFAULT.queue,
+    share: Annotated[
+        float, _limit("Share of these places that one token, or one address without tokens, may take; 1: all.")
+    ] = _DEFAULT.share,
     connections: Annotated[int, _limit("Open connections.")] = _DEFAULT.connections,
     seconds: Annotated[float, _limit("Seconds until a request has its answer, or 503.")] = _DEFAULT.seconds,
     grace: Annotated[float, _limit("Seconds that requests have left once the server is stopped.")] = _DEFAULT.grace,
@@ -124,9 +138,9 @@ def serve(
     settings = Settings(
         max_bytes=_bytes("--max-mib", max_mib), max_pixels=max_pixels, max_images=max_images,
         max_request=_bytes("--max-request-mib", max_request_mib), rate=rate, concurrent=concurrent, queue=queue,
-        connections=connections, seconds=seconds, grace=grace, header_seconds=header_seconds, decoders=decoders,
-        decode_seconds=decode_seconds, decode_memory=_bytes("--decode-mib", decode_mib), batch=batch, wait_ms=wait_ms,
-        held=held,
+        share=share, connections=connections, seconds=seconds, grace=grace, header_seconds=header_seconds,
+        decoders=decoders, decode_seconds=decode_seconds, decode_memory=_bytes("--decode-mib", decode_mib), batch=batch,
+        wait_ms=wait_ms, held=held,
     )  # fmt: skip
     if not all(find_spec(part) for part in PARTS):
         raise MissingExtraError("serve", "Serving")
@@ -137,18 +151,20 @@ def serve(
         raise InputError("datasets are shown on the page, and there is none.", argument="--dataset", fix="Add --page.")
     from morelli.web.addresses import refuse_open_door
     from morelli.web.desk import open_desk
+    from morelli.web.front import parse_front
     from morelli.web.server import serve as run
     from morelli.web.tokens import read_tokens
 
     known = read_tokens(tokens)
     refuse_open_door(host, bool(known))  # before anything is loaded
+    front = parse_front(proxy or (), root_path, bool(known))
     datasets = _datasets(dataset or ())
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # No request may make this machine fetch anything; a network from a hub must be here before.
     os.environ["HF_HUB_OFFLINE"] = "1"
     usual = os.environ.get("MORELLI_GALLERY")  # a list from typer's own variable would be split at spaces
     galleries = gallery or ([usual] if usual else [])
-    desk = open_desk(galleries, settings, tokens=known, audit=audit, trust=trust)
+    desk = open_desk(galleries, settings, tokens=known, audit=audit, trust=trust, front=front)
     made = None
     if paged:
         from morelli.web.page.mount import build_page

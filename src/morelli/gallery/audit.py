@@ -46,9 +46,9 @@ class _Findings:
 def check(dataset: lance.LanceDataset) -> CheckReport:
     """Read every row and every vector.
 
-    Looked for: parts that cannot be read, hashes that are none, references without a model, two rows of one picture,
-    vectors that are not finite, columns of vectors without a fitting stamp, references without any embedding,
-    thumbnails that do not decode, a model with two families.
+    Looked for: parts that cannot be read, hashes that are none, references without a model or with one whose name
+    verdicts give to no model, two rows of one picture, vectors that are not finite, columns of vectors without a
+    fitting stamp, references without any embedding, thumbnails that do not decode, a model with two families.
     """
     findings = _Findings()
     for name in layout.vector_columns(dataset.schema):

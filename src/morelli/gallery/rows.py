@@ -10,6 +10,7 @@ import numpy as np
 
 from morelli.errors import ArrayError, InputError
 from morelli.gallery import schema as layout
+from morelli.names import refuse_reserved
 from morelli.types import EncoderStamp, Reference
 
 if TYPE_CHECKING:
@@ -24,12 +25,14 @@ HASH = re.compile(r"[0-9a-f]{64}")
 
 
 def check_reference(reference: Reference) -> None:
-    """Refuse a reference without a proper hash or a model.
+    """Refuse a reference without a proper hash, or without a model that a verdict could name.
 
     Raises
     ------
     InputError
         Names the reference and the field.
+    ReservedNameError
+        Its model or base has a name that verdicts give to no model.
     """
     for field in ("content", "sha256"):
         value = getattr(reference, field)
@@ -37,6 +40,8 @@ def check_reference(reference: Reference) -> None:
             raise InputError(f"{field} must be 64 hexadecimal digits, and is {value!r}.", argument=reference.name)
     if not reference.model:
         raise InputError("a reference needs the name of its model.", argument=reference.name or reference.content)
+    for what, name in (("model", reference.model), ("base", reference.base)):
+        refuse_reserved(name, reference.name or reference.content, what)
 
 
 def pack(vectors: Mapping[str, NDArray[np.float32]], stamp: EncoderStamp, count: int) -> NDArray[np.float32]:

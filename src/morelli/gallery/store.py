@@ -96,6 +96,8 @@ class Gallery(GalleryView):
         InputError, ArrayError
             A reference without a proper hash or model, vectors of the wrong shape or not finite, or a picture under
             two labels (another model, family or prompt id than it is known by); nothing is written.
+        ReservedNameError
+            A model or base is called "none" or "unsure"; nothing is written.
         GalleryMismatchError
             The gallery has embeddings of another revision or preprocessing of this encoder.
         StorageError
@@ -216,6 +218,8 @@ class Gallery(GalleryView):
         ------
         InputError
             The file is absent, damaged or no export, or a picture has another label here.
+        ReservedNameError
+            A model or base in it is called "none" or "unsure".
         GalleryMismatchError
             Its embeddings are of another revision or preprocessing of an encoder that the gallery has.
         """

@@ -118,6 +118,13 @@ def open_table(path: str) -> lance.LanceDataset:
     raise MissingGalleryError("is no gallery.", argument=path, fix=f"Make one: morelli gallery add {path} DATASET")
 
 
+def release() -> None:
+    """Give back to the system what Arrow has read and nobody holds any more: of a large gallery as much as it has."""
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()
+
+
 def scan(path: str, dataset: lance.LanceDataset, columns: Sequence[str], where: str | None = None) -> pa.Table:
     """Some columns of a version, of the rows that meet an SQL condition; a `StorageError` where they cannot be read."""
     with storage(path, "reading the gallery"):

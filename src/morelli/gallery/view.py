@@ -148,6 +148,8 @@ class GalleryView:
         if held:
             of = layout.copies_stamp(self._dataset.schema, copies)
             degraded = from_column(found[copies], of, np.argsort(order).tolist())
+        del found, read
+        table.release()
         return references, LabelledEmbeddings(vectors, labels[0], labels[1], labels[2], degraded)
 
     def conditions(self, encoder_id: str) -> tuple[str, ...]:

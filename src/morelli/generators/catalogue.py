@@ -22,6 +22,7 @@ from morelli.errors import ConsentError, InputError, UnknownNameError, WeightsEr
 from morelli.generators.base import Generator
 from morelli.generators.generators_file import SUFFIXES, read_generators_file
 from morelli.generators.options import read_options
+from morelli.names import refuse_reserved
 from morelli.registry import Registry
 
 GROUP = "morelli.generators"
@@ -61,6 +62,8 @@ def load_generators(
         No generator, model of the zoo, or option is called that; the nearest are suggested.
     InputError
         An empty spec, a wrong option, a file that cannot be read, or two generators of one model name.
+    ReservedNameError
+        A generator's model has a name that verdicts give to no model.
     WeightsError
         A built-in model is asked for, and this installation carries none.
     """
@@ -70,6 +73,9 @@ def load_generators(
     else:
         listed = [(name.strip(), given) for name in spec.split(",")]
     made = [each for name, own in listed for each in _load(name, own, price)]
+    for each in made:  # before anything is made, and paid for, under it
+        refuse_reserved(each.model, each.id)
+        refuse_reserved(getattr(each, "base", None) or "", each.id, "base")
     _check_distinct(made)
     return made
 

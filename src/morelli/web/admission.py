@@ -7,6 +7,7 @@ import logging
 import math
 import threading
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
@@ -14,6 +15,7 @@ from typing import TypeVar
 from morelli.errors import MorelliError
 from morelli.web.problems import RefusedError, busy
 from morelli.web.settings import Settings
+from morelli.web.turns import Turns
 
 T = TypeVar("T")
 
@@ -28,14 +30,17 @@ class Seat:
 
     Attributes
     ----------
+    who : str
+        Whose it is; "": nobody's in particular.
     until : float
         On the monotonic clock: when its answer must be there.
     abandoned : threading.Event
         Nobody waits for the answer any more; work looks at it between two images.
     """
 
-    def __init__(self, admission: Admission, until: float) -> None:
+    def __init__(self, admission: Admission, until: float, who: str = "") -> None:
         self.until = until
+        self.who = who
         self.abandoned = threading.Event()
         self.arrived = False
         self._admission = admission
@@ -53,12 +58,12 @@ class Seat:
         """
         self.arrived = True
         admission = self._admission
-        await admission.turns.acquire()
+        await admission.turns.acquire(self.who)
         try:
             if gone is not None and await gone():
                 raise RefusedError(408, "the client went away.")
         except BaseException:
-            admission.turns.release()
+            admission.turns.release(self.who)
             raise
         try:
             return await self._work(work)
@@ -74,7 +79,7 @@ class Seat:
         begun = time.monotonic()
 
         def settle(result: T | None, error: BaseException | None) -> None:
-            admission.turns.release()
+            admission.turns.release(self.who)
             admission.learn(time.monotonic() - begun)
             self.leave()
             if answer.done():  # too late: the client was told so
@@ -100,7 +105,7 @@ class Seat:
         try:
             threading.Thread(target=thread, name="morelli-request", daemon=True).start()
         except RuntimeError:
-            admission.turns.release()
+            admission.turns.release(self.who)
             self.leave()
             raise busy("the system gives no more threads.") from None
         return await answer
@@ -109,7 +114,7 @@ class Seat:
         """Give the place back, once by the request and once by its work."""
         self._holders -= 1
         if not self._holders:
-            self._admission.inside -= 1
+            self._admission.forget(self.who)
 
 
 class Admission:
@@ -118,21 +123,27 @@ class Admission:
     Parameters
     ----------
     settings : Settings
-        ``concurrent`` and ``queue`` count.
+        ``concurrent``, ``queue`` and ``share`` count.
 
     Attributes
     ----------
     inside : int
         Requests that arrive, wait or are worked on; also those whose client was told that it takes too long, until
         their thread is done.
+    most : int
+        Of them, of one caller.
     stopping : bool
         No request is let in any more.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.capacity = settings.concurrent + settings.queue
-        self.turns = asyncio.Semaphore(settings.concurrent)
+        self.most = math.ceil(settings.share * self.capacity)
+        # One turn is left for others, as some work takes minutes; where there is only one, they wait for it.
+        alone = settings.concurrent if settings.share >= 1 else max(1, settings.concurrent - 1)
+        self.turns = Turns(settings.concurrent, alone)
         self.inside = 0
+        self._of: Counter[str] = Counter()
         self.stopping = False
         self._concurrent = settings.concurrent
         self._usual = 0.5  # seconds of work of a request: a running mean
@@ -140,27 +151,32 @@ class Admission:
         self._clocks: set[asyncio.Timeout] = set()
 
     @asynccontextmanager
-    async def enter(self, until: float) -> AsyncIterator[Seat]:
+    async def enter(self, until: float, who: str = "") -> AsyncIterator[Seat]:
         """A place for the request that the block is.
 
         Parameters
         ----------
         until : float
             On the monotonic clock, which is the event loop's.
+        who : str
+            Whose share of the places it counts against; "": nobody's.
 
         Raises
         ------
         RefusedError
-            503 where the server is full or stops, or where the block takes too long; 408 where its request has not
-            arrived by then.
+            503 where the server is full or stops, or where the block takes too long; 429 where the caller has as many
+            requests inside as one may have; 408 where the request has not arrived by then.
         """
         if self.stopping:
             raise busy("the server is stopping.", 5)
+        if who and self.most <= self._of[who] < self.capacity:
+            raise self._greedy(who)
         if self.inside >= self.capacity:
             raise busy("too many requests are waiting.", self.soon())
         until = min(until, self._end)
-        seat = Seat(self, until)
+        seat = Seat(self, until, who)
         self.inside += 1
+        self._of[who] += 1
         clock = asyncio.timeout_at(until)
         self._clocks.add(clock)
         try:
@@ -182,6 +198,13 @@ class Admission:
         for clock in [each for each in self._clocks if not each.expired()]:  # of those, tasks are ending already
             clock.reschedule(min(clock.when() or self._end, self._end))
 
+    def forget(self, who: str) -> None:
+        """A request of a caller has left."""
+        self.inside -= 1
+        self._of[who] -= 1
+        if not self._of[who]:
+            del self._of[who]
+
     def soon(self) -> int:
         """Seconds after which there should be a place, from how long requests take."""
         return min(LONGEST, max(1, math.ceil(self._usual * self.inside / self._concurrent)))
@@ -189,6 +212,15 @@ class Admission:
     def learn(self, seconds: float) -> None:
         """Remember how long one request took."""
         self._usual += 0.1 * (seconds - self._usual)
+
+    def _greedy(self, who: str) -> RefusedError:
+        wait = self.soon()
+        return RefusedError(
+            429,
+            f"{self._of[who]} requests of yours are here already, and others want to ask too.",
+            fix=f"Wait for their answers, or ask again in {wait} {'second' if wait == 1 else 'seconds'}.",
+            retry_after=wait,
+        )
 
     def _late(self, seat: Seat) -> RefusedError:
         if not seat.arrived:

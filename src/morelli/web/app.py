@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 
 from morelli._version import __version__
 from morelli.web.desk import Desk
+from morelli.web.front import Fronted
 from morelli.web.gate import OPEN, Gate
 from morelli.web.problems import plain_status
 
@@ -62,7 +63,7 @@ def build_app(desk: Desk, routes: Sequence[str] = ROUTES, page: Page | None = No
     for name in routes:
         importlib.import_module(name).register(router, desk)
     app.include_router(router)
-    _describe_tokens(app, desk)
+    _describe(app, desk)
     paths = frozenset({*app.openapi()["paths"], "/openapi.json"})
 
     async def refused(request: Request, error: Exception) -> Any:
@@ -77,12 +78,15 @@ def build_app(desk: Desk, routes: Sequence[str] = ROUTES, page: Page | None = No
         from morelli.web.page.door import Door
 
         app.add_middleware(Door, page=page.app, desk=desk, sessions=page.sessions, uploads=page.uploads)
+    app.add_middleware(Fronted, front=desk.front)
     return app
 
 
-def _describe_tokens(app: FastAPI, desk: Desk) -> None:
-    """Say in the schema which routes need a token, where any is needed."""
+def _describe(app: FastAPI, desk: Desk) -> None:
+    """Say in the schema below which path the routes are, and which need a token, where any is needed."""
     made = app.openapi()
+    if desk.front.root:
+        made["servers"] = [{"url": desk.front.root}]
     if desk.tokens:
         made.setdefault("components", {})["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         for path, methods in made["paths"].items():

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from morelli.errors import StorageError
 
@@ -31,6 +32,9 @@ class Entry:
         What was decided; None where nothing was.
     milliseconds : float
         From the request's arrival to this answer.
+    change : mapping or None
+        Of a gallery: id (of both its lines), state ("begun", "done" or "failed"), gallery, model, and once it is done
+        what was changed; None where nothing was to be changed.
     """
 
     token: str | None
@@ -39,6 +43,11 @@ class Entry:
     sha256: Sequence[str]
     decision: str | None
     milliseconds: float
+    change: Mapping[str, Any] | None = None
+
+    def about(self, change: Mapping[str, Any]) -> Entry:
+        """The same, of a change to a gallery."""
+        return replace(self, change=change)
 
     def line(self, now: datetime) -> str:
         """The entry as one line of JSON."""
@@ -50,6 +59,7 @@ class Entry:
             "sha256": list(self.sha256),
             "decision": self.decision,
             "milliseconds": round(self.milliseconds, 1),
+            **({} if self.change is None else {"change": dict(self.change)}),
         }
         return json.dumps(told) + "\n"
 

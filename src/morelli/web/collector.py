@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from morelli.encoders.base import Encoder
-from morelli.errors import InputError, MorelliError
+from morelli.errors import InputError
 from morelli.types import EncoderStamp
+from morelli.web.problems import busy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -70,13 +71,14 @@ class Collector:
 
         Raises
         ------
-        MorelliError
-            The collector was closed; and whatever the encoder raises for these images.
+        RefusedError
+            The collector was closed: the server stops, or no gallery has this encoder any more. And whatever the
+            encoder raises for these images.
         """
         wish = _Wish(prepared)
         with self._lock:
             if self._closed:
-                raise MorelliError("the server has stopped.")
+                raise busy("this network was just put away.")
             self._wishes.put(wish)
         return wish.answer.result()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from morelli.web.audit_log import AuditLog
 from morelli.web.collector import Collector
 from morelli.web.decoders import Decoders
 from morelli.web.facades import Facades
+from morelli.web.front import Front
 from morelli.web.galleries import Galleries, parse_galleries
 from morelli.web.metrics import Metrics
 from morelli.web.rates import Rates
@@ -37,6 +38,7 @@ class Desk:
     metrics: Metrics
     rates: Rates
     admission: Admission
+    front: Front = field(default_factory=Front)
 
     def images(self, uploads: Sequence[Upload], seat: Seat) -> Images:
         """What reads the images of a request."""
@@ -59,6 +61,7 @@ def open_desk(
     audit: Path | None = None,
     trust: Path | None = None,
     cache: Path | None = None,
+    front: Front = Front(),
 ) -> Desk:
     """Open the galleries, load their encoders and start the decoders: what does not work is told before serving.
 
@@ -74,6 +77,8 @@ def open_desk(
         Certificates (PEM) of known authorities, for claims.
     cache : Path, optional
         Folder of what is learnt from galleries; by default the usual one.
+    front : Front
+        How the server is reached.
 
     Raises
     ------
@@ -92,4 +97,4 @@ def open_desk(
     admission = Admission(settings)
     metrics.watch(lambda: admission.inside)
     facades = Facades(shelf, settings.held, cache)
-    return Desk(settings, tokens, shelf, facades, decoders, log, metrics, Rates(settings.rate), admission)
+    return Desk(settings, tokens, shelf, facades, decoders, log, metrics, Rates(settings.rate), admission, front)

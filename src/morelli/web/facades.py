@@ -21,7 +21,9 @@ from morelli.web.galleries import Galleries
 from morelli.web.problems import busy
 
 if TYPE_CHECKING:
+    from morelli.errors import MorelliError
     from morelli.images.load import Picture
+    from morelli.protect import PerturbSettings, Progress, Protected
     from morelli.types import VerificationVerdict
 
 
@@ -35,7 +37,7 @@ class _Kept:
 
 
 class Facades:
-    """Identifiers and verifiers of galleries, the most recently asked ones.
+    """Identifiers, verifiers and protectors of galleries, the most recently asked ones.
 
     Parameters
     ----------
@@ -129,19 +131,46 @@ class Facades:
         mine.prior = prior
         return mine.verify(*pictures)
 
-    def protector(self, gallery: str | None, encoder: str | None, **options: Any) -> Protector:
-        """A protector for one request; what is learnt from the gallery is kept on the disk, and no image's embedding.
+    def protect(
+        self,
+        picture: Picture,
+        gallery: str | None,
+        encoder: str | None,
+        until: float,
+        *,
+        defence: str,
+        settings: PerturbSettings,
+        method: str | None = None,
+        model: str | None = None,
+        prompt: str | None = None,
+        progress: Progress | None = None,
+    ) -> Iterator[Protected | MorelliError]:
+        """Protect a picture with networks, references and statistics that all requests share.
+
+        Nobody else waits while gradients are computed, which is when the answer is taken; networks are loaded, and the
+        gallery is read and learnt from, by one request at a time. No embedding of the picture is kept.
 
         Parameters
         ----------
-        gallery, encoder
+        picture : Picture
+        gallery, encoder, until
             As in `identifier`, with what it raises.
-        **options
-            ``defence``, ``settings`` and ``method`` of `Protector`.
+        defence, settings, method
+            As in `Protector`.
+        model, prompt, progress
+            As `Protector.protect` takes them, with what it raises.
         """
         found = self.galleries.current(gallery)
-        network = self.galleries.encoder(found.encoder_of(encoder))
-        return Protector(found.view, encoder=network, cache=self._cache, keep=False, **options)
+        network, method = found.encoder_of(encoder), method or DEFAULT_METHOD
+
+        def make() -> Protector:
+            own, load = self.galleries.encoder(network), self.galleries.network
+            return Protector(found.view, encoder=own, method=method, cache=self._cache, keep=False, load=load)
+
+        kept = self._get((found.name, found.identity, "protect", network, method), make)
+        with _held(kept.lock, until):
+            mine = kept.facade.beside(defence=defence, settings=settings)
+            return mine.protect([picture], model=model, prompt=prompt, progress=progress)
 
     def _get(self, key: tuple[Hashable, ...], make: Callable[[], Any]) -> _Kept:
         with self._lock:

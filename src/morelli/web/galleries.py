@@ -144,11 +144,25 @@ class Galleries:
             return self._held[name]
 
     def encoder(self, name: str) -> Collector:
-        """The shared encoder of that id, loaded when first asked for."""
+        """The shared encoder of that id, loaded when first asked for.
+
+        No more are kept than the galleries have: those of none any more are put away when another one is loaded.
+        """
         with self._loading:
             if name not in self._encoders:
+                self._put_away(name)
                 self._encoders[name] = self._collect(_spread(load_encoder(name)))
             return self._encoders[name]
+
+    def network(self, name: str) -> Encoder:
+        """The same encoder itself, for who follows gradients through it; several threads may do so at once."""
+        return self.encoder(name).encoder
+
+    def _put_away(self, wanted: str) -> None:
+        with self._lock:
+            known = {stamp.encoder for held in self._held.values() for stamp in held.view.stamps()}
+        for name in self._encoders.keys() - known - {wanted}:
+            self._encoders.pop(name).close()
 
     def summary(self, name: str) -> dict[str, Any]:
         """A gallery at a glance: the object of schema ``morelli.gallery/1``."""

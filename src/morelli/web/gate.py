@@ -61,6 +61,7 @@ class Gate:
 
         try:
             visit.caller = self._admit(scope, path)
+            visit.who = who_asks(visit.caller, scope)
             await self.app(scope, receive, watched)
         except asyncio.CancelledError:  # a second signal ends the server: what it had is told so
             if not status:
@@ -91,7 +92,7 @@ class Gate:
         if path in OPEN:
             return None
         caller = Caller("", "write") if not tokens else self._known(headers.get("authorization", ""), scope)
-        self._count(f"token {caller.name}" if tokens else address_of(scope))
+        self._count(who_asks(caller, scope))
         return caller
 
     def _known(self, authorization: str, scope: Scope) -> Caller:
@@ -155,7 +156,12 @@ def refuse_strangers(headers: Headers) -> None:
         raise RefusedError(403, "pages from elsewhere may not ask this server.", argument="Origin")
 
 
+def who_asks(caller: Caller | None, scope: Scope) -> str:
+    """Whose rate, and whose share of the places, a request counts against."""
+    return f"token {caller.name}" if caller is not None and caller.name else address_of(scope)
+
+
 def address_of(scope: Scope) -> str:
-    """Whose rate a request counts against where there is no token."""
+    """The same where there is no token."""
     client = scope.get("client")
     return f"address {client[0] if client else 'unknown'}"

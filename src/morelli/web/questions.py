@@ -38,6 +38,8 @@ class Visit:
         Method and path.
     caller : Caller or None
         None until it is known.
+    who : str
+        Whose rate and share of the places it counts against: a token's, or an address's; "" until that is known.
     recorded : bool
         The audit log has it.
     """
@@ -45,6 +47,7 @@ class Visit:
     route: str
     started: float = field(default_factory=time.monotonic)
     caller: Caller | None = None
+    who: str = ""
     recorded: bool = False
 
     @property
@@ -110,7 +113,7 @@ class Question:
     async def _handle(self, request: Request, desk: Desk, most: int) -> Response:
         visit: Visit = request.state.visit
         require(visit, self.role)
-        async with desk.admission.enter(visit.started + desk.settings.seconds) as seat:
+        async with desk.admission.enter(visit.started + desk.settings.seconds, visit.who) as seat:
             try:
                 form = await read_form(request, desk.settings)
             except ClientDisconnect:  # nobody is there to be answered

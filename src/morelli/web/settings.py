@@ -36,6 +36,9 @@ class Settings:
         Requests that are worked on at a time.
     queue : int
         Further requests that are received or wait; one more is answered with 503.
+    share : float
+        Share of all these places that one token, or one address where there are no tokens, may take, above 0 to 1;
+        one request more of it is answered with 429. Below 1 it is also never worked on in all turns at once.
     connections : int
         Open connections.
     seconds : float
@@ -65,6 +68,7 @@ class Settings:
     rate: int = 120
     concurrent: int = 4
     queue: int = 32
+    share: float = 0.5
     connections: int = 512
     seconds: float = 30.0
     grace: float = 20.0
@@ -82,7 +86,7 @@ class Settings:
         Raises
         ------
         InputError
-            A number that is negative, not finite, or 0 where one is needed.
+            A number that is negative, not finite, or 0 where one is needed; a share above 1.
         """
         for field in fields(self):
             value = getattr(self, field.name)
@@ -90,3 +94,5 @@ class Settings:
             if not math.isfinite(value) or value < least:
                 option = f"--{field.name.replace('_', '-')}"
                 raise InputError(f"must be {least:g} or more; got {value:g}.", argument=option)
+        if self.share > 1:
+            raise InputError(f"must be 1 or less; got {self.share:g}.", argument="--share")

@@ -14,7 +14,8 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from morelli.errors import InputError, MorelliError
 from morelli.web.answers import error_response
-from morelli.web.gate import address_of, refuse_strangers
+from morelli.web.front import same_origin
+from morelli.web.gate import refuse_strangers, who_asks
 from morelli.web.page.sessions import cookie_header, login_page
 from morelli.web.problems import RefusedError, broken, busy
 
@@ -45,6 +46,7 @@ UPLOAD, JOIN = "/gradio_api/upload", "/gradio_api/queue/join"
 WRITES = frozenset({UPLOAD, JOIN, "/gradio_api/cancel", "/gradio_api/reset"})
 #: Answers that stay open as long as the page is.
 LONG = ("/gradio_api/queue/data", HEARTBEAT)
+_LONG = tuple(f"{HOME}{each}" for each in LONG)
 #: Bytes of a message that is no file.
 MESSAGE = 256 * 1024
 
@@ -61,6 +63,8 @@ _HEADERS = (
     (b"referrer-policy", b"same-origin"),
     (b"x-frame-options", b"DENY"),
 )
+#: To proxies such as nginx: an answer that stays open is handed on as it comes.
+_AT_ONCE = ((b"x-accel-buffering", b"no"),)
 
 
 class Door:
@@ -79,6 +83,7 @@ class Door:
 
     def __init__(self, app: ASGIApp, page: ASGIApp, desk: Desk, sessions: Sessions, uploads: Uploads) -> None:
         self.app, self.page, self.desk, self.sessions, self.uploads = app, page, desk, sessions, uploads
+        self.home = f"{desk.front.root}{HOME}"  # as browsers see it
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
@@ -91,7 +96,8 @@ class Door:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message = {**message, "headers": [*message.get("headers", ()), *_HEADERS]}
+                extra = _AT_ONCE if path.startswith(_LONG) else ()
+                message = {**message, "headers": [*message.get("headers", ()), *_HEADERS, *extra]}
             await send(message)
 
         try:
@@ -106,17 +112,22 @@ class Door:
         finally:
             route = f"{'POST' if scope['method'] == 'POST' else 'GET'} {HOME}"
             self.desk.metrics.requests.labels(route, str(status)).inc()
-            if not path.startswith(tuple(HOME + each for each in LONG)):
+            if not path.startswith(_LONG):
                 self.desk.metrics.seconds.labels(route).observe(time.monotonic() - started)
 
     async def _visit(self, scope: Scope, receive: Receive, send: Send, path: str) -> None:
         headers = Headers(scope=scope)
         if not self.sessions.tokens:
             refuse_strangers(headers)
-        elif not _own_page(headers):
-            raise RefusedError(403, "pages from elsewhere may not ask this server.", argument="Origin")
+        elif not _own_page(scope, headers):
+            raise RefusedError(
+                403,
+                "pages from elsewhere may not ask this server.",
+                argument="Origin",
+                fix="If this page is its own: the proxy before it must hand on the name that the browser asked for.",
+            )
         if path in ("/", HOME):
-            await RedirectResponse(f"{HOME}/", 307)(scope, receive, send)
+            await RedirectResponse(f"{self.home}/", 307)(scope, receive, send)
             return
         if path in ASIDE:
             await Response(ASIDE[path][1], media_type=ASIDE[path][0])(scope, receive, send)
@@ -130,7 +141,7 @@ class Door:
             if self.sessions.caller(headers) is None:
                 if inside != "/":
                     raise RefusedError(401, "the session is over.", fix="Load the page anew.")
-                await HTMLResponse(login_page(f"{HOME}/login"))(scope, receive, send)
+                await HTMLResponse(login_page(f"{self.home}/login"))(scope, receive, send)
                 return
             if scope["method"] == "POST":
                 self._count(scope)
@@ -143,21 +154,23 @@ class Door:
             raise RefusedError(404, "there is nothing at that path.")
 
     def _count(self, scope: Scope) -> None:
-        caller = self.sessions.caller(Headers(scope=scope))
-        known = caller is not None and self.sessions.tokens
-        wait = self.desk.rates.take(f"token {caller.name}" if caller is not None and known else address_of(scope))
+        wait = self.desk.rates.take(self._who(scope))
         if wait:
             raise RefusedError(429, "too many requests.", fix=f"Ask again in {wait} seconds.", retry_after=wait)
 
+    def _who(self, scope: Scope) -> str:
+        return who_asks(self.sessions.caller(Headers(scope=scope)), scope)
+
     async def _pass(self, scope: Scope, receive: Receive, send: Send, inside: str) -> None:
         settings = self.desk.settings
+        scope = self._below_root(scope)
         if inside == UPLOAD:
             length = Headers(scope=scope).get("content-length", "")
             if not length.isdecimal() or int(length) > settings.max_request:
                 raise RefusedError(413, f"more than {settings.max_request} bytes at once.", fix="Send fewer images.")
             self.uploads.sweep(int(length))
             # A place and a time limit, as with the API: what never arrives must not stay.
-            async with self.desk.admission.enter(time.monotonic() + settings.seconds):
+            async with self.desk.admission.enter(time.monotonic() + settings.seconds, self._who(scope)):
                 await self.page(scope, _limited(receive, settings.max_request), send)
         elif scope["method"] == "POST":
             body = await _body(receive, MESSAGE, settings.header_seconds)
@@ -172,6 +185,11 @@ class Door:
             await self._while_serving(scope, receive, send)
         else:
             await self.page(scope, receive, send)
+
+    def _below_root(self, scope: Scope) -> Scope:
+        """A request as Gradio must see it, so that the addresses that it gives the browser have the root path."""
+        root = self.desk.front.root
+        return {**scope, "root_path": root, "path": f"{root}{scope['path']}"} if root else scope
 
     async def _while_serving(self, scope: Scope, receive: Receive, send: Send) -> None:
         """An answer that stays open: it ends with the server, and not the server with it."""
@@ -192,25 +210,25 @@ class Door:
         secure = scope.get("scheme") == "https"
         if inside == "/logout":
             self.sessions.end(Headers(scope=scope))
-            headers = {"set-cookie": cookie_header("", HOME, secure)}
-            await RedirectResponse(f"{HOME}/", 303, headers)(scope, receive, send)
+            headers = {"set-cookie": cookie_header("", self.home, secure)}
+            await RedirectResponse(f"{self.home}/", 303, headers)(scope, receive, send)
             return
         self._count(scope)  # guesses are requests too
         body = await _body(receive, 4096, self.desk.settings.header_seconds)
         given = parse_qs(body.decode("utf-8", "replace")).get("token", [""])[0]
         value = self.sessions.begin(given.strip())
         if value is None:
-            page = login_page(f"{HOME}/login", "That token is not known.")
+            page = login_page(f"{self.home}/login", "That token is not known.")
             await HTMLResponse(page, 401)(scope, receive, send)
             return
-        headers = {"set-cookie": cookie_header(value, HOME, secure)}
-        await RedirectResponse(f"{HOME}/", 303, headers)(scope, receive, send)
+        headers = {"set-cookie": cookie_header(value, self.home, secure)}
+        await RedirectResponse(f"{self.home}/", 303, headers)(scope, receive, send)
 
 
-def _own_page(headers: Headers) -> bool:
+def _own_page(scope: Scope, headers: Headers) -> bool:
     """Whether a request comes from a page of this very server, or from no page."""
     origin = headers.get("origin")
-    return origin is None or origin.partition("://")[2] == headers.get("host", "")
+    return origin is None or same_origin(origin, scope.get("scheme", "http"), headers.get("host", ""))
 
 
 def _limited(receive: Receive, most: int) -> Receive:

@@ -6,6 +6,7 @@ import gradio as gr
 
 from morelli._version import __version__
 from morelli.web.page import compare, exposure, gallery, identify, protect
+from morelli.web.page.door import HOME
 from morelli.web.page.visitor import Place
 
 #: Modules with ``add(place)``, in the order of the tabs.
@@ -15,8 +16,9 @@ TABS = (identify, compare, gallery, exposure, protect)
 def build(place: Place) -> gr.Blocks:
     """Put the page together."""
     with gr.Blocks(title="Morelli", analytics_enabled=False, fill_width=True) as blocks:
+        leave = f"{place.desk.front.root}{HOME}/logout"
         out = (
-            '<form method="post" action="/page/logout"><button class="leave">Leave</button></form>'
+            f'<form method="post" action="{leave}"><button class="leave">Leave</button></form>'
             if place.sessions.tokens
             else ""
         )

@@ -11,13 +11,18 @@ from morelli.errors import InputError, MorelliError
 from morelli.gallery.store import Gallery
 from morelli.gallery.thumbnail import make_thumbnail
 from morelli.images.load import Picture
+from morelli.names import refuse_reserved
 from morelli.types import Reference
 from morelli.web.answers import Answer
 from morelli.web.forms import Upload
+from morelli.web.page.changes import numbers, recorded
 from morelli.web.page.jobs import Job
 from morelli.web.page.visitor import Place
 from morelli.web.page.words import problem
 from morelli.web.tokens import Caller
+
+#: How the audit log calls the two changes.
+ADD, REMOVE = "gallery add", "gallery remove"
 
 
 def add_references(
@@ -39,19 +44,23 @@ def add_references(
     ------
     InputError
         No model was named, or a picture is known under another label: nothing is added then.
+    ReservedNameError
+        The model is called as verdicts call images of no model.
     """
     if not model:
         raise InputError("must be named.", argument="model", fix="Say which model made the images.")
+    refuse_reserved(model, "model")
     found = place.desk.galleries.current(name)
     encoder = place.desk.galleries.encoder(found.encoder_of(None))
     images = place.desk.images(uploads, job.place)
     pictures: list[Picture] = []
     for number, upload in enumerate(uploads):
         job.report("reading", number, len(uploads))
+        started = time.monotonic()
         digest, read = images.read(upload)
         upload.file.file.close()
         if isinstance(read, MorelliError):
-            place.record(caller, "gallery add", Answer.failed(read, upload.name, [digest]), time.monotonic())
+            place.record(caller, ADD, Answer.failed(read, upload.name, [digest]), started)
             job.shown.append(problem(read, upload.name))
             continue
         pictures.append(read.picture)
@@ -59,6 +68,8 @@ def add_references(
         return
     made = embed(encoder, pictures, progress=lambda done, total: job.report("embedding", done, total))
     for row, error in made.errors:
+        failed = Answer.failed(error, pictures[row].name, [pictures[row].sha256])
+        place.record(caller, ADD, failed, time.monotonic())
         job.shown.append(problem(error, pictures[row].name))
     kept = [pictures[row] for row in made.rows]
     if not kept:
@@ -69,15 +80,15 @@ def add_references(
     references = [_reference(picture, model, family, ids, wording) for picture in kept]
     thumbnails = [make_thumbnail(picture.pixels) for picture in kept]
     job.report("writing", 0, 0)
-    started = time.monotonic()
-    # Recorded first: what changes verdicts must not happen without a trace.
-    place.record(caller, "gallery add", _told([picture.sha256 for picture in kept], model), started)
-    gallery = Gallery.open(place.desk.galleries.places[name])
-    changed = gallery.add(references, thumbnails, made.vectors, encoder.stamp)
-    job.shown.append(
-        f'<p role="status"><b>{changed.added} added</b>, {changed.updated} updated, {changed.unchanged} there already. '
-        f"The gallery is at version {changed.version}.</p>"
-    )
+    with recorded(place, caller, ADD, found.name, model, [picture.sha256 for picture in kept]) as change:
+        gallery = Gallery.open(place.desk.galleries.places[found.name])
+        changed = gallery.add(references, thumbnails, made.vectors, encoder.stamp)
+        change.made = numbers(changed)
+        # Told within the block: where the log's last line cannot be written, the visitor still learns what was done.
+        job.shown.append(
+            f'<p role="status"><b>{changed.added} added</b>, {changed.updated} updated, {changed.unchanged} there '
+            f"already. The gallery is at version {changed.version}.</p>"
+        )
 
 
 def remove_model(place: Place, caller: Caller, job: Job, name: str, model: str, again: str) -> None:
@@ -92,13 +103,11 @@ def remove_model(place: Place, caller: Caller, job: Job, name: str, model: str, 
         raise InputError("must be written twice, both times the same.", argument="model")
     current = place.desk.galleries.current(name)  # for its name in messages, and where it cannot be opened
     job.report("removing", 0, 0)
-    place.record(caller, "gallery remove", _told([], model), time.monotonic())
-    gone = Gallery.open(place.desk.galleries.places[current.name]).remove(models=[model])
-    job.shown.append(f'<p role="status"><b>{gone} references</b> of {escape(model)} removed.</p>')
-
-
-def _told(digests: Sequence[str], model: str) -> Answer:
-    return Answer({}, 200, tuple(digests), model, {}, "changed")
+    with recorded(place, caller, REMOVE, current.name, model) as change:
+        gallery = Gallery.open(place.desk.galleries.places[current.name])
+        gone = gallery.remove(models=[model])
+        change.made = {"version": gallery.version, "removed": gone}
+        job.shown.append(f'<p role="status"><b>{gone} references</b> of {escape(model)} removed.</p>')
 
 
 def _prompt(known: Sequence[Reference], given: str) -> tuple[str, str]:

@@ -73,7 +73,7 @@ class Jobs:
         self._running: dict[tuple[str, str], asyncio.Task[Any]] = {}
 
     async def follow(
-        self, visitor: str, tab: str, work: Callable[[Job], None], seconds: float | None = None
+        self, visitor: str, tab: str, work: Callable[[Job], None], seconds: float | None = None, who: str = ""
     ) -> AsyncIterator[Job]:
         """Do work, and say again and again how far it is; the last time when it is done.
 
@@ -85,6 +85,8 @@ class Jobs:
             Called with the job, in a thread of its own.
         seconds : float, optional
             That it may take; by default what the API allows.
+        who : str
+            Whose share of the places it takes, as `Admission.enter` has it.
 
         Raises
         ------
@@ -96,7 +98,7 @@ class Jobs:
 
         # A task of its own: a time limit must be set and lifted in one task, and the page asks from several.
         async def whole() -> None:
-            async with self._desk.admission.enter(until) as seat:
+            async with self._desk.admission.enter(until, who) as seat:
                 job.seat = seat
                 await seat.run(lambda: work(job))
 

@@ -70,8 +70,9 @@ def protect(
         place.record(caller, TAB, Answer.failed(read, upload.name, [digest]), started)
         job.shown.append(problem(read, upload.name))
         return
-    protector = place.desk.facades.protector(gallery, None, defence=defence, settings=settings)
-    for made in protector.protect([read.picture], progress=job.report):
+    for made in place.desk.facades.protect(
+        read.picture, gallery, None, job.place.until, defence=defence, settings=settings, progress=job.report
+    ):
         if isinstance(made, MorelliError):
             place.record(caller, TAB, Answer.failed(made, upload.name, [digest]), started)
             job.shown.append(problem(made, upload.name))

@@ -15,6 +15,7 @@ from morelli.web.answers import Answer
 from morelli.web.audit_log import Entry
 from morelli.web.desk import Desk
 from morelli.web.forms import Upload
+from morelli.web.gate import who_asks
 from morelli.web.page.jobs import Job, Jobs, StoppedError
 from morelli.web.page.sessions import Sessions
 from morelli.web.page.uploads import Uploads
@@ -58,6 +59,10 @@ class Place:
             raise RefusedError(403, f"this needs a token with the role {role!r}.")
         return caller
 
+    def who(self, request: gr.Request, caller: Caller) -> str:
+        """Whose rate, and whose share of the places, a visitor's work counts against."""
+        return who_asks(caller, {"client": (request.client.host,)} if request.client else {})
+
     def files(self, paths: Sequence[str] | str | None, least: int = 1, most: int | None = None) -> list[Upload]:
         """The images that a visitor chose.
 
@@ -100,8 +105,8 @@ async def watch(
                                                                               gr.update(interactive=False))  # fmt: skip
     done: list[str] = []
     try:
-        place.caller(request, role)
-        async for job in place.jobs.follow(visitor_of(request), tab, work, seconds):
+        who = place.who(request, place.caller(request, role))
+        async for job in place.jobs.follow(visitor_of(request), tab, work, seconds, who):
             done = job.shown
             yield shown("".join(done) + progress(job)), *busy
     except StoppedError:

@@ -27,7 +27,7 @@ def register(router: APIRouter, desk: Desk) -> None:
         """Names, models, prompts and encoders of the galleries, as they are now."""
         visit = request.state.visit
         require(visit, "read")
-        async with desk.admission.enter(visit.started + desk.settings.seconds) as seat:
+        async with desk.admission.enter(visit.started + desk.settings.seconds, visit.who) as seat:
             names = desk.galleries.names()
             found = await seat.run(lambda: [desk.galleries.summary(name) for name in names])
         return json_response({"schema": SCHEMA, "version": __version__, "galleries": found})

@@ -53,17 +53,16 @@ class ProtectOptions(Options):
 def ask(desk: Desk, images: Images, options: ProtectOptions) -> Iterable[Answer]:
     """One answer an image, with the protected image inside."""
     settings = PerturbSettings(epsilon=options.epsilon, steps=options.steps, seed=options.seed)
-    chosen = {} if options.method is None else {"method": options.method}
-    protector = desk.facades.protector(
-        options.gallery, options.encoder, defence=options.defence, settings=settings, **chosen
-    )
 
     def watched(stage: str, done: int, total: int) -> None:
         if images.seat.abandoned.is_set() or time.monotonic() > images.seat.until:
             raise busy("that takes too long at the moment.")
 
     def protect(picture: Picture) -> Iterator[Any]:
-        for made in protector.protect([picture], model=options.model, prompt=options.prompt, progress=watched):
+        for made in desk.facades.protect(
+            picture, options.gallery, options.encoder, images.seat.until, defence=options.defence, settings=settings,
+            method=options.method, model=options.model, prompt=options.prompt, progress=watched,
+        ):  # fmt: skip
             yield Failure(picture.name, made) if isinstance(made, MorelliError) else _Shown(made)
 
     return images.each(protect)
