@@ -21,7 +21,8 @@ _FEATURES: dict[str, tuple[float, float]] = {"marra": (0.003, 0.35), "dzanic": (
 _WINDOW = {"marra": 512**2 / 1e6}
 #: A network's answer for one picture.
 ANSWER = {"resnet50": 0.016, "repmix": 0.016, "yu": 0.011, "dna-det": 0.06, "pose": 0.004}
-# A classifier over features: so many seconds for a thousand training pictures, growing with the square of their number.
+# A classifier over features: so many seconds for a thousand training pictures of seven models, growing with the square
+# of their number and with the models.
 _FIT = {"gram": 7.0, "probe": 25.0, "mlp-image": 5.0, "mlp-image-text": 5.0}
 
 
@@ -38,23 +39,24 @@ def scoring(method: str, source: Source) -> float:
     return source.images * ANSWER.get(method, 0.0)
 
 
-def fitting(method: str, images: float) -> float:
-    """To fit a classifier on so many pictures, once."""
-    return _FIT.get(method, 0.0) * (images / 1000) ** 2
+def fitting(method: str, images: float, models: float) -> float:
+    """To fit a classifier on so many pictures of so many models, once."""
+    return _FIT.get(method, 0.0) * (images / 1000) ** 2 * models / 7
 
 
 def main_cell(method: str, source: Source, folds: int, training: float) -> float:
     """A cell of table 000. Networks decode their pictures anew for every fold."""
     again = folds - 1 if method in BUDGETS else 0
     decoded = looking(source) + again * source.images * _each(DECODE, source)
-    fitted = folds * fitting(method, (1 - 1 / folds) * source.images)
+    fitted = folds * fitting(method, (1 - 1 / folds) * source.images, source.models)
     return decoded + scoring(method, source) + fitted + (folds * training if method in BUDGETS else 0.0)
 
 
 def zero_shot_cell(method: str, source: Source, unseen: float, training: float) -> float:
     """A cell of table 002: half of the seen models' pictures are learnt from, half of all pictures are tested."""
-    learnt = (1 - unseen) / 2 * source.images
-    return looking(source) + scoring(method, source) + fitting(method, learnt) + training
+    seen = (1 - unseen) * source.models
+    fitted = fitting(method, (1 - unseen) / 2 * source.images, seen)
+    return looking(source) + scoring(method, source) + fitted + training
 
 
 def embedding(sources: Sequence[Source]) -> float:
