@@ -7,6 +7,9 @@ from typing import Any
 from morelli.evaluation.groups import BUDGETS
 from morelli.evaluation.zero_shot import Learnt
 
+#: How the work of a step grows with what makes up its form; the rest of a form does not change it.
+_WORK = {"side": 2, "crops": 1}
+
 
 def describe(learnt: Learnt) -> dict[str, Any] | None:
     """Steps, seconds and losses of a trained network; None for what is no such network.
@@ -33,9 +36,7 @@ def published_work(fitted: Any) -> float:
     """How much more a published step computes than one that was made: larger batches, and more pixels a picture."""
     more = fitted.published_batch / fitted.batch
     for name, value in fitted.published_form:
-        if isinstance(value, int):
-            # Work grows with the pixels for the side of a square, and with the number of anything else.
-            more *= (value / getattr(fitted, name)) ** (2 if name == "side" else 1)
+        more *= (value / getattr(fitted, name)) ** _WORK[name] if name in _WORK else 1.0
     return more
 
 

@@ -19,10 +19,13 @@ from benchmarks.papers.plan import ATTACKED, Plan
 from benchmarks.papers.results import Results, fingerprint
 from benchmarks.papers.schedule import FAILED, Clock, Job, run
 from benchmarks.papers.sources import Source, open_source
-from benchmarks.papers.training import published_hours
+from benchmarks.papers.training import published_hours, published_work
 
 from morelli.attribution.image import load_image_attributor
 from morelli.baselines import code
+from morelli.baselines.dna_det import DnaDet
+from morelli.baselines.pose import Pose
+from morelli.baselines.yu import Yu
 from morelli.errors import InputError, UnknownNameError
 from morelli.evaluation.groups import BUDGETS
 from morelli.testing.datasets import write_dataset
@@ -285,6 +288,14 @@ def test_published_hours() -> None:
     by_model = BUDGETS["pose"]
     assert published_hours("pose", 4, training) == pytest.approx(2 * 4 * by_model.seconds * 2.0)
     assert published_hours("marra", 4, None) is None
+
+
+def test_a_published_step_s_work() -> None:
+    """Larger batches, more pixels and more patches cost more; how often pairs are changed does not."""
+    pose = Pose(batch=2, side=64, expansions=4)
+    assert published_work(pose) == pytest.approx((8 / 2) * (128 / 64) ** 2)
+    assert published_work(DnaDet(batch=2, crops=4)) == pytest.approx((16 / 2) * (16 / 4))
+    assert published_work(Yu()) == 1
 
 
 def test_their_figures_are_told_from_ours(tmp_path: Path) -> None:
