@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,6 +18,7 @@ from morelli.synthesis.settings import TrainingSettings
 from morelli.synthesis.stacked import Stack, build, fresh_weights
 from morelli.synthesis.streams import stream
 from morelli.synthesis.train import Pool, Trained, measure, train
+from morelli.synthesis.writing import StoreWriter
 
 from .samples import photos, picture, quick
 
@@ -172,3 +175,37 @@ def test_a_constant_output_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_settings_out_of_range_are_refused(settings: dict[str, object], error: type[Exception]) -> None:
     with pytest.raises(error):
         quick(**settings)
+
+
+def test_bfloat16_trains_nearly_the_same_model() -> None:
+    """Weights stay single precision; they differ from float32's, and what comes of them hardly does."""
+    key = ModelKey("000000", 0)
+    plain, half = (
+        run([key], quick(max_steps=60, precision=each, policy="ceiling"))[0] for each in ("float32", "bfloat16")
+    )
+    assert {value.dtype for value in half.weights.values()} == {value.dtype for value in plain.weights.values()}
+    assert any(not torch.equal(plain.weights[name], half.weights[name]) for name in plain.weights)
+    assert half.mse == pytest.approx(plain.mse, rel=0.05)
+    assert half.trouble is None
+
+
+def test_a_precision_that_there_is_not() -> None:
+    with pytest.raises(UnknownNameError, match="float16"):
+        quick(precision="float16")
+
+
+def test_a_store_from_before_a_setting_was_there_goes_on(tmp_path: Path) -> None:
+    """It was made with the setting's default, and with another value it is refused."""
+    settings = quick()
+    StoreWriter(tmp_path / "s", settings, "photos").__enter__().__exit__(None, None, None)
+    file = tmp_path / "s" / "store.json"
+    header = json.loads(file.read_text())
+    del header["settings"]["precision"]
+    file.write_text(json.dumps(header))
+    with StoreWriter(tmp_path / "s", settings, "photos") as again:
+        assert not again.records
+    with (
+        pytest.raises(InputError, match="made with precision 'float32'"),
+        StoreWriter(tmp_path / "s", quick(precision="bfloat16"), "photos"),
+    ):
+        pass

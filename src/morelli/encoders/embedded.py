@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from morelli.devices import wants_bfloat16
 from morelli.encoders.efficientnet import EfficientNetLite
 from morelli.encoders.views import Pixels, View, group_by_shape
 from morelli.encoders.weights import find_packaged, load_checked, short_hash
@@ -134,7 +135,7 @@ class EmbeddedEncoder:
         self.network = network.eval().fused().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.views, self.layers = tuple(views), tuple(layers)
         _check_layers(self.views, self.layers, len(self.network.widths))
-        self.bfloat16 = _computes_bfloat16() if precision == "auto" else precision == "bfloat16"
+        self.bfloat16 = wants_bfloat16(precision, "cpu")
         description = {
             "views": [view.describe() for view in self.views],
             "layers": [(layer.view, layer.block, layer.moment) for layer in self.layers],
@@ -212,12 +213,6 @@ def _check_layers(views: Sequence[View], layers: Sequence[Layer], blocks: int) -
                 f"and a moment among {', '.join(_MOMENTS)}; got {layer}.",
                 argument="layers",
             )
-
-
-def _computes_bfloat16() -> bool:
-    """Whether this processor has bfloat16 arithmetic; emulated, it is slower than float32."""
-    capability = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return bool(capability and capability())
 
 
 def _chunks(rows: Sequence[int], patches: Sequence[Pixels], zoom: int) -> list[list[int]]:
