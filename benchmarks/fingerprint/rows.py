@@ -15,7 +15,7 @@ CHAINS: dict[str, SignalChain] = {
     "64 px tiles": replace(LEARNING, tile=64),
     "log1p": replace(LEARNING, floor=1.0),
     "not standardised": replace(LEARNING, standardise=False),
-    "red, green, blue alone": replace(LEARNING, opponent=False),
+    "without opponent channels": replace(LEARNING, opponent=False),
     "raw, whole": SignalChain("median"),
 }
 
