@@ -16,7 +16,7 @@ CHAINS: dict[str, SignalChain] = {
     "log1p": replace(LEARNING, floor=1.0),
     "not standardised": replace(LEARNING, standardise=False),
     "without opponent channels": replace(LEARNING, opponent=False),
-    "raw, whole": SignalChain("median"),
+    "raw whole windows": SignalChain("median"),
 }
 
 
