@@ -20,6 +20,7 @@ from pathlib import Path
 
 import torch
 
+from morelli.engine.orphans import end_with_parent
 from morelli.synthesis.architectures import ModelKey, select
 from morelli.synthesis.photos import Photos, read_photos
 from morelli.synthesis.settings import TrainingSettings
@@ -91,7 +92,7 @@ def main() -> None:
         print(f"{f'{scheme}, {asked.together} together':<26}" + "".join(f"{each:>16}" for each in told), flush=True)
     if asked.workers:
         one = _in_process(photos, names, settings, asked.device, asked.seconds)
-        with ProcessPoolExecutor(asked.workers, mp_context=get_context("spawn")) as pools:
+        with ProcessPoolExecutor(asked.workers, get_context("spawn"), end_with_parent) as pools:
             given = (photos, names, settings, asked.device, asked.seconds)
             times = [future.result() for future in [pools.submit(_in_process, *given) for _ in range(asked.workers)]]
         gain = sum(one / each for each in times)

@@ -19,6 +19,7 @@ from typing import Any
 
 from benchmarks.papers.results import Results
 
+from morelli.engine.orphans import end_with_parent
 from morelli.errors import MorelliError
 
 #: What a cell holds where its method could not be run: why. `CRASHED` stands beside it where nobody foresaw that.
@@ -186,6 +187,7 @@ def _share(processes: int) -> None:
     """Each process computes in its share of the cores."""
     import torch
 
+    end_with_parent()
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes))
 
 

@@ -11,6 +11,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from morelli.engine.orphans import end_with_parent
 from morelli.generators.base import Generator
 from morelli.images.load import Picture, load_image
 from morelli.inversion.base import Inverter
@@ -66,7 +67,7 @@ def measure_alone(
     generators: Sequence[Generator], weights: Path, similarity: str, queries: Sequence[tuple[Path, str]], gamma: int
 ) -> dict[str, Any]:
     """`measure` of files and their prompts in a process of its own and an empty folder, with the zoo's captioner."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(1, get_context("spawn"), end_with_parent) as pool:
         return pool.submit(_alone, generators, weights, similarity, queries, gamma).result()
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
+from morelli.engine.orphans import end_with_parent
 from morelli.errors import BadGenerationError, InputError
 from morelli.generators.base import Generator
 from morelli.generators.produce import produce
@@ -59,7 +60,7 @@ def make(orders: Iterable[Order], folder: Path, processes: int = 1) -> list[str]
     listed = sorted(groups.items(), key=lambda item: -sum(order.count for order in item[1]))
     if processes == 1:
         return [line for place, group in listed for line in _make_group(group, place)]
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(processes, get_context("spawn"), end_with_parent) as pool:
         done = [pool.submit(_make_group, group, place) for place, group in listed]
         return [line for each in done for line in each.result()]
 

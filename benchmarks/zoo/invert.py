@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benchmarks.zoo.images import OF_THE_PROMPT
 
+from morelli.engine.orphans import end_with_parent
 from morelli.images.load import load_image
 from morelli.inversion.base import Inverter
 
@@ -68,6 +69,7 @@ def _open(load: Callable[[], Inverter]) -> None:
     global _inverter
     import torch
 
+    end_with_parent()
     torch.set_num_threads(1)
     _inverter = load()
 

@@ -18,6 +18,7 @@ import torch
 
 from morelli.devices import choose_device
 from morelli.engine.base import Engine
+from morelli.engine.orphans import end_with_parent
 from morelli.errors import EngineError, InputError, MorelliError
 from morelli.synthesis.architectures import Architecture, ModelKey
 from morelli.synthesis.photos import Photos
@@ -279,6 +280,7 @@ _given: tuple[Pool, TrainingSettings, str] | None = None
 def _begin(photos: Photos, settings: TrainingSettings, device: str, scheme: str) -> None:
     """Make a worker ready: the photographs come once, not with every job."""
     global _given
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process answers an interrupt for all
     torch.set_num_threads(1)
     _given = Pool(photos, settings, device), settings, scheme
