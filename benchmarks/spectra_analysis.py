@@ -7,14 +7,17 @@
 
 Writes ``options.png`` (figures 3 to 5: mean reduced spectra by up-sampling, activation, normalisation), ``kernels.png``
 (figure 6: spectra of the last convolution's kernels beside those of the output), ``mean_spectra.png`` (figure 2) and
-``exchange.json`` (figure 7: two models of one architecture exchange their last blocks). Datasets, one folder of images
-a model, join the mean spectra.
+``exchange.json`` (figure 7: two models of one architecture exchange their last blocks, which needs a store with two
+seeds of some). Datasets' models join the mean spectra; where pictures have less than 128 pixels a side, as the zoo's,
+the spectra of that dataset are of as many pixels as its smallest has.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
@@ -25,6 +28,7 @@ from torch import Tensor, nn
 
 from morelli.fingerprint.residual import load_residual
 from morelli.images.dataset import read_dataset
+from morelli.images.probe import probe
 from morelli.synthesis.architectures import OPTIONS, ModelKey, from_id
 from morelli.synthesis.crops import Crops
 from morelli.synthesis.model_spectra import as_file, dataset_images, store_images, store_spectra
@@ -84,6 +88,18 @@ def draw_kernels(store: Store, cut: Tensor, file: Path, models: int = 6) -> None
     figure.savefig(file, dpi=120)
 
 
+def least_side(paths: Sequence[Path]) -> int:
+    """Pixels that every picture has a side, `SIDE` at most.
+
+    Raises
+    ------
+    ImageError
+        A file that is no picture.
+    """
+    found = [probe(path) for path in paths]
+    return min([SIDE, *(min(each.width, each.height) for each in found)])
+
+
 def draw_means(store: Store, cut: Tensor, residual: Residual, datasets: list[Path], images: int, file: Path) -> None:
     """Figure 2: the mean two-dimensional spectrum of each model's residuals."""
     shown = {
@@ -94,8 +110,10 @@ def draw_means(store: Store, cut: Tensor, residual: Residual, datasets: list[Pat
         by_model: dict[str, list[Path]] = {}
         for item in read_dataset(folder).items:
             by_model.setdefault(item.model, []).append(item.path)
-        for model in sorted(by_model):
-            shown[model] = mean_power(dataset_images(by_model[model][:images], SIDE), residual)
+        by_model = {model: paths[:images] for model, paths in sorted(by_model.items())}
+        side = least_side([path for paths in by_model.values() for path in paths])
+        for model, paths in by_model.items():
+            shown[model] = mean_power(dataset_images(paths, side), residual)
     across = min(8, len(shown))
     down = -(-len(shown) // across)
     figure = Figure(figsize=(1.9 * across, 2.1 * down), layout="constrained")
@@ -169,6 +187,8 @@ def main() -> None:
     draw_kernels(store, cut, asked.out / "kernels.png")
     draw_means(store, cut, residual, asked.dataset, asked.images, asked.out / "mean_spectra.png")
     rows = exchange(store, cut, residual)
+    if not rows:
+        print("No architecture has two seeds, so no blocks were exchanged.", file=sys.stderr)
     (asked.out / "exchange.json").write_text(json.dumps(rows, indent=1) + "\n")
     for row in rows:
         print(

@@ -148,7 +148,7 @@ def dataset_images(paths: Sequence[Path], side: int) -> Iterator[Tensor]:
                 fix="Choose a smaller side.",
             )
         top, left = (height - side) // 2, (width - side) // 2
-        crop = torch.from_numpy(np.ascontiguousarray(pixels[top : top + side, left : left + side]))
+        crop = torch.from_numpy(pixels[top : top + side, left : left + side].copy())
         yield crop.permute(2, 0, 1)[None].float() / 255
 
 
