@@ -8,7 +8,8 @@
 Every row trains an extractor for the same processor time and is measured on datasets that no training saw:
 identification with 10 references a model, and verification. Pictures of the models, spectra, weights and embeddings
 are kept in DIR; an interrupted run goes on with the next call. The rows are in DIR/rows.jsonl, the table in
-DIR/table.md. Table II's distances are ``morelli synthesize compare STORE DATASET --without``.
+DIR/table.md. Table II, which needs no training, comes first (DIR/table-ii.json, DIR/table-ii.md): distances of the
+models' spectra to each dataset's with each option of the synthesis taken away, as ``morelli synthesize compare``.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import sys
 from pathlib import Path
 
 import torch
+from benchmarks.fingerprint import fidelity
 from benchmarks.fingerprint.ablation import Bench, markdown
 from benchmarks.fingerprint.rows import all_rows
 
@@ -51,11 +53,14 @@ def main(arguments: list[str] | None = None) -> None:
     keys = store.keys
     rows = all_rows(len({key.architecture_id for key in keys}), len({key.seed for key in keys}))
     wanted = {part.strip() for part in asked.rows.split(",") if part.strip()}
-    unknown = wanted - {row.table for row in rows} - {row.name for row in rows}
+    unknown = wanted - {row.table for row in rows} - {row.name for row in rows} - {fidelity.TABLE}
     if unknown:
         parser.error(f"no row or table is called {', '.join(sorted(unknown))}; --list shows them")
     rows = [row for row in rows if not wanted or wanted & {row.table, row.name}]
+    spectra = not wanted or fidelity.TABLE in wanted
     if asked.list:
+        if spectra:
+            print(f"{fidelity.TABLE}\tfidelity and diversity")
         print("\n".join(f"{row.table or '-'}\t{row.name}" for row in rows))
         return
     torch.set_num_threads(1)  # processor time is then the training's own
@@ -63,6 +68,11 @@ def main(arguments: list[str] | None = None) -> None:
     photos = read_photos(asked.photos, SIDE + 2 * settings.margin_px)
     asked.out.mkdir(parents=True, exist_ok=True)
     datasets = [read_dataset(folder) for folder in asked.dataset]
+    if spectra:
+        print(f"== {fidelity.TABLE}", file=sys.stderr, flush=True)
+        told = fidelity.markdown(fidelity.fidelity(store, photos, datasets, asked.out))
+        (asked.out / "table-ii.md").write_text(told, encoding="utf-8")
+        print(told)
     bench = Bench(store, photos, datasets, asked.out, asked.minutes, settings)
     lines, table = [], ""
     for row in rows:
