@@ -25,7 +25,8 @@ SKETCHED = 32
 SAMPLE = 1000
 #: Rows that the sketch puts first are compared in full, to learn how near the nearest are.
 TRIED = 256
-SLACK = 1e-4
+#: Rounding of squared distances in single precision, as a share of what they are made of.
+SLACK = 2e-5
 
 
 def coordinates(attributor: Attributor, vectors: Vectors) -> NDArray[np.float32]:
@@ -54,12 +55,25 @@ def _unit_rows(vectors: Vectors) -> NDArray[np.float32]:
 
 @dataclass(frozen=True, eq=False)
 class _Sketch:
-    """Rows' coordinates about a middle along orthonormal directions, and the largest of them without its sign."""
+    """Rows about a middle: coordinates along orthonormal directions, and squared lengths.
+
+    Attributes
+    ----------
+    middle : ndarray, shape (d,)
+    basis : ndarray, shape (d, s)
+    rows : ndarray, shape (n, s)
+    short, whole : ndarray, shape (n,)
+        Squared length of ``rows``, and of the rows about the middle themselves.
+    longest : float
+        Largest length of a row of the space, from zero.
+    """
 
     middle: NDArray[np.float32]
     basis: NDArray[np.float32]
     rows: NDArray[np.float32]
-    scale: float
+    short: NDArray[np.float32]
+    whole: NDArray[np.float32]
+    longest: float
 
 
 def _sketch(space: NDArray[np.float32]) -> _Sketch:
@@ -67,16 +81,29 @@ def _sketch(space: NDArray[np.float32]) -> _Sketch:
     middle = sample.mean(axis=0)
     axes = np.linalg.svd(sample - middle, full_matrices=False)[2]
     basis = np.ascontiguousarray(axes[:SKETCHED].T)
-    blocks = [(space[start : start + BLOCK] - middle) @ basis for start in range(0, len(space), BLOCK)]
-    rows = np.concatenate(blocks)
-    return _Sketch(middle, basis, rows, float(np.abs(rows).max()))
+    rows = np.empty((len(space), basis.shape[1]), np.float32)
+    short, whole = np.empty(len(space), np.float32), np.empty(len(space), np.float32)
+    longest = 0.0
+    for start in range(0, len(space), BLOCK):
+        block = slice(start, start + BLOCK)
+        moved = space[block] - middle
+        rows[block] = moved @ basis
+        short[block], whole[block] = _squares(rows[block]), _squares(moved)
+        longest = max(longest, float(_squares(space[block]).max()) ** 0.5)
+    return _Sketch(middle, basis, rows, short, whole, longest)
+
+
+def _squares(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.einsum("nd,nd->n", rows, rows)
 
 
 class Nearest:
     """The rows of a space that lie nearest to a query, exactly, without reading all of a large space for each query.
 
     Distance within a subspace is never above the distance itself. A sketch holds every row's coordinates in the few
-    directions along which a sample varies most: rows that are too far in the sketch already are left unread.
+    directions along which a sample varies most: rows that are too far in the sketch already are left unread. Those that
+    are left are screened by squared distances from inner products, which are quick and rounded; what comes near enough
+    for its rounding is compared in full.
 
     Parameters
     ----------
@@ -100,22 +127,43 @@ class Nearest:
             Those that are compared, ascending; None: all.
         """
         number = len(self.space) if rows is None else len(rows)
-        chosen = np.arange(number) if rows is None else rows
         if number > LARGE and count < number:
-            chosen = self._near_enough(query, count, chosen)
+            chosen = self._near_enough(query, count, rows)
+        else:
+            chosen = np.arange(number) if rows is None else rows
         found = self._distances(query, chosen)
         order = np.argsort(found, kind="stable")[:count]
         return [(int(chosen[i]), float(found[i])) for i in order]
 
-    def _near_enough(self, query: NDArray[np.float32], count: int, rows: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Those rows that the sketch does not show to be farther than the nearest ones."""
+    def _near_enough(self, query: NDArray[np.float32], count: int, rows: NDArray[np.intp] | None) -> NDArray[np.intp]:
+        """Those rows that may be among the nearest ones, ascending."""
         made = self._made = self._made or _sketch(self.space)
-        sketch = made.rows if len(rows) == len(made.rows) else made.rows[rows]
-        low = np.linalg.norm(sketch - (query - made.middle) @ made.basis, axis=1)
-        tried = min(max(TRIED, count), len(rows))
-        first = rows[np.argpartition(low, tried - 1)[:tried]]
-        reached = float(np.partition(self._distances(query, first), count - 1)[count - 1])
-        return rows[low <= reached + SLACK * (reached + made.scale)]  # a hair farther, for all of it is rounded
+        moved = query[0] - made.middle
+        far = float(moved @ moved)
+        short = moved @ made.basis
+        # Of all rows, for to gather many is slower.
+        low = made.short - 2 * (made.rows @ short) + float(short @ short)
+        if rows is not None and len(rows) < len(low):
+            low = low[rows]
+        tried = min(max(TRIED, count), len(low))
+        first = np.argpartition(low, tried - 1)[:tried]
+        some = self._distances(query, first if rows is None else rows[first])
+        reached = float(np.partition(some, count - 1)[count - 1])
+        # How much a square may be off for rounding, and the distances that it is held against.
+        slack = SLACK * (float(made.whole.max()) + far + made.longest * far**0.5 + reached**2)
+        left = np.flatnonzero(low <= reached**2 + slack)
+        chosen = left if rows is None else rows[left]
+        return chosen if len(chosen) <= BLOCK else chosen[self._squared(moved, made, chosen) <= reached**2 + slack]
+
+    def _squared(self, moved: NDArray[np.float32], made: _Sketch, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Squared distances of rows to the query, which is given about the middle, from inner products."""
+        if 2 * len(rows) > len(self.space):
+            inner = (self.space @ moved)[rows]
+        else:
+            inner = np.concatenate(
+                [self.space[rows[start : start + BLOCK]] @ moved for start in range(0, len(rows), BLOCK)]
+            )
+        return made.whole[rows] + float(moved @ moved) - 2 * (inner - float(made.middle @ moved))
 
     def _distances(self, query: NDArray[np.float32], rows: NDArray[np.intp]) -> NDArray[np.float32]:
         blocks = [rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK)]
