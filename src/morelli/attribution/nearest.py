@@ -155,7 +155,7 @@ class Nearest:
         chosen = left if rows is None else rows[left]
         return chosen if len(chosen) <= BLOCK else chosen[self._squared(moved, made, chosen) <= reached**2 + slack]
 
-    def _squared(self, moved: NDArray[np.float32], made: _Sketch, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+    def _squared(self, moved: NDArray[np.float32], made: _Sketch, rows: NDArray[np.intp]) -> NDArray[np.floating]:
         """Squared distances of rows to the query, which is given about the middle, from inner products."""
         if 2 * len(rows) > len(self.space):
             inner = (self.space @ moved)[rows]
