@@ -90,6 +90,24 @@ def test_no_ablation(morelli, pictures):
     assert {row["background"] for row in json.loads(out)["rows"]} == {"all"}
 
 
+def test_without_calibration_ranks_are_the_same_and_nothing_is_calibrated(morelli, pictures, monkeypatch):
+    from morelli.evaluation import protocols
+
+    asked, calibrate_attributor = [], protocols.calibrate_attributor
+    monkeypatch.setattr(
+        protocols, "calibrate_attributor", lambda *given: asked.append(given) or calibrate_attributor(*given)
+    )
+    given = [pictures, *BASE, "--method", "euclid,lda", "--no-ablation", "--json"]
+    whole = json.loads(morelli(*given)[1])["rows"]
+    assert asked
+    asked.clear()
+    plain = json.loads(morelli(*given, "--no-calibrate")[1])["rows"]
+    assert not asked
+    for one, other in zip(whole, plain, strict=True):
+        assert all(one[name] == other[name] for name in ("method", "n_queries", "top1", "top1_low", "f1"))
+        assert other.get("ece") is None and other.get("coverage") is None
+
+
 @pytest.mark.parametrize("ending", ["png", "svg"])
 def test_confusion_picture_is_of_the_last_method(morelli, pictures, tmp_path, ending):
     picture = tmp_path / "figures" / f"confusion.{ending}"

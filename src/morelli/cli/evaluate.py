@@ -78,6 +78,9 @@ def evaluate(
     epsilon: Annotated[float, typer.Option(help="Candidate sets aim to miss the right model this often.")] = 0.1,
     seed: Annotated[int, typer.Option(help="Decides folds, draws and resamples.")] = 0,
     ablation: Annotated[bool, typer.Option(help="Also score without the candidates' images in the background.")] = True,
+    calibrate: Annotated[
+        bool, typer.Option(help="Also calibrate, for ECE, coverage and set size: most of the time goes there.")
+    ] = True,
     degrade: Annotated[
         str | None,
         typer.Option(
@@ -117,7 +120,7 @@ def evaluate(
     if methods is not None and not methods:
         raise typer.BadParameter("names no attributor.", param_hint="--method")
     steps = None if degrade is None else tuple(step.strip() for step in degrade.split(",") if step.strip())
-    settings = Settings(protocol, methods, k, epsilon, seed, ablation, steps, pairs, level, unseen)
+    settings = Settings(protocol, methods, k, epsilon, seed, ablation, steps, pairs, level, unseen, calibrate=calibrate)
     pictures = Pictures(confusion, figure, map_)
     _answer(_Request(settings, dataset, references, encoder, against, models, pictures, as_json, engine, ray_address))
 

@@ -73,16 +73,16 @@ class RowMaker:
             self.skipped.append(f"{name} was not run: {error}")
             return None
 
-    def score(self, name: str, tasks: Sequence[Task], *, calibrate: bool = True) -> Scored:
-        """All queries of the tasks, scored by the method of that name; without calibrations if they are not wanted."""
+    def score(self, name: str, tasks: Sequence[Task], *, calibrate: bool | None = None) -> Scored:
+        """All queries of the tasks, scored by the method of that name; calibrated as the settings say, or as told."""
         sets = self.sets
         report = partial(self.progress, name) if self.progress else None
         if is_image_attributor(name):
             made = partial(load_image_attributor, name)
             return run_on_pictures(made, [sets.queries], tasks, sets.source, progress=report)[0]
         make, source = partial(load_attributor, name), sets.source.embeddings
-        data = sets.queries.embeddings
-        return run_tasks(make, data, tasks, source=source, progress=report, calibrate=calibrate)
+        data, wanted = sets.queries.embeddings, self.settings.calibrate if calibrate is None else calibrate
+        return run_tasks(make, data, tasks, source=source, progress=report, calibrate=wanted)
 
     def score_versions(self, name: str, tasks: Sequence[Task], versions: Sequence[EvaluationSet]) -> list[Scored]:
         """The same with each version of the queries: as they are, and degraded."""
@@ -91,7 +91,8 @@ class RowMaker:
         if is_image_attributor(name):
             return run_on_pictures(partial(load_image_attributor, name), versions, tasks, source, progress=report)
         data = [version.embeddings for version in versions]
-        return run_versions(partial(load_attributor, name), data, tasks, source=source.embeddings, progress=report)
+        make, wanted = partial(load_attributor, name), self.settings.calibrate
+        return run_versions(make, data, tasks, source=source.embeddings, progress=report, calibrate=wanted)
 
     def row(
         self, name: str, scored: Scored, reference: Scored | None, tasks: Sequence[Task], background: str

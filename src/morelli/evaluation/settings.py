@@ -53,6 +53,9 @@ class Settings:
         Methods that a group named (`morelli.evaluation.groups`): where one cannot be run, a note says why.
     against : Against or None
         The row that lifts are over. None: the published rule (`default_against`) under the row's own encoder.
+    calibrate : bool
+        Whether attributors that learn are calibrated, which takes most of the time. Without it a row has ranks and no
+        forecasts: no ece, coverage and set size.
     """
 
     protocol: str | None = None
@@ -67,6 +70,7 @@ class Settings:
     unseen: float | None = None
     optional: frozenset[str] = frozenset()
     against: Against | None = None
+    calibrate: bool = True
 
     @property
     def reference(self) -> Against:
