@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import median_filter
 
 from morelli.errors import ArrayError, ImageTooSmallError, MissingExtraError, UnknownNameError
+from morelli.fingerprint import wavelet
 from morelli.fingerprint.median import median3, median_residual
 from morelli.fingerprint.residual import RESIDUALS, is_flat, load_residual
 from morelli.fingerprint.wavelet import _LOW, analyse, synthesise, wavelet_residual
@@ -62,6 +63,16 @@ def test_the_wavelet_transform_keeps_energy_and_returns(height: int, width: int)
     bands = analyse(x)
     assert bands.square().sum() == pytest.approx(float(x.square().sum()))
     assert torch.allclose(synthesise(bands), x, atol=1e-12)
+
+
+@pytest.mark.parametrize(("height", "width"), [(128, 128), (16, 24), (94, 130)])
+def test_small_sides_are_worked_on_by_matrices_and_give_what_convolutions_give(
+    monkeypatch: pytest.MonkeyPatch, height: int, width: int
+) -> None:
+    images = torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(0))
+    found = wavelet_residual(images)
+    monkeypatch.setattr(wavelet, "_MATRIX", 0)
+    torch.testing.assert_close(found, wavelet_residual(images), rtol=1e-4, atol=1e-4)
 
 
 def test_the_wavelet_filter_takes_noise_and_leaves_strong_edges() -> None:
