@@ -7,7 +7,7 @@
 
 Three extractors, of which the fine-tuned ones begin with the weights of the first:
 
-- *zero-shot*: the shipped one, or that of ``--weights``, as it is;
+- *zero-shot*: the shipped one of the median's residual, or that of ``--weights``, as it is;
 - *fine-tuned on other models, one epoch*: the published recipe, nine windows of each image of half of the models at
   1e-4, tested on the other half. Families stay whole. What the halves may share is prompts and, where families share
   one, a decoder;
@@ -52,7 +52,7 @@ from benchmarks.fingerprint.ceiling_folds import all_folds
 from benchmarks.fingerprint.ceiling_table import markdown, plain, pooled
 
 from morelli.encoders.cache import EmbeddingCache
-from morelli.fingerprint.encoders import fingerprint
+from morelli.fingerprint.encoders import own_fingerprint, shipped_parts
 from morelli.generators.files import write_whole
 from morelli.images.dataset import read_dataset
 from morelli.images.model_table import join_models, read_model_table
@@ -91,7 +91,7 @@ def main(arguments: list[str] | None = None) -> None:
     dataset = read_dataset(asked.dataset)
     if asked.models is not None:
         (dataset,) = join_models([dataset], read_model_table(asked.models))
-    shipped = fingerprint("" if asked.weights is None else str(asked.weights))
+    shipped = shipped_parts()["fingerprint"] if asked.weights is None else own_fingerprint(asked.weights)
     asked.out.mkdir(parents=True, exist_ok=True)
     cache = EmbeddingCache(asked.out / "embeddings")
     whole, items = read_whole(dataset, shipped, asked.out, cache)

@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from morelli.encoders.catalogue import load_encoder
 from morelli.fingerprint.chain import PUBLISHED
 from morelli.fingerprint.denoiser import Denoiser
-from morelli.fingerprint.encoders import Fingerprint
+from morelli.fingerprint.encoders import Fingerprint, Windows, shipped_parts
 from morelli.fingerprint.resnet import ResNet50
+from morelli.fingerprint.several import SeveralFingerprints
 from morelli.fingerprint.windows import Pixels, nine_windows
 from morelli.images.dataset import read_dataset
 from morelli.images.load import load_image
@@ -40,11 +40,10 @@ def published() -> Callable[[Pixels], np.ndarray]:
     return run
 
 
-def ours(windows: str) -> Callable[[Pixels], np.ndarray]:
+def ours(windows: Windows) -> Callable[[Pixels], np.ndarray]:
     """The shipped fingerprint over these windows."""
-    shipped = load_encoder("fingerprint")
-    assert isinstance(shipped, Fingerprint)
-    encoder = Fingerprint(shipped.extractor, "fingerprint", windows="grid" if windows == "grid" else "nine")
+    parts = {word: Fingerprint(part.extractor, word, windows=windows) for word, part in shipped_parts().items()}
+    encoder = SeveralFingerprints(parts, "fingerprint")
 
     def run(pixels: Pixels) -> np.ndarray:
         return encoder.encode([encoder.prepare(pixels)])["fingerprint/mean"][0]

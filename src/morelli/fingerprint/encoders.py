@@ -18,6 +18,7 @@ from morelli.fingerprint.denoiser import WEIGHTS
 from morelli.fingerprint.extractor import LAYERS, Extractor, load_extractor
 from morelli.fingerprint.log_spectrum import CHANNELS, FLOOR, log_spectrum, vector_size
 from morelli.fingerprint.residual import is_flat, load_residual
+from morelli.fingerprint.several import SeveralFingerprints
 from morelli.fingerprint.windows import ACROSS, SIDE, Pixels, Small, grid_windows, nine_windows
 from morelli.types import EncoderStamp
 
@@ -32,7 +33,12 @@ Windows = Literal["grid", "nine", "centre"]
 # Windows that one run of a network takes; bounds memory, not accuracy.
 _RUN = 36
 #: SHA-256 of the extractors that are shipped.
-SHIPPED: dict[str, str] = {"fingerprint": "b089976878eeda53ecbfb37047e3e93d3322f1bc60dd12511d94d564c3db39d0"}
+SHIPPED: dict[str, str] = {
+    "fingerprint": "b089976878eeda53ecbfb37047e3e93d3322f1bc60dd12511d94d564c3db39d0",
+    "fingerprint-wavelet": "a79daff7274c416c3b5bc1a35b5fa49144a6bbea16058d695fa245fba989ea26",
+}
+#: The word for each part's vectors in the encoder ``fingerprint``, and the part's file.
+PARTS: dict[str, str] = {"fingerprint": "fingerprint", "wavelet": "fingerprint-wavelet"}
 
 
 class _Windowed:
@@ -227,15 +233,19 @@ def residual_spectrum() -> ResidualSpectrum:
     return ResidualSpectrum()
 
 
-def fingerprint(file: str = "") -> Fingerprint:
+def fingerprint(file: str = "") -> Fingerprint | SeveralFingerprints:
     """The encoder ``fingerprint``, or with a file of the user's own ``fingerprint@FILE``.
+
+    The shipped one has two parts, over the residuals of a median and of a wavelet filter.
 
     Raises
     ------
     WeightsError
         The file is absent or no extractor; without a file: none is shipped.
     """
-    return _trained("fingerprint", file, "grid")
+    if file:
+        return own_fingerprint(file)
+    return SeveralFingerprints(shipped_parts(), "fingerprint")
 
 
 def fingerprint_as_published(file: str = "") -> Fingerprint:
@@ -246,13 +256,34 @@ def fingerprint_as_published(file: str = "") -> Fingerprint:
     WeightsError
         As `fingerprint`.
     """
-    return _trained("fingerprint-as-published", file, "nine")
+    name = "fingerprint-as-published"
+    return own_fingerprint(file, name, "nine") if file else _shipped(name, "nine")
 
 
-def _trained(name: str, file: str, windows: Windows) -> Fingerprint:
-    if file:
-        path = Path(file).expanduser().resolve()
-        return Fingerprint(load_extractor(path), f"{name}@{path}", windows=windows)
+def shipped_parts() -> dict[str, Fingerprint]:
+    """The parts of the shipped ``fingerprint``, each an encoder by itself.
+
+    Raises
+    ------
+    WeightsError
+        The package carries none.
+    """
+    return {word: _shipped(part, "grid") for word, part in PARTS.items()}
+
+
+def own_fingerprint(file: str | Path, name: str = "fingerprint", windows: Windows = "grid") -> Fingerprint:
+    """An extractor of the user's own as the encoder ``NAME@FILE``.
+
+    Raises
+    ------
+    WeightsError
+        The file is absent or no extractor.
+    """
+    path = Path(file).expanduser().resolve()
+    return Fingerprint(load_extractor(path), f"{name}@{path}", windows=windows)
+
+
+def _shipped(name: str, windows: Windows) -> Fingerprint:
     if name not in SHIPPED:
         fix = f"Take residual-spectrum, which needs none, or name a file of your own: --encoder {name}@FILE."
         raise WeightsError("this version carries no weights for it.", argument=name, fix=fix)
