@@ -17,6 +17,7 @@ from morelli.errors import (
     ReservedNameError,
     UnknownNameError,
 )
+from morelli.gallery import table
 from morelli.gallery.rows import COLUMNS
 from morelli.gallery.store import Gallery
 from morelli.types import EncoderStamp, Reference
@@ -221,6 +222,53 @@ def test_show_takes_the_beginning_of_a_hash(tmp_path):
     twin = min("0123456789abcdef", key=lambda d: -sum(r.content.startswith(d) for r in gallery.references()))
     with pytest.raises(InputError, match="references begin so"):
         gallery.show(twin)
+
+
+def test_thumbnails_of_several_are_read_at_once(tmp_path, monkeypatch):
+    gallery = gallery_of(tmp_path / "g", range(20))
+    gallery.add(references([20]), [None], vectors([20]), STAMP)
+    asked = []
+    scan = table.scan
+    monkeypatch.setattr(table, "scan", lambda *given: asked.append(scan(*given)) or asked[-1])
+    wanted = [reference(3).content, reference(20).content, reference(7).content[:12].upper()]
+    assert gallery.thumbnails([*wanted, wanted[0]]) == {wanted[0]: THUMBNAIL, wanted[1]: None, wanted[2]: THUMBNAIL}
+    assert [len(found) for found in asked] == [3, 3]  # once for whole hashes, once for the pictures
+    asked.clear()
+    gallery.show(wanted[2])
+    assert [len(found) for found in asked] == [1]
+    assert gallery.thumbnails([]) == {}
+
+
+def test_thumbnails_refuse_what_names_no_reference_or_several(tmp_path):
+    gallery = gallery_of(tmp_path / "g", range(40))
+    known = reference(3).content
+    twin = min("0123456789abcdef", key=lambda d: -sum(r.content.startswith(d) for r in gallery.references()))
+    for odd, said in {"f" * 64: "no reference", "": "no reference", twin: "references begin", "' OR true": "no ref",
+                      f"{known}0": "no reference", "%": "no reference", "_" * 12: "no reference"}.items():  # fmt: skip
+        for ask in (gallery.show, gallery.thumbnail, lambda text: gallery.thumbnails([known, text])):
+            with pytest.raises(InputError, match=said) as told:
+                ask(odd)
+            assert str(told.value).count(repr(odd)) == 1
+
+
+def test_models_and_chosen_embeddings(tmp_path):
+    gallery = gallery_of(tmp_path / "g", range(12))
+    add(gallery, range(4), OTHER)
+    everything = {r.content: r.model for r in gallery.references()}
+    assert list(gallery.models().items()) == list(everything.items())
+    assert set(gallery.models(OTHER.encoder)) == {reference(i).content for i in range(4)}
+    found, embeddings = gallery.embeddings(OTHER.encoder, [reference(i).content for i in (9, 2, 3)])
+    assert {r.name for r in found} == {"folder/2.png", "folder/3.png"}
+    expected = vectors([int(r.name[7]) for r in found], OTHER)["last"]
+    np.testing.assert_array_equal(embeddings.vectors["last"], expected)
+    for none in ([], [reference(9).content]):
+        found, embeddings = gallery.embeddings(OTHER.encoder, none)
+        assert (len(found), len(embeddings), embeddings.vectors["last"].shape) == (0, 0, (0, 4))
+    gallery.remove(contents=[reference(i).content for i in range(4)])
+    with pytest.raises(EmptyGalleryError, match="no reference has embeddings of toy/other"):
+        gallery.models(OTHER.encoder)
+    with pytest.raises(GalleryMismatchError):
+        gallery.models("another")
 
 
 def test_remove_meets_every_condition(tmp_path):

@@ -136,6 +136,17 @@ def embedded(column: str) -> str:
     return f"`{column}` IS NOT NULL"
 
 
+def among(contents: Iterable[str]) -> str:
+    """The SQL condition that a row's content hash is one of these."""
+    listed = ", ".join(f"'{content}'" for content in contents)
+    return f"content IN ({listed})" if listed else "false"
+
+
+def beginning(prefixes: Iterable[str]) -> str:
+    """The SQL condition that a row's content hash begins with one of these digits."""
+    return " OR ".join(f"starts_with(content, '{prefix}')" for prefix in prefixes) or "false"
+
+
 def create_table(path: str) -> lance.LanceDataset:
     """An empty table, version 1.
 
@@ -223,10 +234,9 @@ def rewrite(
 
 def delete(dataset: lance.LanceDataset, contents: Iterable[str], path: str) -> lance.LanceDataset:
     """The rows with these content hashes leave, in one commit."""
-    listed = ", ".join(f"'{content}'" for content in contents)
     with _commit(path):
         try:
-            dataset.delete(f"content IN ({listed})")
+            dataset.delete(among(contents))
         except OSError as error:
             if "concurrent" not in str(error).lower():
                 raise

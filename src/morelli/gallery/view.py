@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -17,6 +18,9 @@ from morelli.types import EncoderStamp, LabelledEmbeddings, Reference
 
 if TYPE_CHECKING:
     import lance
+    import pyarrow as pa
+
+_DIGITS = re.compile(r"[0-9a-f]+")
 
 
 class GalleryView:
@@ -78,13 +82,52 @@ class GalleryView:
         InputError
             None or several do.
         """
-        return match(self.references(), content)
+        return match(_references(self._beginning([content], rows.columns(self._dataset.schema))), content)
 
     def thumbnail(self, content: str) -> bytes | None:
         """The thumbnail of a reference, a WebP file; None where it came without pixels. Raises as `show` does."""
-        exact = self.show(content).content
-        found = table.scan(self.path, self._dataset, [layout.THUMBNAIL], f"content = '{exact}'")
-        return found[layout.THUMBNAIL][0].as_py()
+        return self.thumbnails([content])[content]
+
+    def thumbnails(self, contents: Iterable[str]) -> dict[str, bytes | None]:
+        """The thumbnails of several references, read at once; the keys are the digits as they were given.
+
+        Parameters
+        ----------
+        contents : iterable of str
+            Content hashes, or their first digits.
+
+        Returns
+        -------
+        dict of str to (bytes or None)
+            WebP files; None where a reference came without pixels.
+
+        Raises
+        ------
+        InputError
+            As `show` does, of the first that is no reference's or several references'.
+        """
+        exact = self._exact(dict.fromkeys(contents))
+        found = table.scan(self.path, self._dataset, ["content", layout.THUMBNAIL], table.among(exact.values()))
+        pictures = dict(zip(found["content"].to_pylist(), found[layout.THUMBNAIL].to_pylist(), strict=True))
+        return {given: pictures[content] for given, content in exact.items()}
+
+    def _exact(self, given: Collection[str]) -> dict[str, str]:
+        """The whole content hash of each of the given ones; an InputError as `show` gives."""
+        known = self._beginning(given, ["content"])["content"].to_pylist()
+        whole, out = set(known), {}
+        for text in given:
+            begin = text.lower()
+            fits = [begin] if begin in whole else [each for each in known if each.startswith(begin)]
+            out[text] = fits[0] if begin and len(fits) == 1 else self.show(text).content
+        return out
+
+    def _beginning(self, prefixes: Iterable[str], columns: Sequence[str]) -> pa.Table:
+        """Columns of the rows whose content hash is, or begins with, one of these digits; other texts fit no row."""
+        digits = [prefix.lower() for prefix in prefixes if _DIGITS.fullmatch(prefix.lower())]
+        whole = [each for each in digits if rows.HASH.fullmatch(each)]
+        parts = [each for each in digits if not rows.HASH.fullmatch(each)]
+        where = f"{table.among(whole)} OR {table.beginning(parts)}"
+        return table.scan(self.path, self._dataset, columns, where)
 
     def stamps(self) -> tuple[EncoderStamp, ...]:
         """The encoders that the gallery has a column for, in the order in which they were added."""
@@ -118,27 +161,55 @@ class GalleryView:
         """
         layout.check_same(self.stamp(stamp.encoder), stamp, self.path)
 
-    def embeddings(self, encoder_id: str) -> tuple[tuple[Reference, ...], LabelledEmbeddings]:
+    def models(self, encoder_id: str | None = None) -> dict[str, str]:
+        """Content hash and model of every reference, or of those with embeddings under an encoder; sorted by hash.
+
+        Without an encoder no embedding is read. With one all of its embeddings are read, and none is kept; it raises as
+        `embeddings` does.
+        """
+        where = None
+        if encoder_id is not None:
+            self._held_stamp(encoder_id)
+            where = table.embedded(layout.column_name(encoder_id))
+        found = table.scan(self.path, self._dataset, ["content", "model"], where)
+        if encoder_id is not None and not len(found):
+            raise self._empty(f"no reference has embeddings of {encoder_id}.")
+        return dict(sorted(zip(found["content"].to_pylist(), found["model"].to_pylist(), strict=True)))
+
+    def embeddings(
+        self, encoder_id: str, contents: Collection[str] | None = None, *, copies: bool = True
+    ) -> tuple[tuple[Reference, ...], LabelledEmbeddings]:
         """The references that have embeddings under an encoder, and those embeddings; sorted by content hash.
+
+        Parameters
+        ----------
+        encoder_id : str
+        contents : collection of str, optional
+            Whole content hashes: only those of these references that have embeddings, which may be none; of the others
+            no embedding is read.
+        copies : bool, optional
+            Also the embeddings of degraded copies.
 
         Raises
         ------
         EmptyGalleryError
-            No reference at all, or none with embeddings under this encoder.
+            No reference at all, or, where ``contents`` is None, none with embeddings under this encoder.
         GalleryMismatchError
             The gallery never saw this encoder.
         """
-        hint = f"Add some: morelli gallery add {self.path} DATASET"
-        if not len(self):
-            raise EmptyGalleryError("the gallery holds no reference.", argument=self.path, fix=hint)
-        stamp = self.stamp(encoder_id)
+        stamp = self._held_stamp(encoder_id)
         column = layout.column_name(encoder_id)
-        copies = layout.copies_name(encoder_id)
-        held = [copies] if copies in self._dataset.schema.names else []
+        degraded_column = layout.copies_name(encoder_id)
+        held = [degraded_column] if copies and degraded_column in self._dataset.schema.names else []
         wanted = [*rows.columns(self._dataset.schema), column, *held]
-        found = table.scan(self.path, self._dataset, wanted, table.embedded(column))
-        if not len(found):
-            raise EmptyGalleryError(f"no reference has embeddings of {encoder_id}.", argument=self.path, fix=hint)
+        if contents is None:
+            found = table.scan(self.path, self._dataset, wanted, table.embedded(column))
+        else:
+            found = table.scan(self.path, self._dataset, wanted, table.among(contents))
+            # A condition on the vectors in the scan itself would read those of every row.
+            found = found.filter(found[column].is_valid())
+        if contents is None and not len(found):
+            raise self._empty(f"no reference has embeddings of {encoder_id}.")
         order = np.argsort(np.array(found["content"].to_pylist()))
         read = rows.to_references(found)
         references = tuple(read[i] for i in order)
@@ -146,11 +217,20 @@ class GalleryView:
         vectors = rows.unpack(rows.to_block(found[column]), stamp, order)
         degraded = None
         if held:
-            of = layout.copies_stamp(self._dataset.schema, copies)
-            degraded = from_column(found[copies], of, np.argsort(order).tolist())
+            of = layout.copies_stamp(self._dataset.schema, degraded_column)
+            degraded = from_column(found[degraded_column], of, np.argsort(order).tolist())
         del found, read
         table.release()
         return references, LabelledEmbeddings(vectors, labels[0], labels[1], labels[2], degraded)
+
+    def _held_stamp(self, encoder_id: str) -> EncoderStamp:
+        """The stamp of an encoder, of a gallery that holds something."""
+        if not len(self):
+            raise self._empty("the gallery holds no reference.")
+        return self.stamp(encoder_id)
+
+    def _empty(self, said: str) -> EmptyGalleryError:
+        return EmptyGalleryError(said, argument=self.path, fix=f"Add some: morelli gallery add {self.path} DATASET")
 
     def conditions(self, encoder_id: str) -> tuple[str, ...]:
         """The conditions in which the gallery keeps degraded copies under an encoder; none where it never had any."""
@@ -221,5 +301,8 @@ def match(references: tuple[Reference, ...], prefix: str) -> Reference:
 
 def read(path: str, dataset: lance.LanceDataset) -> tuple[Reference, ...]:
     """Every reference of a version, sorted by content hash."""
-    found = rows.to_references(table.scan(path, dataset, rows.columns(dataset.schema)))
-    return tuple(sorted(found, key=lambda reference: reference.content))
+    return _references(table.scan(path, dataset, rows.columns(dataset.schema)))
+
+
+def _references(found: pa.Table) -> tuple[Reference, ...]:
+    return tuple(sorted(rows.to_references(found), key=lambda reference: reference.content))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +25,9 @@ MARKS = [
 ]
 #: Seconds that something on the page may take to come about, on a machine that has other work too.
 WAIT = 120
+#: Where pictures of the page are left for people to look at; without the variable none are taken.
+SHOTS = os.environ.get("MORELLI_SHOTS")
+SCREENS = {"desktop": (1280, 900), "phone": (390, 844)}
 
 
 class Browser:
@@ -113,6 +118,36 @@ class Browser:
         """Whether the visitor likes dark pages."""
         value = {"name": "prefers-color-scheme", "value": "dark" if wanted else "light"}
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [value]})
+
+    def shots(self, name: str, until: Callable[[], Any] = lambda: True) -> None:
+        """Leave pictures of the page as it is, light and dark, wide and narrow, where `SHOTS` wants them.
+
+        Parameters
+        ----------
+        name : str
+            What the files' names begin with.
+        until : callable, optional
+            What must hold on each screen before its picture is taken.
+        """
+        if not SHOTS:
+            return
+        from selenium.common.exceptions import WebDriverException
+
+        try:
+            folder = Path(SHOTS)
+            folder.mkdir(parents=True, exist_ok=True)
+            for theme in ("light", "dark"):
+                self.dark(theme == "dark")
+                for screen, size in SCREENS.items():
+                    self.size(*size)
+                    self.wait(until, 20)
+                    time.sleep(0.5)  # transitions end
+                    self.shot(folder / f"{name}-{theme}-{screen}.png")
+        except (OSError, WebDriverException) as error:  # pictures are for people: no test fails for want of one
+            print(f"no picture of {name}: {error}")
+        finally:
+            self.dark(False)
+            self.size(*SCREENS["desktop"])
 
     def shot(self, path: Path) -> None:
         """The whole page as a PNG file."""

@@ -89,6 +89,7 @@ def test_an_image_becomes_a_verdict(browser: Browser, server: Running, queries: 
     )
     assert all(loaded)
     assert "degraded copies keep the first place" in browser.text("#identify-out")
+    browser.shots("verdict")
 
 
 def test_a_broken_file_is_told_and_the_other_one_answered(
@@ -102,6 +103,7 @@ def test_a_broken_file_is_told_and_the_other_one_answered(
     browser.wait(lambda: browser.find("#identify-out .verdict .said"))
     assert "broken.png" in browser.text("#identify-out .problem[role=alert]")
     assert not browser.find_all("#identify-out .problem b b")  # a file's name is no HTML
+    browser.shots("error")
 
 
 def test_nothing_chosen_is_told(browser: Browser, server: Running) -> None:
@@ -118,6 +120,7 @@ def test_two_images_are_compared(browser: Browser, server: Running, queries: lis
     browser.wait(lambda: browser.find("#compare-out .said"))
     assert "Cosine of the embeddings" in browser.text("#compare-out")
     assert len(browser.find_all("#compare-out .pair img")) == 2
+    browser.shots("comparison")
 
 
 def test_work_can_be_cancelled(browser: Browser, server: Running, queries: list[Item], gate: Path) -> None:
@@ -160,6 +163,30 @@ def test_leaving_the_page_ends_its_work(browser: Browser, server: Running, queri
         gate.unlink()
     browser.wait(lambda: inside() == 0)
     assert answered() - before <= 1  # the image that was being compared, and not the two after it
+
+
+def test_the_marks_of_the_map_say_what_they_are_by_keyboard(browser: Browser, server: Running, own: Path) -> None:
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    pytest.importorskip("sklearn", reason="THE MAP IS NOT TESTED IN A BROWSER: scikit-learn is not installed.")
+    browser.open(server.url, "Gallery")
+    browser.click("#gallery-map input")
+    browser.click("#gallery-ask")
+    references = {f"{each.model}: {each.name}": each for each in Gallery.open(own).references()}
+    browser.wait(lambda: len(browser.find_all("#gallery-out .map .dot")) == len(references))
+    dots = browser.find_all("#gallery-out .map .dot")
+    tips = [dot.find_element("css selector", ".tip") for dot in dots]
+    assert not any(tip.is_displayed() for tip in tips)
+    browser.driver.execute_script("arguments[0].focus()", dots[0])
+    ActionChains(browser.driver).send_keys(Keys.TAB).perform()
+    assert browser.driver.switch_to.active_element == dots[1]
+    assert [tip.is_displayed() for tip in tips[:3]] == [False, True, False]
+    reference = references[dots[1].get_attribute("aria-label")]
+    assert tips[1].text.split() == [reference.model, reference.name]
+    picture = tips[1].find_element("css selector", "img")
+    assert browser.driver.execute_script("return arguments[0].naturalWidth", picture) > 0
+    browser.shots("map", lambda: tips[1].is_displayed())
 
 
 def test_the_gallery_is_shown_and_grows_and_shrinks(

@@ -69,6 +69,17 @@ def test_a_wrong_token_is_refused_and_the_right_one_enters(browser: Browser, ser
     assert browser.wait(lambda: browser.find("#token"))
 
 
+def test_each_tab_opens_and_can_be_asked(browser: Browser, server: Running) -> None:
+    enter(browser, server, READER)
+    browser.wait(lambda: browser.find("button[role=tab]"))
+    for tab, button in {"Identify": "identify", "Compare two": "compare", "Gallery": "gallery", "Exposure": "exposure",
+                        "Protect": "protect"}.items():  # fmt: skip
+        browser.tab(tab)
+        browser.wait(lambda button=button: browser.find(f"#{button}-ask"))
+        assert len([each for each in browser.find_all("[id$=-out]") if each.is_displayed()]) == 1
+        browser.shots(f"tab-{button}")
+
+
 def test_who_may_only_read_measures_nothing(browser: Browser, server: Running) -> None:
     enter(browser, server, READER)
     browser.wait(lambda: browser.find("button[role=tab]"))
@@ -98,6 +109,7 @@ def test_exposure_is_measured_once_and_shown_to_who_comes_later(browser: Browser
     browser.click("#exposure-sweeps input")
     browser.click("#exposure-ask")
     browser.wait(lambda: browser.find("#exposure-out iframe"))
+    browser.shots("exposure")
 
 
 def test_an_image_is_protected(browser: Browser, server: Running, queries: list[Item]) -> None:
@@ -116,6 +128,7 @@ def test_an_image_is_protected(browser: Browser, server: Running, queries: list[
     slider = browser.find("#protect-out .slide input[type=range]")
     browser.driver.execute_script("arguments[0].value = 20; arguments[0].dispatchEvent(new Event('input'))", slider)
     assert "20%" in browser.find("#protect-out .slide").get_attribute("style")
+    browser.shots("protected")
 
 
 def test_an_image_that_cannot_be_read_is_told(browser: Browser, server: Running, tmp_path: Path) -> None:

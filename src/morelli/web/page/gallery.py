@@ -43,7 +43,8 @@ def _connect_show(place: Place, gallery: Any, with_map: Any, outputs: list[Any])
                 job.report("drawing the map", 0, 0)
                 job.shown.append(embedding_map(place.desk.galleries.current(name)))
 
-        # The map takes longer than a question; what it costs is bounded by the number of its points.
+        # The map takes longer than a question; what it costs is bounded by the number of its points: of other
+        # references hashes and models are read, and embeddings only where not all have some (`gallery_map.drawn`).
         async for step in watch(place, request, TAB, work, seconds=10 * place.desk.settings.seconds):
             yield step
 

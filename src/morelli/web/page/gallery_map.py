@@ -1,7 +1,8 @@
-"""The map of a gallery's embeddings: one mark a reference, its thumbnail when it is pointed at."""
+"""The map of a gallery's embeddings: one mark a reference, its name and thumbnail when it is pointed at or focused."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -13,11 +14,13 @@ from morelli.report.page import data_uri
 from morelli.web.galleries import Snapshot
 
 if TYPE_CHECKING:
-    from morelli.types import LabelledEmbeddings
+    from numpy.typing import NDArray
+
+    from morelli.gallery.view import GalleryView
+    from morelli.types import LabelledEmbeddings, Reference
 
 #: References that are drawn; of more, as many as this at random, evenly over the models.
 MOST = 240
-_WIDTH, _HEIGHT, _THUMBNAIL = 640, 480, 96
 #: Okabe and Ito's colours, and shapes for when they repeat.
 INKS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7", "#c8b900", "#7f7f7f")
 _SHAPES = (
@@ -40,56 +43,89 @@ def embedding_map(found: Snapshot, seed: int = 0) -> str:
     InputError, EmptyGalleryError
         Too few references for a map.
     """
-    references, data = found.view.embeddings(found.encoder_of(None))
-    rows = chosen(data, seed)
-    at = placed(data.take(rows), seed=seed)
+    references, data, of = drawn(found.view, found.encoder_of(None), seed)
+    at = placed(data, seed=seed)
     low, high = at.min(axis=0), at.max(axis=0)
-    spots = (at - low) / np.maximum(high - low, 1e-9) * (_WIDTH - 40, _HEIGHT - 40) + 20
-    models = sorted(set(data.models.tolist()))
+    spots = (at - low) / np.maximum(high - low, 1e-9)
+    models = sorted(set(of.values()))
     look = {model: _mark(number) for number, model in enumerate(models)}
-    dots = []
-    for row, (x, y) in zip(rows.tolist(), spots, strict=True):
-        reference = references[row]
-        thumbnail = found.view.thumbnail(reference.content)
-        # It stays inside the picture: to the left of marks at the right, above those at the bottom.
-        dx = -_THUMBNAIL - 10 if x > _WIDTH - _THUMBNAIL - 20 else 10
-        dy = -_THUMBNAIL - 10 if y > _HEIGHT - _THUMBNAIL - 20 else 10
-        image = (
-            f'<image href="{data_uri(thumbnail, MEDIA_TYPE)}" x="{dx}" y="{dy}" width="{_THUMBNAIL}" '
-            f'height="{_THUMBNAIL}"/>'
-            if thumbnail
-            else ""
-        )
-        label = escape(f"{reference.model}: {reference.name}")
-        # What comes later in SVG covers what came before: the mark that is pointed at moves to the end.
-        dots.append(
-            f'<g class="dot" transform="translate({x:.1f} {y:.1f})" onpointerenter="this.parentNode.append(this)">'
-            f"<title>{label}</title>{look[reference.model]}{image}</g>"
-        )
-    alt = f"{len(rows)} of {len(data)} references placed by the likeness of their embeddings (t-SNE)."
-    lines = "".join(
-        f'<li><svg viewBox="-8 -8 16 16" aria-hidden="true">{look[model]}</svg>{escape(model)}</li>' for model in models
+    pictures = found.view.thumbnails(reference.content for reference in references)
+    dots = "".join(
+        _dot(reference, look[reference.model], pictures[reference.content], x, y)
+        for reference, (x, y) in zip(references, spots.tolist(), strict=True)
     )
+    alt = f"{len(references)} of {len(of)} references placed by the likeness of their embeddings (t-SNE)."
+    lines = "".join(f"<li>{look[model]}{escape(model)}</li>" for model in models)
     return (
-        f'<h4>Map of the embeddings</h4><div class="map"><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
-        f'aria-label="{alt}">{"".join(dots)}</svg></div><p class="hint">{alt} Near marks are alike; '
-        f'how far apart distant ones are means nothing.</p><ul class="legend">{lines}</ul>'
+        f'<h4>Map of the embeddings</h4><div class="map" role="group" aria-label="{alt}">{dots}</div>'
+        f'<p class="hint">{alt} Near marks are alike; how far apart distant ones are means nothing.</p>'
+        f'<ul class="legend">{lines}</ul>'
     )
 
 
-def chosen(data: LabelledEmbeddings, seed: int) -> np.ndarray:
-    """Rows to draw, sorted: all, or `MOST` of them dealt to the models in turn."""
-    if len(data) <= MOST:
-        return np.arange(len(data))
+def drawn(
+    view: GalleryView, encoder: str, seed: int
+) -> tuple[tuple[Reference, ...], LabelledEmbeddings, Mapping[str, str]]:
+    """The references that are drawn, their embeddings, and the models of all that could have been, by content hash.
+
+    They are chosen by their models alone, so that of the others no embedding is read. Only where some of them have none
+    under this encoder are those looked for that have.
+
+    Raises
+    ------
+    EmptyGalleryError
+        No reference has embeddings under this encoder.
+    """
+    of = view.models()
+    references, data = view.embeddings(encoder, _picked(of, seed), copies=False)
+    if len(references) < min(len(of), MOST):
+        of = view.models(encoder)
+        references, data = view.embeddings(encoder, _picked(of, seed), copies=False)
+    return references, data, of
+
+
+def _picked(of: Mapping[str, str], seed: int) -> list[str]:
+    contents = list(of)
+    return [contents[row] for row in chosen(np.array(list(of.values())), seed).tolist()]
+
+
+def chosen(models: NDArray[np.str_], seed: int) -> NDArray[np.intp]:
+    """Rows to draw, sorted: all, or `MOST` of them dealt to the models in turn.
+
+    Parameters
+    ----------
+    models : ndarray of str, shape (n,)
+        The model of each row.
+    seed : int
+    """
+    if len(models) <= MOST:
+        return np.arange(len(models))
     rng = np.random.default_rng(seed)
-    order = rng.permutation(len(data))
-    turn = np.empty(len(data), dtype=np.intp)
-    for model in np.unique(data.models):
-        own = order[data.models[order] == model]
+    order = rng.permutation(len(models))
+    turn = np.empty(len(models), dtype=np.intp)
+    for model in np.unique(models):
+        own = order[models[order] == model]
         turn[own] = np.arange(len(own))
     return np.sort(order[np.argsort(turn[order], kind="stable")][:MOST])
 
 
+def _dot(reference: Reference, mark: str, thumbnail: bytes | None, x: float, y: float) -> str:
+    """One mark; ``x`` and ``y`` are its place, fractions from the left and the top."""
+    image = f'<img src="{data_uri(thumbnail, MEDIA_TYPE)}" alt="">' if thumbnail else ""
+    # What it shows stays inside the map: to the left of marks at the right, above those in the lower half.
+    sides = " ".join(["dot", *(["left"] if x > 0.5 else []), *(["up"] if y > 0.5 else [])])
+    label = f"{reference.model}: {reference.name}"
+    return (
+        f'<span class="{sides}" tabindex="0" role="img" aria-label="{escape(label, quote=True)}" '
+        f'style="left:{100 * x:.2f}%;top:{100 * y:.2f}%">{mark}<span class="tip" aria-hidden="true">{image}'
+        f"<b>{escape(reference.model)}</b>{escape(reference.name)}</span></span>"
+    )
+
+
 def _mark(number: int) -> str:
-    ink, shape = INKS[number % len(INKS)], _SHAPES[(number + number // len(INKS)) % len(_SHAPES)]
-    return f'<g fill="{ink}" fill-opacity=".85" stroke="#fff" stroke-width=".8">{shape}</g>'
+    turn, place = divmod(number, len(INKS))
+    ink, shape = INKS[place], _SHAPES[(place + turn) % len(_SHAPES)]
+    return (
+        f'<svg viewBox="-8 -8 16 16" aria-hidden="true"><g fill="{ink}" fill-opacity=".85" stroke="#fff" '
+        f'stroke-width=".8">{shape}</g></svg>'
+    )

@@ -28,13 +28,10 @@ def preview(pixels: NDArray[np.uint8], side: int = 384) -> str:
 
 def near(view: GalleryView, evidence: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """Thumbnails of the references that a verdict names, where the gallery keeps them."""
-    out = {}
-    for each in evidence:
-        found = _CONTENT.search(each["reference"])
-        thumbnail = view.thumbnail(found[1]) if found else None
-        if thumbnail:
-            out[each["reference"]] = data_uri(thumbnail, MEDIA_TYPE)
-    return out
+    found = {each["reference"]: _CONTENT.search(each["reference"]) for each in evidence}
+    digits = {name: match[1] for name, match in found.items() if match}
+    kept = view.thumbnails(digits.values())
+    return {name: data_uri(picture, MEDIA_TYPE) for name, of in digits.items() if (picture := kept[of])}
 
 
 def spectrum(pixels: NDArray[np.uint8]) -> str:

@@ -64,12 +64,19 @@ background:linear-gradient(90deg,var(--no) 0 25%,var(--grid) 25% 75%,var(--yes) 
 .shown .scale i{{position:absolute;top:-.25rem;width:.35rem;height:1.7rem;background:var(--ink);border-radius:.2rem;
 transform:translateX(-50%);outline:2px solid var(--body-background-fill)}}
 .shown .scale span{{position:absolute;top:1.35rem;font-size:.8rem;color:var(--muted)}}
-.shown .map{{position:relative}}
-.shown .map svg{{width:100%;max-width:46rem;height:auto;display:block}}
-.shown .map g.dot image,.shown .map g.dot text{{visibility:hidden;pointer-events:none}}
-.shown .map g.dot:hover image,.shown .map g.dot:focus image,.shown .map g.dot:hover text,
-.shown .map g.dot:focus text{{visibility:visible}}
-.shown .map g.dot text{{fill:var(--ink);paint-order:stroke;stroke:var(--body-background-fill);stroke-width:4px}}
+.shown .map{{position:relative;max-width:46rem;aspect-ratio:4/3;margin:1rem}}
+.shown .map .dot{{position:absolute;width:1rem;height:1rem;margin:-.5rem;border-radius:.3rem}}
+.shown .map .dot svg{{width:100%;height:100%;display:block}}
+.shown .map .dot:focus{{z-index:1}}
+.shown .map .dot:hover{{z-index:2}}
+.shown .map .tip{{display:none;position:absolute;left:1.2rem;top:1.2rem;width:max-content;max-width:11rem;
+padding:.3rem .5rem;border:1px solid var(--grid);border-radius:.3rem;background:var(--body-background-fill);
+color:var(--ink);font-size:.85rem;line-height:1.3;overflow-wrap:anywhere;pointer-events:none}}
+.shown .map .left .tip{{left:auto;right:1.2rem}}
+.shown .map .up .tip{{top:auto;bottom:1.2rem}}
+.shown .map .dot:hover .tip,.shown .map .dot:focus .tip{{display:block}}
+.shown .map .tip img{{display:block;max-width:6rem;max-height:6rem;margin-bottom:.2rem}}
+.shown .map .tip b{{display:block}}
 .shown .legend{{list-style:none;margin:.5rem 0;padding:0;columns:13rem}}
 .shown .legend svg{{width:1rem;height:1rem;display:inline;vertical-align:-.15rem;margin-right:.4rem}}
 .shown iframe{{width:100%;height:80vh;border:1px solid var(--grid);border-radius:.5rem}}
