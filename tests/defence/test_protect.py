@@ -161,6 +161,30 @@ def test_an_unseen_encoder_says_so(make, items: tuple[Item, ...], query: Item, t
     assert found.report["method"]["encoder"] == "grain-two"
 
 
+def test_who_judges_by_default(make, items: tuple[Item, ...], query: Item, tmp_path: Path, monkeypatch) -> None:
+    """One that the defence does not know, where the gallery has one."""
+    monkeypatch.setattr("morelli.protect.DEFAULT_ENCODER", "grain")
+    kinds = {"grain": GrainEncoder(), "grain-two": GrainEncoder(OTHER), "blind": BlindEncoder(BLIND)}
+    kinds["grain+blind"] = BlindEncoder(EncoderStamp("grain+blind", "1", "plain", STAMP.dims))
+    rest = [item for item in items if item != query]
+
+    def judged(names: list[str], **options: Any) -> tuple[str, bool, bool]:
+        path = tmp_path / "-".join(names)
+        of = path if path.exists() else gallery_of(path, rest, *(kinds[name] for name in names))
+        asked = {"encoder": None, "surrogates": None, "load": kinds.__getitem__} | options
+        report = one(make(of, **asked).protect([query.path], model="model-01")).report
+        used = report["method"]
+        return used["encoder"], used["unseen_encoder"], any("Judged with" in note for note in report["notes"])
+
+    assert judged(["grain"]) == ("grain", False, True)
+    assert judged(["grain", "grain-two"]) == ("grain", False, True)  # both are surrogates
+    assert judged(["grain", "grain-two"], surrogates=["grain"]) == ("grain-two", True, False)
+    assert judged(["grain", "grain-two"], surrogates=["grain"], encoder="grain") == ("grain", False, True)
+    assert judged(["grain", "grain-two"], defence="canonical") == ("grain", True, False)
+    assert judged(["grain", "blind"]) == ("blind", True, False)
+    assert judged(["grain", "grain+blind"]) == ("grain", False, True)  # a surrogate is a part of the other
+
+
 def test_one_bad_image_does_not_stop_the_others(make, query: Item, tmp_path: Path) -> None:
     from PIL import Image
 

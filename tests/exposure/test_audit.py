@@ -11,6 +11,7 @@ import pytest
 from morelli._audit.attacks import plan_attacks
 from morelli._audit.measured import battle, confusion, measure
 from morelli._audit.prediction import chosen_rows, predict
+from morelli._version import __version__
 from morelli.audit import AuditSettings, audit
 from morelli.cli.output import plain
 from morelli.defence.prompts import from_audit
@@ -51,7 +52,7 @@ def result(pictures: Path) -> dict:
 
 
 def test_fields_of_the_schema(result):
-    assert result["schema"] == "morelli.exposure/1"
+    assert (result["schema"], result["version"]) == ("morelli.exposure/1", __version__)
     assert (result["tau"], result["k"], result["n_models"], result["n_prompts"]) == (0.5, 2, 3, 6)
     assert {"prompt_id", "prompt", "d", "accuracy", "expected_accuracy"} <= set(result["prompts"][0])
     assert {"model", "separable", "accuracy"} <= set(result["models"][0])

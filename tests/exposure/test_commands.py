@@ -10,10 +10,14 @@ from xml.etree import ElementTree
 
 import pytest
 
+from morelli._version import __version__
 from morelli.cli import main
 from morelli.encoders import catalogue
+from morelli.engine import catalogue as engines
+from morelli.report.exposure_figures import campaigns
 from morelli.testing.datasets import write_dataset
 
+from ..engine.fakes import PickledEngine
 from ..evaluation.samples import TextureEncoder, relabel
 
 BASE = ("--encoder", "texture", "--method", "cosine", "--simulations", 5)
@@ -114,9 +118,64 @@ def test_json(morelli, pictures):
     (line,) = out.splitlines()
     found = json.loads(line)
     assert (found["schema"], found["tau"], found["seed"], found["method"]) == ("morelli.exposure/1", 0.7, 3, "cosine")
-    assert found["cost"]["per_battle"] == 6.0
+    assert (found["cost"]["per_battle"], found["version"]) == (6.0, __version__)
     again = json.loads(morelli("exposure", pictures, *BASE, "--tau", 0.7, "--json", "--seed", 3, "--price", 1)[1])
     assert again | {"seconds": 0} == found | {"seconds": 0}
+
+
+def test_prices_by_model(morelli, pictures, tmp_path):
+    prices = tmp_path / "prices.csv"
+    prices.write_text("model,price\nmodel-00,1\nmodel-01,0.5\nmodel-02,0.25\n")
+    asked = ("exposure", pictures, *BASE, "--k", 2, "--no-sweeps", "--price", prices)
+    status, out, err = morelli(*asked, "--json")
+    assert status == 0, err
+    cost = json.loads(out)["cost"]
+    assert cost["per_battle"] == 2 * (1 + 0.5 + 0.25)
+    assert cost["price"] == {"model-00": 1, "model-01": 0.5, "model-02": 0.25}
+    for text, said in (
+        ("model-00,1\nmodel-01,1\n", "has no price for 'model-02'"),
+        ("model-00,1\nmodel-01,1\nmodel-02,1\nmodel-3,1\n", "'model-3'"),
+        ("model-00,1\nmodel-01,-1\nmodel-02,1\n", "line 3"),
+    ):
+        prices.write_text(f"model,price\n{text}")
+        status, out, err = morelli(*asked)
+        assert (status, out) == (1, "")
+        assert said in err
+    status, _, err = morelli("exposure", pictures, *BASE, "--price", "cheap")
+    assert status == 1
+    assert "neither a number nor a file" in err
+
+
+@pytest.mark.parametrize("aim", [400.0, None])
+def test_the_figure_of_cost_shows_what_a_campaign_costs(aim):
+    cost = {"images_per_battle": 30, "per_battle": 0.5, "campaign_battles": aim, "leaderboard_prompts": 20}
+    (axes,) = campaigns(cost).axes
+    own, shared, *mark = axes.lines
+    assert own.get_xdata()[-1] == axes.get_xlim()[1] == (600 if aim else 1000)
+    assert own.get_ydata()[40] == pytest.approx(0.5 * own.get_xdata()[40])
+    assert shared.get_ydata()[-1] == pytest.approx(0.5 * 20, rel=1e-6)  # every prompt was paid for once
+    assert [line.get_xdata()[0] for line in mark] == ([400] if aim else [])
+
+
+def test_an_engine_gives_the_same(morelli, pictures, monkeypatch):
+    engine = PickledEngine()
+    status, out, err = morelli("exposure", pictures, *BASE, "--no-sweeps", "--json")
+    assert status == 0, err
+    here = json.loads(out)
+    monkeypatch.setenv("MORELLI_CACHE", str(pictures.parent / "another"))
+    monkeypatch.setitem(engines.REGISTRY._loaded, "elsewhere", lambda address: engine)
+    status, out, err = morelli("exposure", pictures, *BASE, "--no-sweeps", "--json", "--engine", "elsewhere")
+    assert status == 0, err
+    there = json.loads(out)
+    assert sum(len(part) for part in engine.items) == 36  # every picture was embedded by it
+    assert here | {"seconds": 0} == there | {"seconds": 0}
+
+
+def test_an_engine_that_cannot_be_is_named(morelli, pictures):
+    status, _, err = morelli("exposure", pictures, *BASE, "--engine", "rai")
+    assert status == 1 and "'ray'" in err
+    status, _, err = morelli("exposure", pictures, *BASE, "--ray-address", "head:6379")
+    assert status == 1 and "--engine ray" in err
 
 
 def test_report(morelli, pictures, tmp_path):
@@ -142,7 +201,8 @@ def test_report(morelli, pictures, tmp_path):
     assert "prefers-color-scheme:dark" in page
     assert json.loads((out / "exposure.json").read_text())["schema"] == "morelli.exposure/1"
     figures = sorted(path.name for path in (out / "figures").iterdir())
-    assert {"ranking.svg", "k.svg", "pool.svg", "bands.svg", "distances.svg", "tau.svg"} <= set(figures)
+    assert {"ranking.svg", "k.svg", "pool.svg", "bands.svg", "distances.svg", "tau.svg", "cost.svg"} <= set(figures)
+    assert "battles viewed" in page[page.index('id="cost"') :]
     for name in figures:
         text = (out / "figures" / name).read_text(encoding="utf-8")
         root = ElementTree.fromstring(text)  # noqa: S314 - our own file

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from morelli.errors import ArrayError, InputError
+from morelli.errors import ArrayError, InputError, UnknownNameError
 from morelli.exposure.correlation import correlate
 from morelli.exposure.cost import PRICE, cost
+from morelli.exposure.prices import check_priced, parse_price, read_prices
 from morelli.exposure.prompts import BANDS, band_name, bands, chosen_accuracy, chosen_sizes, most_exposing
 
 
@@ -100,3 +101,47 @@ def test_prompts_that_repeat_are_paid_once():
 def test_bad_prices(arguments):
     with pytest.raises(InputError):
         cost(*arguments)
+
+
+def test_prices_by_model(tmp_path):
+    file = tmp_path / "prices.csv"
+    file.write_text('\ufeffmodel,price\n"a, b", 0.5\nc,0\n', encoding="utf-8")
+    assert parse_price(str(file)) == {"a, b": 0.5, "c": 0.0}
+    assert parse_price("0.25") == 0.25
+    check_priced({"a": 1.0, "b": 0.0}, {"a", "b"})
+    check_priced(1.0, {"a", "b"})
+    with pytest.raises(UnknownNameError, match="'model-a'"):
+        check_priced({"a": 1.0, "model_a": 1.0, "model-b": 1.0}, ["a", "model-a", "model-b"])
+    with pytest.raises(InputError, match="no price for 'b', 'c'"):
+        check_priced({"a": 1.0}, ["c", "b", "a"])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "needs the columns model, price; it has none"),
+        ("model,cost\na,1\n", "needs the columns"),
+        ("model,price\n", "no row"),
+        ("model,price\na,1\na,2\n", "line 3.*second row"),
+        ("model,price\na\n", "line 2.*must have"),
+        ("model,price\n,1\n", "line 2.*must have"),
+        ("model,price\na,dear\n", "line 2.*'dear'"),
+        ("model,price\na,1\nb,-0.1\n", "line 3.*from 0 on; got -0.1"),
+        ("model,price\na,nan\n", "line 2.*from 0 on"),
+        ('model,price\n"a,1\n', "no CSV"),
+    ],
+)
+def test_bad_price_tables(tmp_path, text, said):
+    file = tmp_path / "prices.csv"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=said):
+        read_prices(file)
+
+
+def test_a_price_is_a_number_or_a_file(tmp_path):
+    for text, said in (("-1", "from 0 on"), ("inf", "from 0 on"), ("prices.csv", "neither a number nor a file")):
+        with pytest.raises(InputError, match=said):
+            parse_price(text)
+    (tmp_path / "latin.csv").write_bytes("model,price\né,1\n".encode("latin-1"))
+    with pytest.raises(InputError, match="not UTF-8"):
+        read_prices(tmp_path / "latin.csv")

@@ -11,7 +11,7 @@ from morelli.errors import DatasetError, InputError, UnknownNameError
 from morelli.exposure.campaign import bradley_terry_campaign, elo_campaign, honest_elo
 from morelli.exposure.confusion import from_counts, read_confusion
 from morelli.exposure.detector import Watch, detect
-from morelli.exposure.simulation import VoteSettings, simulate_votes, typical
+from morelli.exposure.simulation import VoteSettings, simulate_votes, typical, typical_row
 from morelli.exposure.voters import Attacker, attack_votes, honest_wins, win_probabilities
 
 
@@ -126,6 +126,8 @@ def test_guessing_moves_nothing():
 def test_the_typical_target_is_the_median_of_those_that_can_move():
     rows = [{"votes": v, "moved": m} for v, m in ((10.0, 1.0), (None, 0.1), (30.0, 1.0), (None, None), (20.0, 1.0))]
     assert typical(rows, "votes") == 20.0
+    assert typical_row(rows, "votes") is rows[4]
+    assert typical_row([], "votes") is None
     assert typical(rows[:2], "votes") == 10.0
     assert typical(rows[1:3], "votes") == 30.0
     assert typical([rows[1], rows[1], rows[0]], "votes") is None

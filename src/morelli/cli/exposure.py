@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from morelli.cli.engines import AddressOption, EngineOption, chosen_engine
 from morelli.cli.output import emit_json, plain, say
 from morelli.cli.progress import staged_progress
 from morelli.errors import InputError, StorageError
@@ -30,7 +31,9 @@ def exposure(
         int | None, typer.Option("--k", min=1, help="References a model; by default all images of a prompt but one.")
     ] = None,
     method: Annotated[str, typer.Option(help="The attacker's attributor; euclid is measured beside it.")] = "fused",
-    price: Annotated[float, typer.Option(help="Of one reference image, dollars.")] = 0.0245,
+    price: Annotated[
+        str, typer.Option(help="Of one reference image, dollars; or a CSV file with the columns model and price.")
+    ] = "0.0245",
     sweeps: Annotated[
         bool, typer.Option(help="Also measure the curves over k and pool, and the prediction from references.")
     ] = True,
@@ -39,6 +42,8 @@ def exposure(
     seed: Annotated[int, typer.Option(help="Decides folds, draws and resamples.")] = 0,
     out: Annotated[Path | None, typer.Option(help=f"Write {REPORT}, {RESULT} and {FIGURES}/ into this folder.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what an earlier run wrote there.")] = False,
+    engine: EngineOption = "local",
+    ray_address: AddressOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Audit a leaderboard: which prompts give models away, what an attack reaches and costs, how many votes it takes.
@@ -46,6 +51,7 @@ def exposure(
     Simulation only: nothing is sent anywhere.
     """
     from morelli.audit import AuditSettings
+    from morelli.exposure.prices import parse_price
     from morelli.exposure.simulation import VoteSettings
 
     names = list(dict.fromkeys(name.strip() for name in encoder.split(",") if name.strip()))
@@ -59,12 +65,8 @@ def exposure(
 
         require_tsne()
     votes = VoteSettings(simulations=simulations, seed=seed)
-    settings = AuditSettings(method, tau, k, price, sweeps, not raw, votes, seed)
-    found = _measure(
-        dataset,
-        names,
-        settings,
-    )
+    settings = AuditSettings(method, tau, k, parse_price(price), sweeps, not raw, votes, seed)
+    found = _measure(dataset, names, settings, engine, ray_address)
     if as_json:
         emit_json(found.result)
     else:
@@ -89,19 +91,20 @@ def check_free(paths: list[Path], overwrite: bool) -> None:
         raise InputError(f"{there[0]} exists already.", argument="--out", fix="Name another place, or add --overwrite.")
 
 
-def _measure(dataset: Path, names: list[str], settings: AuditSettings) -> Audit:
-    from morelli._version import __version__
+def _measure(dataset: Path, names: list[str], settings: AuditSettings, engine: str, ray_address: str | None) -> Audit:
     from morelli.audit import audit
+    from morelli.encoders.across import place
     from morelli.encoders.cache import EmbeddingCache
     from morelli.encoders.catalogue import load_encoder
+    from morelli.exposure.prices import check_priced
     from morelli.images.dataset import read_dataset
 
     read = read_dataset(dataset)
+    check_priced(settings.price, {item.model for item in read.items})
     encoders = [load_encoder(name) for name in names]
-    with staged_progress() as report:
-        found = audit(read, encoders, settings, cache=EmbeddingCache(), progress=report)
-    found.result["version"] = __version__
-    return found
+    with chosen_engine(engine, ray_address) as work, staged_progress() as report:
+        placed = [place(encoder, work) for encoder in encoders]
+        return audit(read, placed, settings, cache=EmbeddingCache(), progress=report)
 
 
 def _write(found: Audit, folder: Path) -> None:

@@ -49,7 +49,7 @@ def protect(
     ] = None,
     method: asking.MethodOption = None,
     encoder: Annotated[
-        str | None, typer.Option(help="Of the report; one that is no surrogate is the honest test.")
+        str | None, typer.Option(help="Of the report. By default one of the gallery's that is no surrogate, if any.")
     ] = None,
     lpips: Annotated[
         Path | None,
@@ -159,6 +159,7 @@ def show(found: Protected) -> None:
     report, quality = found.report, found.report["quality"]
     print(f"{found.image} → {found.output}")
     print(f"{'model':9} {report['model']['name']} ({report['model']['from']})")
+    print(f"{'judge':9} {judged_by(report)}")
     for when in ("before", "after", "noise"):
         if when in report:
             print(f"{when:9} {_line(report[when])}")
@@ -171,6 +172,16 @@ def show(found: Protected) -> None:
     for note in report["notes"]:
         print(f"{'note':9} {note}")
     print()
+
+
+def judged_by(report: dict[str, Any]) -> str:
+    """The attributor and encoder of the report, and whether the defence knew the encoder."""
+    used = report["method"]
+    if report["defence"]["name"] == "canonical":
+        word = "no encoder is optimised against"
+    else:
+        word = "an unseen encoder" if used["unseen_encoder"] else "a surrogate: the best case"
+    return f"{used['name']} with {used['encoder']} ({word})"
 
 
 def _line(judged: dict[str, Any]) -> str:

@@ -59,10 +59,14 @@ class Attacker:
     retrains: bool = False
 
 
+# "jpeg:75" and "resize:0.5" are among the draws that eot is optimised under (`morelli.defence.transforms`); the
+# strengths beside them are not.
 _VIEWS: dict[str, tuple[str, ...]] = {
     "purify jpeg": ("jpeg:75",),
+    "purify jpeg 60": ("jpeg:60",),
     "purify blur": ("blur:1",),
     "purify resize": ("resize:0.5",),
+    "purify resize 0.6": ("resize:0.6",),
     "purify median": ("median",),
     "purify oidn": (OIDN,),
     "average": ("", "jpeg:85", "blur:0.7", "resize:0.75"),

@@ -142,9 +142,16 @@ def simulate_votes(
 
 def typical(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
     """The median target's "votes" or "battles"; None where there is none, or half the targets do not move."""
-    values = sorted(np.inf if row[name] is None else row[name] for row in rows if row["moved"] is not None)
-    middle = values[(len(values) - 1) // 2] if values else np.inf
-    return float(middle) if np.isfinite(middle) else None
+    row = typical_row(rows, name)
+    return None if row is None else float(row[name])
+
+
+def typical_row(rows: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:
+    """The median target's row, with its interval; None where there is none, or half the targets do not move."""
+    known = [row for row in rows if row["moved"] is not None]
+    order = sorted(known, key=lambda row: np.inf if row[name] is None else row[name])
+    middle = order[(len(order) - 1) // 2] if order else None
+    return None if middle is None or middle[name] is None else middle
 
 
 def _ratings(models: Sequence[str], target: str, given: Mapping[str, float] | None, gap: float) -> NDArray[np.float64]:

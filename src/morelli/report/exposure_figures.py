@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from morelli.exposure.cost import Cost
 from morelli.report.svg import FIRST, INK, MUTED, SECOND, THIRD, drawing, new_figure
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def exposure_figures(result: Mapping[str, Any]) -> dict[str, tuple[Figure, str]]
         "pool": (curve(curves["pool"], "models", "models in the pool", PAPER_POOL), "Top-1 against the pool's size."),
         "bands": (bars(curves["band"], "band", "D(i) of the references"), "Top-1 on held-out images by band of D(i)."),
         "tau": (thresholds(curves["tau"]), "Mean D(i) against the threshold τ."),
+        "cost": (campaigns(result["cost"]), "Dollars for references against the battles that an attacker views."),
     }
     if len(curves["chosen"]) > 1:
         out["chosen"] = chosen(curves["chosen"]), "Top-1 on the m prompts that the attacker picks."
@@ -203,6 +205,30 @@ def encoders(rows: Sequence[Mapping[str, Any]]) -> Figure:
         axes.invert_yaxis()
         axes.set_xlabel("variance between models, % of between + within")
         axes.grid(axis="y", visible=False)
+    return figure
+
+
+def campaigns(cost: Mapping[str, Any]) -> Figure:
+    """Dollars against battles viewed: every battle with its own prompt, and prompts that repeat and are paid once."""
+    aim = cost["campaign_battles"]
+    end = 1000.0 if aim is None else max(100.0, 1.5 * aim)
+    battles = [end * step / 60 for step in range(61)]
+    figure = new_figure()
+    with drawing():
+        axes = figure.add_subplot()
+        for prompts, ink, label in (
+            (None, SECOND, "every battle its own prompt"),
+            (cost["leaderboard_prompts"], FIRST, f"{cost['leaderboard_prompts']} prompts that repeat"),
+        ):
+            found = Cost(cost["images_per_battle"], cost["per_battle"], prompts)
+            axes.plot(battles, [found.campaign(each) for each in battles], color=ink, linewidth=1.8, label=label)
+        if aim is not None:
+            axes.axvline(aim, color=MUTED, linestyle="--", linewidth=1, label="moves the median model one place")
+        axes.set_xlim(0, end)
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("battles viewed")
+        axes.set_ylabel("references, $")
+        figure.legend(loc="outside upper center", ncols=2)
     return figure
 
 

@@ -191,6 +191,7 @@ def _consequence(page: Page, result: Mapping[str, Any], drawn: Mapping[str, str]
         "cost",
         "Cost",
         paragraph(line[0].upper() + line[1:] + "."),
+        figures(drawn["cost"]),
         paragraph("Both images of a battle are compared with the same references. Storage and people are not counted."),
     )
     found = result["votes"]
