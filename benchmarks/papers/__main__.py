@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -31,9 +32,12 @@ from benchmarks.papers.tables import failures, reasons
 from benchmarks.papers.work import perform
 
 from morelli.attribution.image import IMAGE_REGISTRY
+from morelli.cli.engines import chosen_engine
+from morelli.encoders.across import place as placed
 from morelli.encoders.cache import EmbeddingCache
 from morelli.encoders.catalogue import DEFAULT_ENCODER, load_encoder
 from morelli.encoders.copies import SAMPLE
+from morelli.engine.base import Engine
 from morelli.errors import InputError, MorelliError, UnknownNameError, WeightsError
 from morelli.evaluation.data import prepare
 from morelli.generators.zoo.manifest import WEIGHTS
@@ -69,9 +73,9 @@ def open_sources(given: argparse.Namespace, plan: Plan, skipped: dict[str, str])
     return found
 
 
-def embed_all(sources: Sequence[Source], plan: Plan, out: Path) -> None:
+def embed_all(sources: Sequence[Source], plan: Plan, out: Path, engine: Engine | None = None) -> None:
     """Fill the cache of embeddings once, so that processes find them."""
-    encoder, cache = load_encoder(DEFAULT_ENCODER), EmbeddingCache(out / "cache")
+    encoder, cache = placed(load_encoder(DEFAULT_ENCODER), engine), EmbeddingCache(out / "cache")
     copies = SAMPLE if "000" in plan.tables and any(plan.wants(rule) for rule in ("plda", "lda", "fused")) else 0
     for source in sources:
         say(f"{source.name}: embedding {source.images} images with {DEFAULT_ENCODER}")
@@ -82,7 +86,7 @@ def embed_all(sources: Sequence[Source], plan: Plan, out: Path) -> None:
     cache.close()
 
 
-def measure(given: argparse.Namespace, plan: Plan) -> tuple[Path, Path, list[str]]:
+def measure(given: argparse.Namespace, plan: Plan, engine: Engine) -> tuple[Path, Path, list[str]]:
     """Measure what is missing, and write the tables.
 
     Returns
@@ -103,9 +107,9 @@ def measure(given: argparse.Namespace, plan: Plan) -> tuple[Path, Path, list[str
     if jobs:
         costs = embedding(sources) + sum(job.seconds for job in jobs)
         say(f"tables 000 and 002 take about {costs / 3600:.1f} processor hours where nothing is there yet.")
-        embed_all(sources, plan, given.out)
+        embed_all(sources, plan, given.out, engine)
     place = str(given.out.resolve())
-    run(jobs, results, perform, place, processes=given.processes, hours=given.hours, say=say)
+    run(jobs, results, perform, place, processes=given.processes, hours=given.hours, engine=engine, say=say)
     attacked: list[dict[str, Any]] = []
     cells: list[Job] = []
     failed: list[str] = []
@@ -130,7 +134,7 @@ def measure(given: argparse.Namespace, plan: Plan) -> tuple[Path, Path, list[str
 def _attacked(
     given: argparse.Namespace, plan: Plan, results: Results, place: str
 ) -> tuple[list[dict[str, Any]], list[Job]]:
-    """Rows and cells of table 001."""
+    """Rows and cells of table 001. Its images lie in folders that one process at a time may hold: this one."""
     bench = open_bench(plan, given.weights, given.out / "regeneration", given.processes)
     attacks, cells = Attacks(bench, place), attack_jobs(plan, bench)
     run(cells, results, attacks.perform, place, hours=given.hours, say=say)
@@ -145,7 +149,13 @@ def read_arguments(arguments: Sequence[str] | None) -> tuple[argparse.Namespace,
     parser.add_argument("--out", type=Path, required=True, help="folder for cells, embeddings, trainings and tables")
     parser.add_argument("--table", action="append", choices=TABLES, help="only this one; may be repeated")
     parser.add_argument("--hours", type=float, help="begin no cell that would end later")
-    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--processes", type=int, default=2, help="of this machine, without --engine ray")
+    parser.add_argument("--engine", default="local", help="where tables 000 and 002 are measured: local or ray")
+    parser.add_argument(
+        "--ray-address",
+        default=os.environ.get("MORELLI_RAY_ADDRESS"),
+        help="a Ray cluster that runs already: auto, host:6379 or ray://host:10001; by default Ray is started here",
+    )
     parser.add_argument("--method", help="only these, separated by commas")
     parser.add_argument("--prompts", type=int, help="use so many prompts of each data set: a trial")
     parser.add_argument("--seconds", type=float, help="processor seconds of each training in place of the usual ones")
@@ -197,7 +207,8 @@ def _weights(file: Path) -> tuple[str, str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     try:
         given, plan = read_arguments(arguments)
-        markdown, page, failed = measure(given, plan)
+        with chosen_engine(given.engine, given.ray_address) as engine:
+            markdown, page, failed = measure(given, plan, engine)
     except MorelliError as error:
         say(f"error: {error}")
         return 1

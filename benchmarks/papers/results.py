@@ -28,6 +28,8 @@ class Results:
         Made where it does not exist.
     settings : mapping
         Of this run, for the reader; another run's cells are kept as far as they still hold.
+    schema : str
+        Of the file.
 
     Raises
     ------
@@ -35,19 +37,19 @@ class Results:
         The file is no file of cells.
     """
 
-    def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, settings: Mapping[str, Any], schema: str = SCHEMA) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         self._cells: dict[str, dict[str, Any]] = {}
         lines = whole_lines(path)
-        if path.exists() and path.stat().st_size and (not lines or read_cell(lines[0], path).get("schema") != SCHEMA):
+        if path.exists() and path.stat().st_size and (not lines or read_cell(lines[0], path).get("schema") != schema):
             raise InputError("is no file of cells.", argument=str(path), fix="Choose another --out.")
         for line in lines[1:]:
             cell = read_cell(line, path)
             if not {"cell", "words", "result"} <= set(cell):
                 raise InputError("holds a line that is no cell.", argument=str(path), fix="Choose another --out.")
             self._cells[cell["cell"]] = cell
-        head = {"schema": SCHEMA, "settings": dict(settings)}
+        head = {"schema": schema, "settings": dict(settings)}
         kept = [json.dumps(each) for each in (head, *self._cells.values())]
         new = path.with_suffix(".new")
         new.write_text("\n".join(kept) + "\n", encoding="utf-8")

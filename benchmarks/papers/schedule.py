@@ -1,4 +1,4 @@
-"""Cells measured in parallel processes, with an estimate of the time left and an end that is kept.
+"""Cells measured in parallel processes or on an engine, with an estimate of the time left and an end that is kept.
 
 A cell that fails, and a process that dies over one, cost that cell alone.
 """
@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any
 
 from benchmarks.papers.results import Results
 
+from morelli.engine.base import Engine
 from morelli.engine.orphans import end_with_parent
 from morelli.errors import MorelliError
 
@@ -48,11 +50,20 @@ class Job:
 
 
 class Clock:
-    """The time left, from estimates corrected by how long cells took."""
+    """The time left, from estimates corrected by how long cells took.
 
-    def __init__(self, jobs: Sequence[Job], processes: int, hours: float | None) -> None:
+    Parameters
+    ----------
+    jobs : sequence of Job
+    processes : int or None
+        How many work at once; None: as many as what was done in the time since shows.
+    hours : float or None
+        Until the deadline.
+    """
+
+    def __init__(self, jobs: Sequence[Job], processes: int | None, hours: float | None) -> None:
         self._left = {job.key: job.seconds for job in jobs}
-        self._processes = processes
+        self._processes, self._began = processes, time.monotonic()
         self._deadline = None if hours is None else time.monotonic() + 3600 * hours
         self._estimated = self._taken = 0.0
 
@@ -69,7 +80,11 @@ class Clock:
 
     def left(self) -> float:
         """Seconds until the end."""
-        return sum(self._left.values()) * self.pace / self._processes
+        return sum(self._left.values()) * self.pace / (self._processes or self._shown())
+
+    def _shown(self) -> float:
+        """Processes that would have done the same in this time; one at least."""
+        return max(1.0, self._taken / max(time.monotonic() - self._began, 1e-9))
 
     def too_late(self, job: Job) -> bool:
         """Whether a cell that begins now would end after the deadline."""
@@ -84,11 +99,34 @@ def run(
     *,
     processes: int = 1,
     hours: float | None = None,
+    engine: Engine | None = None,
     say: Callable[[str], None] = print,
 ) -> list[str]:
     """Measure what is not measured yet; the keys for which the time did not suffice.
 
     A cell that could not be measured is kept with the reason, and tried again by the next run.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+    results : Results
+        Written by this process alone.
+    perform : callable
+        Measures a cell from its words and ``out``; picklable where cells are measured by other processes.
+    out : str
+        Folder of what cells keep; other machines must find it under the same path.
+    processes : int
+        Of this machine, without a remote engine.
+    hours : float, optional
+        Begin no cell that would end later. An engine is given some cells ahead, and they are judged then.
+    engine : Engine, optional
+        A remote one measures the cells in its workers; by default, and with the local one, ``processes`` do.
+    say : callable
+
+    Raises
+    ------
+    EngineError
+        The engine cannot go on; what was measured until then is kept.
     """
     missing = []
     for job in jobs:
@@ -98,9 +136,14 @@ def run(
         if known is None or FAILED in known:
             missing.append(job)
     say(f"{len(jobs) - len(missing)} of {len(jobs)} cells are there.")
-    clock = Clock(missing, processes, hours)
     late: list[str] = []
-    for number, (job, result, seconds) in enumerate(_finished(missing, perform, out, processes, clock, late), start=1):
+    if engine is not None and engine.remote:
+        clock = Clock(missing, None, hours)
+        finished = _on_engine(missing, perform, out, engine, clock, late)
+    else:
+        clock = Clock(missing, processes, hours)
+        finished = _finished(missing, perform, out, processes, clock, late)
+    for number, (job, result, seconds) in enumerate(finished, start=1):
         results.add(job.key, job.words, result | {"seconds": seconds})
         clock.done(job, seconds)
         what = reason(result) or f"{seconds:.0f} s"
@@ -145,6 +188,36 @@ def _finished(
     finally:
         for lane in lanes:
             lane.close()
+
+
+def _on_engine(
+    jobs: Sequence[Job], perform: Perform, out: str, engine: Engine, clock: Clock, late: list[str]
+) -> Iterator[Finished]:
+    """Cells as an engine's workers have measured them."""
+    sent: list[tuple[Job, float]] = []
+
+    def words() -> Iterator[Mapping[str, Any]]:
+        for job in jobs:
+            if clock.too_late(job):
+                late.append(job.key)
+            else:
+                sent.append((job, time.monotonic()))
+                yield job.words
+
+    with closing(engine.map(_cell, words(), shared=(perform, out), ordered=False)) as answers:
+        for answer in answers:
+            job, since = sent[answer.index]
+            if answer.error is None:
+                yield (job, *answer.get())
+            else:  # of the worker or of the way to it: what a cell raises is in its value already
+                why = " ".join(str(answer.error).split())
+                yield job, {FAILED: why, CRASHED: True}, time.monotonic() - since
+
+
+def _cell(shared: tuple[Perform, str], words: Mapping[str, Any]) -> Measured:
+    """`attempt`, as an engine calls it."""
+    perform, out = shared
+    return attempt(perform, words, out)
 
 
 class _Lane:

@@ -26,9 +26,11 @@ from morelli.baselines import code
 from morelli.baselines.dna_det import DnaDet
 from morelli.baselines.pose import Pose
 from morelli.baselines.yu import Yu
+from morelli.engine.local import LocalEngine
 from morelli.errors import InputError, UnknownNameError
 from morelli.evaluation.groups import BUDGETS
 from morelli.testing.datasets import write_dataset
+from tests.engine.fakes import PickledEngine
 
 SOURCE = Source("visor", "visor", None, "state", 7, 1680)
 
@@ -133,6 +135,50 @@ def test_a_cell_that_fails_costs_no_other(tmp_path: Path) -> None:
     assert perform.asked == ["defect", "odd"]
 
 
+def test_an_engine_measures_the_same_cells(tmp_path: Path) -> None:
+    jobs, engine, said = [job("a"), job("defect"), job("odd"), job("bb")], PickledEngine(), []
+    kept = []
+    for name, work in (("none", None), ("local", LocalEngine()), ("pickled", engine)):
+        results = Results(tmp_path / f"{name}.jsonl", {})
+        assert run(jobs, results, broken, "", engine=work, say=said.append) == []
+        found = {each.key: results.get(each.key, each.words) or {} for each in jobs}
+        kept.append({key: {k: v for k, v in cell.items() if k != "seconds"} for key, cell in found.items()})
+    assert kept[0] == kept[1] == kept[2]
+    assert kept[0]["bb"] == {"value": 2} and "ZeroDivisionError" in kept[0]["defect"]["failed"]
+    assert [words["name"] for words in engine.items] == ["a", "defect", "odd", "bb"]
+    # What is there is not sent out again; what failed is.
+    again = PickledEngine()
+    run(jobs, Results(tmp_path / "local.jsonl", {}), Counting(), "", engine=again, say=quiet)
+    assert [words["name"] for words in again.items] == ["defect", "odd"]
+
+
+def test_a_cell_that_loses_its_worker_costs_no_other(tmp_path: Path) -> None:
+    jobs, said = [job("a"), job("b"), job("c")], []
+    results = Results(tmp_path / "r.jsonl", {})
+    engine = PickledEngine(loses=lambda words: words["name"] == "b")
+    assert run(jobs, results, length, "", engine=engine, say=said.append) == []
+    assert told(results, jobs) == {"a": "", "b": "failed: the process was gone.", "c": ""}
+    assert tables.failures(results, jobs) == ["b"]
+    assert any("b, failed: the process was gone." in line for line in said)
+    assert engine.closed == 1
+
+
+def test_an_interrupted_bench_on_an_engine_keeps_what_came_back(tmp_path: Path) -> None:
+    jobs, results, engine = [job("a"), job("b"), job("c")], Results(tmp_path / "r.jsonl", {}), PickledEngine()
+    with pytest.raises(KeyboardInterrupt):
+        run(jobs, results, Counting(stop="b"), "", engine=engine, say=quiet)
+    assert engine.closed == 1
+    rest = PickledEngine()
+    run(jobs, Results(tmp_path / "r.jsonl", {}), length, "", engine=rest, say=quiet)
+    assert [words["name"] for words in rest.items] == ["b", "c"]
+
+
+def test_an_engine_is_given_no_cell_that_would_end_late(tmp_path: Path) -> None:
+    jobs, engine = [job("long", 7200.0), job("b", 1.0)], PickledEngine()
+    assert run(jobs, Results(tmp_path / "r", {}), length, "", hours=1.0, engine=engine, say=quiet) == ["long"]
+    assert [words["name"] for words in engine.items] == ["b"]
+
+
 @pytest.mark.slow
 def test_a_process_that_dies_costs_its_cell(tmp_path: Path) -> None:
     jobs = [job(name) for name in ("a", "dies", "b", "c", "defect", "d")]
@@ -169,6 +215,18 @@ def test_the_time_left_follows_the_pace() -> None:
     assert clock.left() == 20.0
     clock.done(jobs[0], 30.0)  # three times as long as estimated
     assert clock.left() == pytest.approx(30.0 * 3 / 2)
+
+
+def test_the_time_left_follows_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody says how many workers an engine has: 40 seconds of work in 10 show four."""
+    jobs, now = [job(name, 20.0) for name in "abcd"], [100.0]
+    monkeypatch.setattr("benchmarks.papers.schedule.time.monotonic", lambda: now[0])
+    clock = Clock(jobs, None, None)
+    assert clock.left() == 80.0
+    now[0] += 10.0
+    clock.done(jobs[0], 20.0)
+    clock.done(jobs[1], 20.0)
+    assert clock.left() == pytest.approx(40.0 / 4)
 
 
 def length(words: Mapping[str, Any], out: str) -> dict[str, Any]:
@@ -314,6 +372,9 @@ def test_arguments() -> None:
     assert given.processes == 2
     with pytest.raises(UnknownNameError, match="marra"):
         read_arguments(["visor", "--out", "o", "--method", "mara"])
+    assert (given.engine, given.ray_address) == ("local", None)
+    given, _ = read_arguments(["visor", "--out", "o", "--engine", "ray", "--ray-address", "head:6379"])
+    assert (given.engine, given.ray_address) == ("ray", "head:6379")
     for wrong in (["--hours", "0"], ["--processes", "-1"], ["--out", "a+b"]):
         with pytest.raises(SystemExit):
             read_arguments(["visor", "--out", "o", *wrong])

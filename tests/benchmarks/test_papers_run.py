@@ -16,9 +16,11 @@ from PIL import Image
 
 from morelli.attribution.image import IMAGE_REGISTRY, ImageAttributor
 from morelli.encoders.catalogue import DEFAULT_ENCODER
+from morelli.engine import catalogue as engines
 from morelli.errors import WeightsError
 from morelli.evaluation.groups import BUDGETS, Budget
 from morelli.testing.datasets import write_dataset
+from tests.engine.fakes import PickledEngine
 from tests.evaluation.samples import TextureEncoder
 
 
@@ -127,6 +129,40 @@ def test_a_row_of_an_unseen_group_is_of_other_models(folder: Path, tmp_path: Pat
     assert cell["groups"]["unseen"]["identification"]["n_candidates"] == 2
     assert cell["training"]["steps"] == 40
     assert cell["training"]["work"] == pytest.approx(2 * 4)
+
+
+def test_an_engine_gives_the_same_cells_and_tables(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = PickledEngine(loses=lambda item: "method" in item and item["method"] == "dzanic")
+    monkeypatch.setitem(engines.REGISTRY._loaded, "elsewhere", lambda address: engine)
+    ask = ("--method", "euclid,tiny,dzanic", "--table", "000", "--table", "002")
+    assert bench(folder, tmp_path / "here", *ask) == 0
+    assert bench(folder, tmp_path / "there", *ask, "--engine", "elsewhere") == 1
+    assert "error: 2 cells failed" in capsys.readouterr().err
+    here, there = cells(tmp_path / "here"), cells(tmp_path / "there")
+    lost = {"000/made-up/dzanic", "002/made-up/dzanic"}
+    assert {key for key in there if "failed" in there[key]} == lost
+    assert all(there[key]["failed"] == "the process was gone." for key in lost)
+    assert "dzanic (failed)" in (tmp_path / "there" / "papers.md").read_text()
+    # The pictures were embedded there, too.
+    assert sum(len(item) for item in engine.items if not isinstance(item, dict)) == 90
+    engine.loses = lambda item: False
+    engine.items.clear()
+    assert bench(folder, tmp_path / "there", *ask, "--engine", "elsewhere") == 0
+    assert [item["method"] for item in engine.items if isinstance(item, dict)] == ["dzanic", "dzanic"]
+    # A note names the folder of the trainings, which is another one.
+    elsewhere = json.dumps(cells(tmp_path / "there")).replace(str(tmp_path / "there"), str(tmp_path / "here"))
+    assert timeless(here) == timeless(json.loads(elsewhere))
+    assert bench(folder, tmp_path / "there", *ask, "--engine", "rai") == 1
+    assert "'ray'" in capsys.readouterr().err
+
+
+def timeless(value: Any) -> Any:
+    """Cells without their seconds."""
+    if isinstance(value, dict):
+        return {key: timeless(each) for key, each in value.items() if key != "seconds"}
+    return value
 
 
 def test_other_settings_are_measured_again(folder: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from morelli._version import __version__
 from morelli.cli.app import main
 from morelli.report.printed import BROWSERS
 from morelli.report.training_page import series
@@ -169,6 +170,27 @@ def test_a_training(tmp_path: Path) -> None:
     assert "loss over 150 steps." in seen.text
 
 
+HEAD = {"step": 0, "version": "1.2.3", "torch": "9.9", "seed": 77, "settings": {"lr": 0.125, "loss": "ce"}}
+
+
+def test_a_training_s_origin(tmp_path: Path) -> None:
+    lines = [HEAD, {"step": 50, "loss": 0.5}, {**HEAD, "step": 50, "version": "1.2.4"}, {"step": 100, "loss": 0.25}]
+    seen = page_of(tmp_path, "\n".join(map(json.dumps, lines)))
+    for words in ("1.2.3", "1.2.4", "77", "lr 0.125", "loss ce", "loss over 100 steps."):
+        assert words in seen.text, words
+    assert "seed over" not in seen.text  # what made it is no curve
+    rows = seen.text.partition("Where this comes from")[2]
+    assert rows.count("training log") == 2  # one for each version, none without
+    # A control without a step, and a log from before there were such lines.
+    assert "1.2.3" in page_of(tmp_path, json.dumps(HEAD), options=("--overwrite",)).text
+    old = page_of(tmp_path, json.dumps(lines[1]) + "\n" + json.dumps(lines[3]), options=("--overwrite",))
+    assert "loss over 100 steps." in old.text and "What was asked" not in old.text
+
+
+def test_an_evaluation_s_version(tmp_path: Path) -> None:
+    assert "4.5.6" in page_of(tmp_path, {**EVALUATION, "version": "4.5.6"}).text
+
+
 def test_several_inputs_share_a_page(tmp_path: Path) -> None:
     seen = page_of(tmp_path, EVALUATION, EVALUATION, VERDICT)  # `page_of` sees that no id comes twice
     assert seen.text.count("Evaluation of mine, same-prompt: Results") == 4  # twice as a link, twice as a heading
@@ -196,6 +218,7 @@ def test_an_exposure(tmp_path: Path) -> None:
     result = plain(audit(read_dataset(folder), [TextureEncoder()], settings).result)
     seen = page_of(tmp_path, result, result)
     assert "Which prompts give models away" in seen.text
+    assert seen.text.rpartition("Where this comes from")[2].count(f" {__version__} ") == 2
 
 
 @pytest.mark.parametrize(

@@ -6,17 +6,21 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from morelli.encoders.across import place
+from morelli.encoders.base import Encoder
 from morelli.encoders.cache import EmbeddingCache
-from morelli.engine.base import Engine
+from morelli.engine.base import Answer, Engine
 from morelli.enrol import enrol
-from morelli.evaluation.runner import evaluate
+from morelli.evaluation import runner
 from morelli.evaluation.settings import Settings
+from morelli.evaluation.tables import measure
 from morelli.gallery.store import Gallery
 from morelli.images.dataset import read_dataset
 from morelli.testing.datasets import write_dataset
@@ -24,6 +28,8 @@ from morelli.testing.datasets import write_dataset
 from ..encoders.toys import ToyEncoder
 from .fakes import PickledEngine
 from .work import SlowEncoder
+
+SETTINGS = Settings("same-prompt", ("euclid", "plda"), ablate=False)
 
 
 def killer(marks: Path, victims: list[int]) -> threading.Thread:
@@ -68,17 +74,54 @@ def test_a_worker_killed_during_an_add_loses_and_doubles_nothing(ray_engine: Eng
         np.testing.assert_array_equal(data.vectors[name], values)
 
 
-def figures(encoder: object, folder: Path) -> dict[str, object]:
-    settings = Settings("same-prompt", ("euclid",), ablate=False)
-    result = evaluate(read_dataset(folder), encoder, settings).result  # type: ignore[arg-type]
-    return {name: value for name, value in result.items() if name != "seconds"}
+class Counted:
+    """Another engine, and how many items it answered."""
+
+    name, remote = "counted", True
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine, self.answered = engine, 0
+
+    def map(self, *arguments: Any, **others: Any) -> Generator[Answer[Any], None, None]:
+        for each in self.engine.map(*arguments, **others):
+            self.answered += 1
+            yield each
+
+    def close(self) -> None:
+        """Whose it is closes it."""
 
 
-def test_an_evaluation_s_figures_do_not_depend_on_the_engine(tmp_path: Path) -> None:
-    folder = write_dataset(tmp_path / "d", models=2, prompts=4, seeds=2, size=32)
-    engine = PickledEngine()
-    assert figures(place(ToyEncoder(), engine), folder) == figures(ToyEncoder(), folder)
-    assert engine.items
+@pytest.fixture(params=["pickled", pytest.param("ray", marks=pytest.mark.slow)])
+def elsewhere(request: pytest.FixtureRequest) -> Counted:
+    """Work in other processes: an engine that behaves so, and a real Ray."""
+    return Counted(PickledEngine() if request.param == "pickled" else request.getfixturevalue("ray_engine"))
+
+
+def evaluated(encoder: Encoder, folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Any], dict[str, Any]]:
+    """An evaluation's figures but for the time; by method the queries' scores and, best first, their models."""
+    tables = []
+    with monkeypatch.context() as patched:
+        patched.setattr(runner, "measure", lambda *given: tables.append(measure(*given)) or tables[-1])
+        result = runner.evaluate(read_dataset(folder), encoder, SETTINGS).result
+    scores = {
+        method: (each.rows.tolist(), each.scores.tolist(), each.models[np.argsort(-each.scores, axis=1)].tolist())
+        for (_, method), each in tables[0].scored.items()
+    }
+    return {name: value for name, value in result.items() if name != "seconds"}, scores
+
+
+def test_an_evaluation_s_figures_and_rankings_do_not_depend_on_the_engine(
+    elsewhere: Counted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_dataset(tmp_path / "d", models=3, prompts=4, seeds=2, size=32)
+    here = evaluated(ToyEncoder(), folder, monkeypatch)
+    assert evaluated(place(ToyEncoder(), elsewhere), folder, monkeypatch) == here
+    assert elsewhere.answered
+    figures, scores = here
+    assert list(scores) == ["euclid", "plda"]
+    for rows, _, rankings in scores.values():
+        assert len(rows) == len(rankings) == figures["n_queries"] == 24
+        assert all(sorted(ranking) == ["model-00", "model-01", "model-02"] for ranking in rankings)
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from morelli._version import __version__
 from morelli.attribution.catalogue import REGISTRY
 from morelli.attribution.centroid import Euclid
 from morelli.attribution.image import IMAGE_REGISTRY, ImageAttributor
@@ -64,7 +65,7 @@ def small(tmp_path) -> Path:
 def test_json_has_the_fields_of_the_schema(found, folder):
     result = found.result
     assert set(result) >= TOP_KEYS
-    assert result["schema"] == "morelli.evaluation/1"
+    assert (result["schema"], result["version"]) == ("morelli.evaluation/1", __version__)
     assert (result["protocol"], result["dataset"], result["references"]) == ("same-prompt", str(folder), None)
     assert (result["n_queries"], result["n_models"], result["n_prompts"], result["k"]) == (144, 4, 12, None)
     assert result["encoder"] == {"id": "texture", "revision": "1", "preprocessing": "plain"}

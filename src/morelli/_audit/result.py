@@ -21,6 +21,7 @@ from morelli._audit.prediction import (
     predict,
 )
 from morelli._audit.settings import AuditSettings
+from morelli._version import __version__
 from morelli.errors import InputError
 from morelli.evaluation.data import EvaluationSet
 from morelli.exposure.confusion import from_counts
@@ -58,6 +59,7 @@ def exposure_result(dataset: Dataset, seen: Seen, asked: AuditSettings) -> dict[
     stamp = seen.stamp
     return {
         "schema": EXPOSURE_SCHEMA,
+        "version": __version__,
         "dataset": str(dataset.root),
         "encoder": {"id": stamp.encoder, "revision": stamp.revision, "preprocessing": stamp.preprocessing},
         "method": attack.method,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from morelli._version import __version__
 from morelli.encoders.base import Encoder
 from morelli.encoders.copies import SAMPLE
 from morelli.errors import InputError
@@ -121,6 +122,7 @@ def evaluate(
     data = sets.queries.embeddings
     result = {
         "schema": EVALUATION_SCHEMA,
+        "version": __version__,
         "protocol": table.protocol,
         "level": settings.level,
         "dataset": str(dataset.root),

@@ -11,7 +11,7 @@ from morelli.report.evaluation import evaluation_title
 from morelli.report.evaluation_page import fill_evaluation
 from morelli.report.exposure import exposure_title
 from morelli.report.exposure_page import fill_exposure
-from morelli.report.inputs import LOG, Given
+from morelli.report.inputs import LOG, Given, log_parts
 from morelli.report.page import Page, listing, paragraph, table
 from morelli.report.table import Column
 from morelli.report.training_page import fill_training
@@ -88,9 +88,18 @@ def _fill(page: Any, each: Given, name: str) -> None:
         page.section("asked", "What was measured", paragraph(exposure_title(each.objects[0])))
         fill_exposure(page, each.objects[0], name=name)
     elif each.schema == LOG:
-        fill_training(page, each.objects, name)
+        _training(page, each, name)
     else:
         _verdicts(page, each.objects)
+
+
+def _training(page: Any, each: Given, name: str) -> None:
+    heads, lines = log_parts(each)
+    if heads:
+        asked = [{"setting": key, "value": value} for key, value in heads[0]["settings"].items()]
+        page.section("asked", "What was asked", table(asked, (Column("setting"), Column("value")), "Settings"))
+    if lines:
+        fill_training(page, lines, name)
 
 
 def _verdicts(page: Any, objects: Sequence[Mapping[str, Any]]) -> None:
@@ -127,7 +136,8 @@ def _provenance(given: Sequence[Given]) -> str:
 def _sources(each: Given) -> list[dict[str, Any]]:
     """A row for each way in which the input's answers were made."""
     out: list[dict[str, Any]] = []
-    for one, encoder in [(given, encoder) for given in each.objects for encoder in _encoders(given)]:
+    objects = (each.schema == LOG and log_parts(each)[0]) or each.objects
+    for one, encoder in [(given, encoder) for given in objects for encoder in _encoders(given)]:
         method = _object(one.get("method"))
         gallery = method.get("gallery")
         row = {

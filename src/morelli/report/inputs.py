@@ -72,6 +72,16 @@ def read_input(path: Path) -> Given:
     return Given(path.name, hashlib.sha256(data).hexdigest(), kinds[0], tuple(objects))
 
 
+def log_parts(given: Given) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    """A training log's lines in two: those that say what made the training, and those with its figures.
+
+    The first kind has a version. A log has one at its beginning, and one wherever another version went on with it; one
+    written before there were such lines has none.
+    """
+    heads = [each for each in given.objects if "version" in each]
+    return heads, [each for each in given.objects if "version" not in each]
+
+
 def _objects(data: bytes, name: str) -> list[Mapping[str, Any]]:
     try:
         text = data.decode("utf-8-sig")

@@ -15,6 +15,7 @@ from morelli._version import __version__
 from morelli.errors import DatasetError, InputError
 from morelli.fingerprint.chain import LEARNING
 from morelli.fingerprint.extractor import load_extractor
+from morelli.fingerprint.learn import run as running
 from morelli.fingerprint.learn import trainer as training
 from morelli.fingerprint.learn.bank import GIB
 from morelli.fingerprint.learn.classes import Classes, dataset_classes, synthetic_classes
@@ -78,6 +79,24 @@ def test_a_file_says_what_it_was_trained_with(made: Store, seen: Photos, cache: 
     assert len(lines(said, "cache: ")) == 2 and "6 classes × 6 pictures; 0.00 GiB" in lines(said, "cache: ")[0]
     logged = [json.loads(line) for line in (tmp_path / "c" / "log.jsonl").read_text().splitlines()]
     assert logged[-1]["auc"] == pytest.approx(about["validation"]["auc"])
+    head = {name: about[name] for name in ("version", "torch", "settings", "pictures", "chain", "from")}
+    assert logged[0] == {"step": 0, "seed": settings.seed, **head}
+
+
+def test_a_log_says_once_which_version_went_on(
+    made: Store, seen: Photos, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def steps_and_versions(version: str) -> list[tuple[int, str]]:
+        monkeypatch.setattr(running, "__version__", version)
+        place = Place(tmp_path / "c", cache)
+        learn(synthetic(made, seen, held_out=0.0), few(steps=1), tmp_path / "f.safetensors", place, say=lambda _: None)
+        lines = [json.loads(line) for line in (tmp_path / "c" / "log.jsonl").read_text().splitlines()]
+        return [(line["step"], line["version"]) for line in lines if "version" in line]
+
+    assert steps_and_versions("1") == steps_and_versions("1") == [(0, "1")]
+    assert steps_and_versions("2") == [(0, "1"), (1, "2")]
+    (tmp_path / "c" / "log.jsonl").write_text('{"step": 1, "loss": 0.5}\n')  # as older versions wrote it
+    assert steps_and_versions("2") == [(1, "2")]
 
 
 @pytest.mark.parametrize("kind", ["pixels", "none"])

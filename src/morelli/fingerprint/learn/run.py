@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import platform
 import threading
@@ -21,7 +22,7 @@ from morelli.fingerprint.chain import SignalChain, find_chain
 from morelli.fingerprint.extractor import Extractor, make_extractor, save_extractor
 from morelli.fingerprint.learn.bank import GIB, Bank, slots_that_fit
 from morelli.fingerprint.learn.classes import Classes
-from morelli.fingerprint.learn.journal import Journal
+from morelli.fingerprint.learn.journal import LOG, Journal
 from morelli.fingerprint.learn.kept import PixelBank, SpectraBank, entry_bytes
 from morelli.fingerprint.learn.pictures import Pictures
 from morelli.fingerprint.learn.sampler import ENDLESS, Batches
@@ -209,6 +210,7 @@ def train_on(
         None if check is None else Validation(check),
         place.device,
     )
+    _head(trainer, words)
     if begin is None:
         trainer.fit_input()
     if trainer.step:
@@ -227,6 +229,21 @@ def train_on(
     training = {**about, **words, **_facts(trainer, place)}
     sha256 = save_extractor(network, out, name=name, chain=chain, training=training, channels=chain.shape[0])
     return {**training, "sha256": sha256}
+
+
+def _head(trainer: Trainer, words: Mapping[str, Any]) -> None:
+    """Begin the log with what makes the training; where another version goes on with it, say so at that step."""
+    journal = trainer.journal
+    if journal is None:
+        return
+    told = [line["version"] for line in _lines(journal.folder / LOG) if "version" in line]
+    if not told or told[-1] != __version__:
+        line = {"step": trainer.step, "version": __version__, "torch": str(torch.__version__)}
+        journal.log({**line, "seed": trainer.settings.seed, **words})
+
+
+def _lines(log: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.is_file() else []
 
 
 def _facts(trainer: Trainer, place: Place) -> dict[str, Any]:
