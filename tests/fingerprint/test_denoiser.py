@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from morelli.errors import InputError, StorageError, WeightsError
+from morelli.fingerprint import residual
 from morelli.fingerprint.denoiser import PUBLISHED_FORM, WEIGHTS, Denoiser, Form, load_denoiser, save_denoiser
 from morelli.fingerprint.residual import _DENOISERS, load_residual
 from morelli.fingerprint.tensors import read_tensors, write_tensors
@@ -98,14 +99,26 @@ def test_a_disk_that_refuses_is_a_named_error(tmp_path: Path) -> None:
         write_tensors(tmp_path / "file" / "w", {}, {})
 
 
-@pytest.mark.parametrize("name", ["denoiser", pytest.param("denoiser-17x64", marks=published)])
-def test_the_shipped_file_is_small_and_has_a_card(name: str) -> None:
-    path = WEIGHTS / f"{name}.safetensors"
+def test_the_shipped_file_is_small_and_has_a_card() -> None:
+    form, sha256 = _DENOISERS["denoiser"]
+    path = WEIGHTS / "denoiser.safetensors"
     assert path.stat().st_size < 1.2e6
-    card = (WEIGHTS / "denoiser.md").read_text(encoding="utf-8")
-    assert _DENOISERS[name][1] in card
-    net, _ = load_denoiser(path, _DENOISERS[name][1])
-    assert net.form == _DENOISERS[name][0]
+    assert sha256 is not None and sha256 in (WEIGHTS / "denoiser.md").read_text(encoding="utf-8")
+    assert load_denoiser(path, sha256)[0].form == form
+
+
+def test_a_denoiser_of_the_published_form_may_be_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(residual, "WEIGHTS", tmp_path)
+    path = tmp_path / "denoiser-17x64.safetensors"
+    with pytest.raises(WeightsError, match=f"17x64 --out {path}"):  # whoever does what it says has it
+        residual._denoiser("denoiser-17x64")
+    save_denoiser(Denoiser(PUBLISHED_FORM).folded(), path)
+    found = residual._denoiser("denoiser-17x64")
+    assert (found.margin, found.revision) == (17, load_denoiser(path)[1])
+    assert found(torch.rand(1, 3, 64, 64)).shape == (1, 3, 30, 30)
+    save_denoiser(trained().folded(), path)
+    with pytest.raises(WeightsError, match="another form"):
+        residual._denoiser("denoiser-17x64")
 
 
 @pytest.mark.realdata
@@ -117,10 +130,10 @@ def test_the_shipped_weights_find_noise_in_photographs(name: str, data_dir: Path
     for path in photographs:
         clean = torch.from_numpy(load_image(path).pixels[:128, :128].copy()).permute(2, 0, 1)[None].float() / 255
         noise = torch.from_numpy(rng.normal(0, 1, clean.shape).astype(np.float32))
-        residual = load_residual(name)
-        m = residual.margin
+        chosen = load_residual(name)
+        m = chosen.margin
         inner = noise[..., m:-m, m:-m]
-        missed += float((residual(clean + noise / 256) - inner).square().mean())
+        missed += float((chosen(clean + noise / 256) - inner).square().mean())
         energy += float(inner.square().mean())
     assert len(photographs) >= 3
     assert missed < 0.9 * energy

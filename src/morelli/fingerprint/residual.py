@@ -23,10 +23,11 @@ from morelli.fingerprint.wavelet import LEVELS, SIGMA, wavelet_residual
 FLAT = 1e-3
 #: The form of the small denoiser (docs/fingerprint.md has its speed and quality beside the published form's).
 SMALL_FORM = Form(9, 32)
-# Form and SHA-256 of the weights file of each denoiser; files are called NAME.safetensors.
-_DENOISERS = {
+# Form and SHA-256 of the weights file of each denoiser; files are called NAME.safetensors. Without a hash the package
+# carries none, and the user's own is taken.
+_DENOISERS: dict[str, tuple[Form, str | None]] = {
     "denoiser": (SMALL_FORM, "6190c6dc8df563d46caec8cb9a0791b80f7abf0ddd5b9524198653b3bf09ad78"),
-    "denoiser-17x64": (PUBLISHED_FORM, "61149921a5953bbb464abbbe59c95f01b6de1810509342d45057a3bbcf3f40c4"),
+    "denoiser-17x64": (PUBLISHED_FORM, None),
 }
 
 
@@ -79,9 +80,11 @@ def _denoiser(name: str) -> Residual:
     form, sha256 = _DENOISERS[name]
     path = WEIGHTS / f"{name}.safetensors"
     if not path.is_file():
-        fix = f"Train it: python -m training.denoiser --photos DIR --form {form.depth}x{form.width} --out {path.name}."
+        fix = f"Train it: python -m training.denoiser --photos DIR --form {form.depth}x{form.width} --out {path}."
         raise WeightsError(f"the weights of {name!r} are not installed.", argument="residual", fix=fix)
     network, revision = load_denoiser(path, sha256)
+    if network.form != form:
+        raise WeightsError(f"holds a denoiser of another form than {form.depth}x{form.width}.", argument=str(path))
     return Residual(name, form.margin, revision, partial(_run, network))
 
 
