@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from morelli.errors import DatasetError, InputError, UnknownNameError
+from morelli.images.csv_rows import read_csv_rows
 
 COLUMNS = ["model", "price"]
 
@@ -91,16 +91,7 @@ def check_priced(prices: float | Mapping[str, float], models: Collection[str]) -
 
 def _lines(file: Path) -> list[tuple[int, list[str]]]:
     """Rows after the header, each with its line's number."""
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as opened:
-            lines = csv.reader(opened, strict=True)
-            rows = [(lines.line_num, [cell.strip() for cell in fields]) for fields in lines if fields]
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"is not UTF-8 ({error.reason}).", argument=str(file), fix="Save it as UTF-8.") from error
-    except csv.Error as error:
-        raise DatasetError(f"is no CSV file ({error}).", argument=str(file)) from error
-    except OSError as error:
-        raise DatasetError(f"cannot be read ({error.strerror or error}).", argument=str(file)) from error
+    rows = read_csv_rows(file)
     header = rows[0][1] if rows else []
     if header != COLUMNS:
         raise DatasetError(

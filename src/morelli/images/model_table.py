@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from morelli.errors import DatasetError, UnknownNameError
+from morelli.images.csv_rows import read_csv_rows
 from morelli.images.dataset import Dataset
 from morelli.names import refuse_reserved
 
@@ -46,16 +46,7 @@ def read_model_table(path: str | Path) -> ModelTable:
         A base has a name that verdicts give to no model.
     """
     file = Path(path)
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as opened:
-            lines = csv.reader(opened, strict=True)
-            rows = [(lines.line_num, [cell.strip() for cell in fields]) for fields in lines if fields]
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"is not UTF-8 ({error.reason}).", argument=str(path), fix="Save it as UTF-8.") from error
-    except csv.Error as error:
-        raise DatasetError(f"is no CSV file ({error}).", argument=str(path)) from error
-    except OSError as error:
-        raise DatasetError(f"cannot be read ({error.strerror or error}).", argument=str(path)) from error
+    rows = read_csv_rows(path)
     _, header = rows[0] if rows else (0, [])
     _check_header(file.name, header)
     facts: dict[str, dict[str, str]] = {}
