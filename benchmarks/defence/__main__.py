@@ -17,7 +17,7 @@ from benchmarks.defence.attack import METHODS, Attacks, Said
 from benchmarks.defence.clock import Clock, OutOfTime
 from benchmarks.defence.networks import Networks, default_surrogates
 from benchmarks.defence.shields import GRADIENT, Protection, Shield, TooWeak, shields
-from benchmarks.defence.split import Split, split
+from benchmarks.defence.split import Split, not_blank, split
 from benchmarks.defence.table import tables, votes
 
 from morelli.defence.attackers import attacker_names, load_attacker
@@ -185,7 +185,11 @@ def measure(arguments: argparse.Namespace, parts: Split, rows: list[dict[str, An
 def main(given: Sequence[str] | None = None) -> int:
     """Measure, and print the tables."""
     arguments = options(given)
-    parts = split(read_dataset(arguments.dataset).items, arguments.images, arguments.prompts, arguments.background)
+    every = read_dataset(arguments.dataset).items
+    items = not_blank(every)
+    if len(items) < len(every):
+        print(f"{len(every) - len(items)} images of one colour are left out", file=sys.stderr)
+    parts = split(items, arguments.images, arguments.prompts, arguments.background)
     header = {"dataset": arguments.dataset.name} | {name: getattr(arguments, name) for name in _SETTINGS}
     header["queries"] = [item.name for item in parts.queries]
     rows = read_rows(arguments.out, header)

@@ -111,7 +111,7 @@ class Attacks:
 
 def attack(judge: Attributor, queries: LabelledEmbeddings, references: LabelledEmbeddings) -> Said:
     """What is said of each query among the references of its prompt."""
-    first = queries.models.copy()
+    first = np.empty(len(queries), references.models.dtype)  # whose names may be longer than those of the queries
     ranks, margins = np.zeros(len(queries), np.intp), np.zeros(len(queries))
     for prompt in np.unique(queries.prompts):
         rows = np.flatnonzero(queries.prompts == prompt)

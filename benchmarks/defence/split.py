@@ -51,6 +51,11 @@ def split(items: Sequence[Item], images: int, prompts: int, background: int) -> 
     )
 
 
+def not_blank(items: Sequence[Item]) -> list[Item]:
+    """The images that are not of one colour, such as a safety filter gives: no encoder can tell whose those are."""
+    return [item for item, pixels in zip(items, pixels_of(items), strict=True) if np.ptp(pixels, axis=(0, 1)).any()]
+
+
 def pixels_of(items: Sequence[Item]) -> list[Pixels]:
     """The images as they are."""
     return [load_image(item.path).pixels for item in items]

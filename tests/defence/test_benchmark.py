@@ -21,8 +21,9 @@ from benchmarks.defence.attack import Attacks, places
 from benchmarks.defence.clock import Clock, OutOfTime
 from benchmarks.defence.networks import Networks
 from benchmarks.defence.shields import Protection, Shield, Strength, TooWeak, control, shields
-from benchmarks.defence.split import pixels_of, split
+from benchmarks.defence.split import not_blank, pixels_of, split
 from benchmarks.defence.table import figure, table, votes
+from PIL import Image
 
 from morelli.defence.attackers import load_attacker
 from morelli.defence.canonical import canonical
@@ -79,6 +80,13 @@ def test_nobody_has_the_other_s_images(dataset: Path) -> None:
 
 
 # -- defences ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_image_of_one_colour_takes_no_part(tmp_path: Path) -> None:
+    write_dataset(tmp_path, models=2, prompts=1, seeds=2, size=32)
+    first, *rest = read_dataset(tmp_path).items
+    Image.new("RGB", (32, 32), (7, 80, 7)).save(first.path)
+    assert not_blank([first, *rest]) == rest
 
 
 def test_random_signs_differ_from_picture_to_picture(protection: Protection) -> None:
@@ -160,6 +168,18 @@ class Spy:
 
     def scores(self, vectors, references, prompt):
         return np.zeros((len(next(iter(vectors.values()))), 3))
+
+
+def test_a_name_longer_than_all_of_the_queries_is_said_whole() -> None:
+    def of(*models: str) -> LabelledEmbeddings:
+        vectors = {"v": np.array([[float(len(name))] for name in models], np.float32)}
+        return LabelledEmbeddings(vectors, np.array(models), np.full(len(models), "p"), np.array(models))
+
+    class Last(Spy):
+        def scores(self, vectors, references, prompt):
+            return np.array([[0.0, 1.0]])
+
+    assert attacks.attack(Last(), of("a"), of("a", "much longer")).first.tolist() == ["much longer"]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from scipy.ndimage import median_filter
 from morelli.errors import ArrayError, ImageTooSmallError, MissingExtraError, UnknownNameError
 from morelli.fingerprint import wavelet
 from morelli.fingerprint.median import median3, median_residual
+from morelli.fingerprint.parts import in_parts
 from morelli.fingerprint.residual import RESIDUALS, is_flat, load_residual
 from morelli.fingerprint.wavelet import _LOW, analyse, synthesise, wavelet_residual
 from tests.fingerprint.shipped import published
@@ -111,6 +112,14 @@ def test_an_images_residual_does_not_depend_on_its_batch(name: str) -> None:
     residual = load_residual(name)
     x = pictures(3, 3, 48, 48)
     assert torch.allclose(residual(x)[1:2], residual(x[1:2]), atol=1e-4)
+
+
+@pytest.mark.parametrize("count", [1, 4, 9])
+def test_work_in_parts_gives_what_one_piece_gives(count: int) -> None:
+    x = pictures(5, count, 128, 128)
+    for name, whole in (("median", median_residual), ("wavelet", wavelet_residual)):
+        assert torch.allclose(load_residual(name)(x), whole(x), atol=1e-4)
+    assert in_parts(lambda part: part.mean((1, 2, 3)), x).shape == (count,)
 
 
 @published

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch.nn.functional import interpolate
 
 from morelli.encoders.weights import short_hash
 from morelli.errors import UnknownNameError, WeightsError
+from morelli.fingerprint.parts import in_parts
 from morelli.fingerprint.residual import RESIDUALS, load_residual
 from morelli.fingerprint.spectrum import half_size, spectrum
 from morelli.fingerprint.windows import SIDE
@@ -58,8 +60,8 @@ class SignalChain:
             if self.side is None or tuple(residual.shape[-2:]) == (self.side, self.side):
                 return residual
             return interpolate(residual, size=(self.side, self.side), mode="nearest")
-        return spectrum(
-            residual,
+        form = partial(
+            spectrum,
             log=self.log,
             shift=self.shift,
             standardise=self.standardise,
@@ -69,6 +71,7 @@ class SignalChain:
             opponent=self.opponent,
             floor=self.floor,
         )
+        return in_parts(form, residual)
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -86,7 +86,7 @@ class _Windowed:
                 argument="pixels",
                 fix="Leave it out, or use an encoder that looks at the picture.",
             )
-        return residuals[~flat]
+        return residuals[~flat] if bool(flat.any()) else residuals
 
 
 class ResidualSpectrum(_Windowed):

@@ -7,10 +7,13 @@ sampling rate, which tiles of 16 and 32 pixels still hold as frequencies of thei
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from morelli.errors import InputError
+from morelli.fingerprint.parts import in_parts
 
 #: Added to magnitudes before the logarithm, in units of 1/256: below it there is nothing but rounding.
 FLOOR = 0.05
@@ -27,6 +30,15 @@ def vector_size(tile: int) -> int:
 def with_opponents(x: Tensor) -> Tensor:
     """Red, green and blue (n, 3, …) with their mean and two differences behind them: (n, 6, …)."""
     return torch.cat([x, torch.einsum("ij,nj...->ni...", torch.tensor(_OPPONENT, device=x.device), x)], dim=1)
+
+
+def complex_size(parts: Tensor) -> Tensor:
+    """Sizes of complex numbers, real and imaginary parts (…, 2), to (…): in half the time of PyTorch's ``abs``.
+
+    Nothing is done against overflow: of numbers that float32 can square.
+    """
+    real, imaginary = parts.unbind(-1)
+    return real.square().addcmul_(imaginary, imaginary).sqrt_()
 
 
 def log_spectrum(residuals: Tensor, tile: int) -> Tensor:
@@ -54,9 +66,14 @@ def log_spectrum(residuals: Tensor, tile: int) -> Tensor:
     height, width = residuals.shape[-2:]
     if tile < 2 or tile % 2 or tile > min(height, width):
         raise InputError(f"must be even and at most {min(height, width)}; got {tile}.", argument="tile")
-    tiles = residuals[..., : height // tile * tile, : width // tile * tile]
-    tiles = tiles.unfold(2, tile, tile).unfold(3, tile, tile)
-    # "ortho" divides by the tile's side, so that white noise has its own deviation at every frequency.
-    magnitudes = torch.fft.rfft2(with_opponents(tiles), norm="ortho").abs()
-    spectra = (magnitudes + FLOOR).log().mean(dim=(0, 2, 3))
+    whole = residuals[..., : height // tile * tile, : width // tile * tile]
+    spectra = in_parts(partial(_means, tile=tile), whole).mean(dim=0)
     return (spectra - spectra.mean(dim=(-2, -1), keepdim=True)).flatten()
+
+
+def _means(residuals: Tensor, tile: int) -> Tensor:
+    """Means of the logarithms over each window's tiles: (n, 3, h, w) to (n, 6, tile, tile/2 + 1)."""
+    tiles = residuals.unfold(2, tile, tile).unfold(3, tile, tile)
+    # "ortho" divides by the tile's side, so that white noise has its own deviation at every frequency.
+    parts = torch.view_as_real(torch.fft.rfft2(tiles, norm="ortho"))
+    return complex_size(with_opponents(parts)).add_(FLOOR).log_().mean(dim=(2, 3))

@@ -17,6 +17,7 @@ from morelli.errors import ArrayError, ImageTooSmallError, UnknownNameError, Wei
 from morelli.fingerprint.denoiser import PUBLISHED_FORM, UNIT, WEIGHTS, Form, load_denoiser
 from morelli.fingerprint.median import median_residual
 from morelli.fingerprint.oidn import oidn_residual
+from morelli.fingerprint.parts import in_parts
 from morelli.fingerprint.wavelet import LEVELS, SIGMA, wavelet_residual
 
 #: Below this deviation, in units of 1/256, a residual says nothing: float32 leaves about 1e-4 of it on flat images.
@@ -94,8 +95,8 @@ def _run(network: Any, images: Tensor) -> Tensor:
 
 _MAKERS: dict[str, Callable[[], Residual]] = {
     **{name: partial(_denoiser, name) for name in _DENOISERS},
-    "median": lambda: Residual("median", 0, "3x3", median_residual),
-    "wavelet": lambda: Residual("wavelet", 0, f"db4-{LEVELS}-{SIGMA:g}", wavelet_residual),
+    "median": lambda: Residual("median", 0, "3x3", partial(in_parts, median_residual)),
+    "wavelet": lambda: Residual("wavelet", 0, f"db4-{LEVELS}-{SIGMA:g}", partial(in_parts, wavelet_residual)),
     "oidn": lambda: Residual("oidn", 0, "srgb", oidn_residual),
     # The image itself: what the others are compared with (paper 002, table VI).
     "none": lambda: Residual("none", 0, "image", lambda images: images / UNIT),

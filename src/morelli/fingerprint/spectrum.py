@@ -7,16 +7,20 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from morelli.errors import InputError
-from morelli.fingerprint.log_spectrum import with_opponents
+from morelli.fingerprint.log_spectrum import complex_size, with_opponents
 
 
-def magnitude(residual: Tensor, *, half: bool = False) -> Tensor:
-    """|FFT2| of each channel, raw: no mean removed, no shift, no scaling; (n, c, h, w) to (n, c, h, w).
+def magnitude(residual: Tensor, *, half: bool = False, opponent: bool = False) -> Tensor:
+    """|FFT2| of each channel, raw: no mean removed, no shift, no scaling; (n, c, …, h, w) to (n, c, …, h, w).
 
-    With ``half`` only the columns 0 … w/2: a real picture's other half mirrors it.
+    With ``half`` only the columns 0 … w/2: a real picture's other half mirrors it. With ``opponent`` three more
+    channels (`morelli.fingerprint.log_spectrum`).
     """
     transform = torch.fft.rfft2 if half else torch.fft.fft2
-    return transform(residual.float()).abs()
+    parts = torch.view_as_real(transform(residual.float()))
+    if opponent:
+        parts = with_opponents(parts)  # as of the picture itself: the transform is linear
+    return complex_size(parts)
 
 
 def spectrum(
@@ -67,10 +71,8 @@ def spectrum(
         raise InputError(f"must be 1 or more; got {side}.", argument="side")
     if not floor > 0:
         raise InputError(f"must be above 0; got {floor}.", argument="floor")
-    x = with_opponents(residual) if opponent else residual
-    if tile is not None:
-        x = _tiles(x, tile)
-    out = magnitude(x, half=half)
+    x = residual if tile is None else _tiles(residual, tile)
+    out = magnitude(x, half=half, opponent=opponent)
     if log:
         size = (x.shape[-2] * x.shape[-1]) ** 0.5
         # log1p keeps the digits of small sizes.
