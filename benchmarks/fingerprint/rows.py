@@ -93,5 +93,7 @@ def all_rows(architectures: int, seeds: int) -> list[Row]:
     rows += [Row("sampler", "strangers", {"siblings": 1})]
     rows += [Row("network", "resnet50", {"architecture": "resnet50"})]
     rows += [Row("augmentation", "immunised", {"augment": "immunised"})]
-    rows += [Row("control", "untrained", {"steps": 0}), Row("control", "shuffled labels", {"shuffle_labels": True})]
+    for name, chain in (("", {}), ("wavelet ", {"chain": "wavelet"})):
+        rows.append(Row("control", f"{name}untrained", {"steps": 0, **chain}))
+        rows.append(Row("control", f"{name}shuffled labels", {"shuffle_labels": True, **chain}))
     return rows

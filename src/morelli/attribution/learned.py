@@ -12,6 +12,7 @@ import numpy as np
 from morelli.attribution import persist
 from morelli.attribution.base import Attributor
 from morelli.attribution.calibration import CalibrationPair, calibrate_attributor
+from morelli.attribution.enough import enough
 from morelli.attribution.likelihood import LikelihoodAttributor
 from morelli.attribution.nearest import Nearest, coordinates
 from morelli.errors import NotFittedError
@@ -78,11 +79,16 @@ class Learned:
         if isinstance(attributor, LikelihoodAttributor) and attributor.bank_ is not None:
             attributor.learn_weights(k, attributor.candidates(references))
         kind = self._kind(attributor, k, references)
-        self._calibrations[kind] = calibrate_attributor(attributor, self.background, *kind)
+        self._calibrations[kind] = calibrate_attributor(attributor, self.learnt_from, *kind)
         self._fitted = attributor
         heavy = isinstance(attributor, LikelihoodAttributor)  # else the embeddings themselves, which the gallery has
         persist.save(self.path, attributor, self._calibrations, self.space if heavy else None)
         return attributor, self._calibrations[kind]
+
+    @cached_property
+    def learnt_from(self) -> LabelledEmbeddings:
+        """What of the background statistics and calibrations are learnt from: all of it, unless it is huge."""
+        return enough(self.background)
 
     @property
     def space(self) -> NDArray[np.float32]:
@@ -113,17 +119,22 @@ class Learned:
 
     def _load(self) -> None:
         fresh = self._blank.clone()
-        found = persist.load(self.path, fresh, self.background)
+        found = persist.load(self.path, fresh, self._taught(fresh))
         if found is not None:
             self._fitted, self._restored = fresh, True
             self._calibrations, self._space = found.calibrations, found.space
+
+    def _taught(self, attributor: Attributor) -> LabelledEmbeddings:
+        """What an attributor is fitted on; those without statistics compare with their background, and have all."""
+        return self.learnt_from if isinstance(attributor, LikelihoodAttributor) else self.background
 
     def _learn(self) -> Attributor:
         """A fitted attributor that can learn for another k: one from disk cannot, and is fitted anew."""
         held = self._fitted
         if held is not None and not self._restored:
             return held
-        fresh = self._blank.clone().fit(self.background)
+        fresh = self._blank.clone()
+        fresh.fit(self._taught(fresh))
         if isinstance(fresh, LikelihoodAttributor) and isinstance(held, LikelihoodAttributor):
             fresh.weights_.update(held.weights_)
         self._restored = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,20 +38,26 @@ def coordinates(attributor: Attributor, vectors: Vectors) -> NDArray[np.float32]
     """
     bank = attributor.bank_ if isinstance(attributor, LikelihoodAttributor) else None
     if bank is None:
-        return _unit_rows(vectors)
+        return _in_blocks(unit_vectors, vectors)
     index = 1 if bank.has_same else 0
-    parts = [pair[index] for pair in bank.project(vectors).values()]
-    return np.concatenate([part / np.sqrt(part.shape[1] * len(parts)) for part in parts], axis=1).astype(np.float32)
+
+    def whitened(some: Vectors) -> NDArray[np.float64]:
+        parts = [pair[index] for pair in bank.project(some).values()]
+        return np.concatenate([part / np.sqrt(part.shape[1] * len(parts)) for part in parts], axis=1)
+
+    return _in_blocks(whitened, vectors)
 
 
-def _unit_rows(vectors: Vectors) -> NDArray[np.float32]:
-    """Unit vectors in single precision, made a block at a time: the double precision of all would not fit."""
+def _in_blocks(function: Callable[[Vectors], NDArray[np.float64]], vectors: Vectors) -> NDArray[np.float32]:
+    """Rows in single precision, made a block at a time: the double precision of all would not fit."""
     count = len(next(iter(vectors.values())))
-    blocks = [
-        unit_vectors({name: values[start : start + BLOCK] for name, values in vectors.items()}).astype(np.float32)
-        for start in range(0, max(count, 1), BLOCK)
-    ]
-    return np.concatenate(blocks)
+    first = function({name: values[:BLOCK] for name, values in vectors.items()})
+    out = np.empty((count, first.shape[1]), np.float32)
+    out[:BLOCK] = first
+    for start in range(BLOCK, count, BLOCK):
+        block = slice(start, start + BLOCK)
+        out[block] = function({name: values[block] for name, values in vectors.items()})
+    return out
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ TEXT = ("content", "sha256", "name", "model", "family", "prompt_id", "prompt", "
 KNOWN = ("content", "sha256", "name", "model", "family", "prompt_id", "prompt", "seed", "source", "licence")
 #: What every gallery has; `columns` adds what galleries of earlier versions lack.
 COLUMNS = (*KNOWN, "width", "height")
+#: Texts that many rows share.
+REPEATED = ("model", "family", "prompt_id", "prompt", "source", "licence")
 HASH = re.compile(r"[0-9a-f]{64}")
 
 
@@ -114,13 +117,20 @@ def columns(schema: pa.Schema) -> tuple[str, ...]:
 
 def to_references(table: pa.Table) -> tuple[Reference, ...]:
     """The references of a table that has at least the columns `COLUMNS`."""
-    columns = [table[name].to_pylist() for name in COLUMNS]
+    columns = [_texts(table[name]) if name in REPEATED else table[name].to_pylist() for name in COLUMNS]
     held = layout.BASE in table.column_names
-    columns.append([value or "" for value in table[layout.BASE].to_pylist()] if held else [""] * len(table))
+    columns.append([value or "" for value in _texts(table[layout.BASE])] if held else [""] * len(table))
     seed = COLUMNS.index("seed")
     columns[seed] = [None if value is None else int(value) for value in columns[seed]]
     # Positional: COLUMNS has the order of Reference's fields, the base after them.
     return tuple(Reference(*row) for row in zip(*columns, strict=True))
+
+
+def _texts(column: pa.ChunkedArray) -> list[str | None]:
+    """A column of few different texts: one object for each, however many rows have it."""
+    coded = column.combine_chunks().dictionary_encode()
+    texts: list[str | None] = [sys.intern(text) for text in coded.dictionary.to_pylist()]
+    return [None if code is None else texts[code] for code in coded.indices.to_pylist()]
 
 
 def to_block(column: pa.ChunkedArray) -> NDArray[np.float32]:

@@ -131,6 +131,12 @@ def scan(path: str, dataset: lance.LanceDataset, columns: Sequence[str], where: 
         return dataset.to_table(columns=list(columns), filter=where)
 
 
+def stream(path: str, dataset: lance.LanceDataset, columns: Sequence[str], where: str) -> Iterator[pa.RecordBatch]:
+    """As `scan`, a batch at a time: of a large gallery nothing is held that is not kept."""
+    with storage(path, "reading the gallery"):
+        yield from dataset.to_batches(columns=list(columns), filter=where)
+
+
 def embedded(column: str) -> str:
     """The SQL condition that a row has vectors in a column."""
     return f"`{column}` IS NOT NULL"

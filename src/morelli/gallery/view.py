@@ -14,11 +14,12 @@ from morelli.gallery import audit, exchange, merge, rows, table
 from morelli.gallery import schema as layout
 from morelli.gallery.copies import conditions_of, from_column
 from morelli.gallery.records import CheckReport, Conflict, Summary
-from morelli.types import EncoderStamp, LabelledEmbeddings, Reference
+from morelli.types import DegradedEmbeddings, EncoderStamp, LabelledEmbeddings, Reference
 
 if TYPE_CHECKING:
     import lance
     import pyarrow as pa
+    from numpy.typing import NDArray
 
 _DIGITS = re.compile(r"[0-9a-f]+")
 
@@ -199,29 +200,46 @@ class GalleryView:
         """
         stamp = self._held_stamp(encoder_id)
         column = layout.column_name(encoder_id)
-        degraded_column = layout.copies_name(encoder_id)
-        held = [degraded_column] if copies and degraded_column in self._dataset.schema.names else []
-        wanted = [*rows.columns(self._dataset.schema), column, *held]
-        if contents is None:
-            found = table.scan(self.path, self._dataset, wanted, table.embedded(column))
-        else:
-            found = table.scan(self.path, self._dataset, wanted, table.among(contents))
-            # A condition on the vectors in the scan itself would read those of every row.
-            found = found.filter(found[column].is_valid())
-        if contents is None and not len(found):
+        condition = table.embedded(column) if contents is None else table.among(contents)
+        read, block = self._rows(column, stamp, condition)
+        if contents is None and not read:
             raise self._empty(f"no reference has embeddings of {encoder_id}.")
-        order = np.argsort(np.array(found["content"].to_pylist()))
-        read = rows.to_references(found)
+        order = np.argsort(np.array([r.content for r in read], dtype=np.str_))
         references = tuple(read[i] for i in order)
         labels = [np.array([getattr(r, field) for r in references]) for field in ("model", "prompt_id", "family")]
-        vectors = rows.unpack(rows.to_block(found[column]), stamp, order)
-        degraded = None
-        if held:
-            of = layout.copies_stamp(self._dataset.schema, degraded_column)
-            degraded = from_column(found[degraded_column], of, np.argsort(order).tolist())
-        del found, read
+        vectors = rows.unpack(block, stamp, order)
+        degraded = self._copies(encoder_id, condition, references) if copies else None
         table.release()
         return references, LabelledEmbeddings(vectors, labels[0], labels[1], labels[2], degraded)
+
+    def _rows(self, column: str, stamp: EncoderStamp, where: str) -> tuple[list[Reference], NDArray[np.float32]]:
+        """References that have embeddings in a column, and those, side by side: shape (n, sum of dims)."""
+        import pyarrow as pa
+
+        wanted = [*rows.columns(self._dataset.schema), column]
+        read: list[Reference] = []
+        block = np.empty((len(self), sum(stamp.dims.values())), np.float32)
+        for batch in table.stream(self.path, self._dataset, wanted, where):
+            # A condition on the vectors in the scan itself would read those of every row.
+            some = pa.Table.from_batches([batch.filter(batch[column].is_valid())])
+            block[len(read) : len(read) + len(some)] = rows.to_block(some[column])
+            read.extend(rows.to_references(some))
+        return read, block[: len(read)]
+
+    def _copies(self, encoder_id: str, where: str, references: Sequence[Reference]) -> DegradedEmbeddings | None:
+        """Degraded copies of references, which are sorted by content hash."""
+        import pyarrow as pa
+
+        column = layout.copies_name(encoder_id)
+        if column not in self._dataset.schema.names:
+            return None
+        found = table.scan(self.path, self._dataset, ["content", column], where)
+        found = found.filter(found[column].is_valid())
+        row = {reference.content: number for number, reference in enumerate(references)}
+        known = [row.get(content, -1) for content in found["content"].to_pylist()]
+        kept = np.array(known, dtype=np.intp) >= 0
+        of = layout.copies_stamp(self._dataset.schema, column)
+        return from_column(found[column].filter(pa.array(kept)), of, [number for number in known if number >= 0])
 
     def _held_stamp(self, encoder_id: str) -> EncoderStamp:
         """The stamp of an encoder, of a gallery that holds something."""
