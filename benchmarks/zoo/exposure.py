@@ -14,8 +14,10 @@ import io
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.zoo.batches import in_batches
 from benchmarks.zoo.images import REFERENCES, Order, images, make
 from benchmarks.zoo.variants import Lineup, line_up
 
@@ -88,12 +90,15 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("--images", type=Path, help="folder of images, by default OUT/images")
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="folder of the zoo's weights")
     parser.add_argument("--processes", type=int, default=1, help="that make images")
+    parser.add_argument("--batch", type=int, default=1, help="images at once: quicker, and another last bit")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="end by then")
     asked = parser.parse_args(given)
     end = time.monotonic() + 60 * asked.minutes
     folder = asked.images or asked.out / "images"
     try:
         lineup = line_up(asked.weights)
+        if asked.batch > 1:
+            lineup = replace(lineup, generators=[in_batches(each, asked.batch) for each in lineup.generators])
         listed = list(orders(lineup, world_prompts("test", asked.prompts, asked.seed), asked.k + 1))
         if not make_some(listed, folder, end, asked.processes):
             print("Not finished: the same command goes on from here.", file=sys.stderr)

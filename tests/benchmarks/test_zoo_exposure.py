@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 from benchmarks.zoo import exposure
-from benchmarks.zoo.variants import Lineup
+from benchmarks.zoo.batches import InBatches
+from benchmarks.zoo.variants import Lineup, line_up
 
 from morelli.audit import AuditSettings, audit
 from morelli.exposure.simulation import VoteSettings
+from morelli.generators.base import Generator
+from morelli.generators.produce import produce
+from morelli.generators.store import ImageStore
 from morelli.generators.zoo.world import prompts as world_prompts
 from morelli.images.dataset import read_dataset
 
@@ -53,6 +59,20 @@ def test_it_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert exposure.make_some(asked, tmp_path, time.monotonic() + 60)
     made = sum(len(each.made) for each in second.generators if isinstance(each, Painter))
     assert made == 4 * 3 * 2  # the four prompts that the first run did not come to
+
+
+def test_images_at_once_are_those_of_one_after_another_but_for_rounding(tmp_path: Path) -> None:
+    single = line_up().generators[0]
+    several = copy.deepcopy(InBatches(single, 3))  # as a process of its own gets it
+    assert isinstance(several, Generator)
+    assert (several.id, several.model, several.revision) == (single.id, single.model, single.revision)
+    alone = single.generate(PROMPTS[0], 2, 5)
+    with ImageStore(tmp_path) as store:
+        together = [each.image for each in produce(several, PROMPTS[0], 4, 5, store=store)]
+        assert all(not each.fresh for each in produce(single, PROMPTS[0], 4, 5, store=store))
+    assert [each.seed for each in together] == [5, 6, 7, 8]
+    for one, other in zip(alone, together, strict=False):
+        assert np.abs(one.pixels.astype(int) - other.pixels).max() <= 2
 
 
 @pytest.mark.parametrize(
