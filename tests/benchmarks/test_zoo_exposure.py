@@ -18,6 +18,7 @@ from morelli.exposure.simulation import VoteSettings
 from morelli.generators.base import Generator
 from morelli.generators.produce import produce
 from morelli.generators.store import ImageStore
+from morelli.generators.zoo.generator import ZooGenerator
 from morelli.generators.zoo.world import prompts as world_prompts
 from morelli.images.dataset import read_dataset
 
@@ -63,6 +64,7 @@ def test_it_goes_on_where_it_stopped(tmp_path: Path) -> None:
 
 def test_images_at_once_are_those_of_one_after_another_but_for_rounding(tmp_path: Path) -> None:
     single = line_up().generators[0]
+    assert isinstance(single, ZooGenerator)
     several = copy.deepcopy(InBatches(single, 3))  # as a process of its own gets it
     assert isinstance(several, Generator)
     assert (several.id, several.model, several.revision) == (single.id, single.model, single.revision)

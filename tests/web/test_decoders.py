@@ -189,7 +189,53 @@ def test_claims_that_take_too_long_cost_the_claims_only(monkeypatch: pytest.Monk
     made = Decoders(Settings(decoders=1, decode_seconds=1.0))
     found = made.read(noise(), "x.png", claims=True, wait=30)
     assert found.picture.pixels.shape == (64, 64, 3)
-    assert found.notes == ("Claims not read: the reader crashed, or took more than 1 seconds.",)
+    assert found.notes == (
+        "Claims not read: the reader crashed, or decoding and claims took more than 1 seconds together.",
+    )
+    made.close()
+
+
+def slow_worker(folder: Path, monkeypatch: pytest.MonkeyPatch, lines: str) -> None:
+    """A worker with some of its parts replaced."""
+    head = "import time\nfrom morelli.web import decode_worker as w\nload = w.load_image\n"
+    slow = "w.load_image = lambda *a, **k: (time.sleep(SECONDS), load(*a, **k))[1]\n"
+    (folder / "worker.py").write_text(f"{head}{slow}{lines}\nw.main()\n")
+    monkeypatch.setattr(one, "WORKER", (str(folder / "worker.py"),))
+
+
+def test_decoding_and_claims_share_one_clock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Each alone takes less than its time, and both together more."""
+    slow_worker(tmp_path, monkeypatch, "SECONDS = 2.0\nw.claim = lambda *_: time.sleep(2.5)")
+    made = Decoders(Settings(decoders=1, decode_seconds=3.0))
+    begin = time.monotonic()
+    found = made.read(noise(), "x.png", claims=True, wait=30)
+    assert 2.9 < time.monotonic() - begin < 4.0
+    assert found.picture.pixels.shape == (64, 64, 3)
+    assert "Claims not read" in found.notes[0]
+    made.close()
+
+
+@pytest.mark.parametrize("seconds", [0.0, 2.0, 3.4])
+def test_slow_credentials_cost_no_other_claims(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, seconds: float) -> None:
+    """Their reader gets what decoding has left, and the process that decodes outlives it."""
+    pytest.importorskip("c2pa", reason="Content Credentials are not installed: pip install 'morelli[claims]'")
+    lost: list[int] = []
+    slow_worker(
+        tmp_path,
+        monkeypatch,
+        f"SECONDS = {seconds}\nfrom morelli.images.claims import credentials\n"
+        'credentials.WORKER = ("-c", "import time; time.sleep(60)")',
+    )
+    info = PngImagePlugin.PngInfo()
+    info.add_text("parameters", "a cat\nSteps: 20, Sampler: Euler, Seed: 1, Model: anything")
+    info.add_text("looks like credentials", "jumb c2pa")
+    made = Decoders(Settings(decoders=1, decode_seconds=4.0), on_loss=lambda: lost.append(1))
+    begin = time.monotonic()
+    found = made.read(noise(pnginfo=info), "x.png", claims=True, wait=30)
+    assert time.monotonic() - begin < 5.0
+    assert 'model "anything"' in found.claims[0].statement
+    assert [note for note in found.notes if note.startswith("Content Credentials not read: ")]
+    assert lost == []
     made.close()
 
 

@@ -91,7 +91,9 @@ def _splice(data: bytes, rng: random.Random, sound: Sequence[bytes]) -> bytes:
 
 
 def _append(data: bytes, rng: random.Random, sound: Sequence[bytes]) -> bytes:
-    return data + rng.choice((b"PK\x03\x04" + bytes(200), b"<script>alert(1)</script>", rng.choice(sound)))
+    script = b"<script>alert(1)</script>"
+    # The second is a box that signatures of AVIF and HEIF leave out.
+    return data + rng.choice((b"PK\x03\x04" + bytes(200), box(b"free", script), script, rng.choice(sound)))
 
 
 MUTATIONS: tuple[Callable[[bytes, random.Random, Sequence[bytes]], bytes], ...] = (
@@ -104,6 +106,11 @@ MUTATIONS: tuple[Callable[[bytes, random.Random, Sequence[bytes]], bytes], ...] 
     _splice,
     _append,
 )
+
+
+def box(kind: bytes, body: bytes) -> bytes:
+    """A box of AVIF and HEIF, which may stand behind the image."""
+    return struct.pack(">I4s", 8 + len(body), kind) + body
 
 
 def impostors() -> list[HostileFile]:

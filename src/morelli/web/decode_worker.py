@@ -13,11 +13,16 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from typing import Any, BinaryIO
 
 from morelli.errors import MorelliError
+from morelli.images.claims.decoded import Decoded
 from morelli.images.claims.read import read_claims
-from morelli.images.load import Limits, load_image
+from morelli.images.load import Limits, Picture, load_image
+
+#: Share of an image's time in which its claims are to be there; the rest is for what cannot be timed.
+_IN_TIME = 0.9
 
 
 def limit_memory(budget: int) -> None:
@@ -51,14 +56,14 @@ def _send(out: BinaryIO, head: dict[str, Any], body: Any = b"") -> None:
     out.flush()
 
 
-def decode(out: BinaryIO, data: bytes, name: str, limits: Limits) -> bool:
-    """Send the picture, or what is wrong with it; whether there was one."""
+def decode(out: BinaryIO, data: bytes, name: str, limits: Limits) -> Picture | None:
+    """Send the picture, or what is wrong with it, and give back the picture."""
     try:
         picture = load_image(data, name=name, limits=limits)
     except MorelliError as error:
         told = {"kind": type(error).__name__, "message": error.message, "argument": error.argument, "fix": error.fix}
         _send(out, {"error": told})
-        return False
+        return None
     height, width, _ = picture.pixels.shape
     head = {
         "height": height,
@@ -68,13 +73,13 @@ def decode(out: BinaryIO, data: bytes, name: str, limits: Limits) -> bool:
         "format": picture.format,
     }
     _send(out, {"picture": head}, picture.pixels.data.cast("B"))
-    return True
+    return picture
 
 
-def claim(out: BinaryIO, data: bytes, limits: Limits, roots: str | None) -> None:
+def claim(out: BinaryIO, data: bytes, limits: Limits, roots: str | None, decoded: Decoded) -> None:
     """Send what the file says of itself."""
     try:
-        found = read_claims(data, roots=roots, limits=limits)
+        found = read_claims(data, roots=roots, limits=limits, decoded=decoded)
     except MorelliError as error:
         _send(out, {"claims": [], "notes": [f"Claims not read: {error.message}"]})
     except MemoryError:
@@ -93,15 +98,17 @@ def main() -> None:
     limit_memory(given["memory"])
     _send(out, {"ready": True})
     while line := sys.stdin.buffer.readline():
-        asked = json.loads(line)
+        asked, begun = json.loads(line), time.monotonic()
         data = sys.stdin.buffer.read(asked["size"])
         if len(data) < asked["size"]:
             return
-        limit_time(given["seconds"])
-        if decode(out, data, asked["name"], limits) and asked["claims"]:
-            limit_time(given["seconds"])
-            claim(out, data, limits, given["roots"])
-        del data
+        limit_time(given["seconds"])  # for both, as on the parent's clock
+        picture = decode(out, data, asked["name"], limits)
+        if picture is not None and asked["claims"]:
+            decoded = Decoded(picture, time.monotonic() - begun, begun + _IN_TIME * given["seconds"])
+            claim(out, data, limits, given["roots"], decoded)
+            del decoded
+        del data, picture
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, Any
@@ -16,15 +17,12 @@ import numpy as np
 
 from morelli import errors
 from morelli.errors import ImageError, MorelliError, UnreadableImageError
+from morelli.images.claims.environment import bare_environment
 from morelli.images.load import Picture
 from morelli.types import Claim
 from morelli.web.settings import Settings
 
 WORKER = ("-P", "-m", "morelli.web.decode_worker")
-#: Variables that the process gets, and beginnings of more: what starting Python takes. It reads hostile bytes, so it
-#: gets neither tokens nor keys.
-PASSED = ("HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR", "TZ", "VIRTUAL_ENV")
-PASSED_BEGINNINGS = ("LC_", "PYTHON")
 #: Seconds in which a process must have started.
 START = 60.0
 _LINE = 16 * 2**20
@@ -60,11 +58,9 @@ class Decoder:
         self.seconds, self.most = settings.decode_seconds, settings.max_pixels
         self.done = 0
         self._ready = False
-        environment = {
-            name: value for name, value in os.environ.items() if name in PASSED or name.startswith(PASSED_BEGINNINGS)
-        }
-        # One thread of linear algebra: more would only take address space.
-        environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        self._until = 0.0
+        # It reads hostile bytes. One thread of linear algebra: more would only take address space.
+        environment = bare_environment() | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
             [sys.executable, *WORKER],
             stdin=subprocess.PIPE,
@@ -108,6 +104,7 @@ class Decoder:
         """
         self.done += 1
         head = {"name": name, "size": len(data), "claims": claims}
+        self._until = time.monotonic() + self.seconds
         with self._within(self.seconds):
             self._write(json.dumps(head).encode() + b"\n", data)
             answer = self._line()
@@ -122,8 +119,8 @@ class Decoder:
         return Picture(pixels, name, told["sha256"], told["content"], told["format"])
 
     def claims(self) -> tuple[tuple[Claim, ...], tuple[str, ...]]:
-        """The claims and notes of the file that was decoded just now; raises `LostError`."""
-        with self._within(self.seconds):
+        """The claims and notes of the file that was decoded just now, in the time that it left; raises `LostError`."""
+        with self._within(max(self._until - time.monotonic(), 0.0)):
             answer = self._line()
         return tuple(Claim(**each) for each in answer["claims"]), tuple(answer["notes"])
 

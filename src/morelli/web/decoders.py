@@ -129,7 +129,8 @@ class Decoders:
             return Read(picture, *decoder.claims())
         except LostError:
             self._on_loss()
-            note = f"Claims not read: the reader crashed, or took more than {seconds:g} seconds."
+            said = f"decoding and claims took more than {seconds:g} seconds together"
+            note = f"Claims not read: the reader crashed, or {said}."
             return Read(picture, notes=(note,))
 
     def _start(self) -> Decoder:

@@ -24,6 +24,7 @@ MANIFEST = {
     "assertions": [
         {
             "label": "c2pa.actions",
+            "created": True,  # the signer's own word, not gathered
             "data": {
                 "actions": [
                     {
@@ -33,6 +34,17 @@ MANIFEST = {
                     }
                 ]
             },
+        }
+    ],
+}
+#: Of a file that was made from another one: valid only beside a parent.
+EDITED = {
+    "claim_generator_info": [{"name": "Editor"}],
+    "assertions": [
+        {
+            "label": "c2pa.actions",
+            "created": True,
+            "data": {"actions": [{"action": "c2pa.opened", "parameters": {"ingredientIds": ["parent"]}}]},
         }
     ],
 }
@@ -95,15 +107,26 @@ def identity(organisation: str = "Test Works") -> Identity:
 
 
 def sign(
-    data: bytes, mime: str, who: Identity, manifest: dict[str, Any] | None = None, parent: bytes | None = None
+    data: bytes,
+    mime: str,
+    who: Identity,
+    manifest: dict[str, Any] | None = None,
+    parent: bytes | None = None,
+    trusts: Identity | None = None,
 ) -> bytes:
-    """The file with Content Credentials; ``parent`` is what it is said to be made from."""
+    """The file with Content Credentials; ``parent`` is what it is made from, ``trusts`` whom its signer knows."""
     signer = c2pa.Signer.from_info(c2pa.C2paSignerInfo(b"es256", who.chain, who.key, None))
-    settings = {"verify": {"verify_after_sign": False}, "builder": {"thumbnail": {"enabled": False}}}
+    settings: dict[str, Any] = {
+        "verify": {"verify_after_sign": False},
+        "builder": {"thumbnail": {"enabled": False}},
+    }
+    if trusts is not None:
+        settings["trust"] = {"trust_anchors": trusts.root.decode()}
     out = io.BytesIO()
     text = json.dumps(manifest or MANIFEST)
     with c2pa.Context.from_dict(settings) as context, c2pa.Builder(text, context=context) as builder:
         if parent is not None:
-            builder.add_ingredient({"title": "parent.png", "relationship": "parentOf"}, "image/png", io.BytesIO(parent))
+            ingredient = {"title": "parent.png", "relationship": "parentOf", "label": "parent"}
+            builder.add_ingredient(ingredient, "image/png", io.BytesIO(parent))
         builder.sign(signer, mime, io.BytesIO(data), out)
     return out.getvalue()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import os
 import socket
 import time
 from pathlib import Path
@@ -10,9 +12,11 @@ import pytest
 
 from morelli.errors import InputError
 from morelli.images.claims import credentials
-from morelli.images.claims.credentials import MISSING, _claims, load_roots
+from morelli.images.claims.credentials import MISSING, load_roots
 from morelli.images.claims.credentials_worker import report
+from morelli.images.claims.manifest import GATHERED
 from morelli.images.claims.read import read_claims
+from morelli.images.claims.report import report_claims
 from morelli.types import Claim, FileClaims
 from tests.images.claims import files, signing
 
@@ -116,14 +120,17 @@ def test_a_signature_says_what_it_covers_and_a_text_beside_it_is_anyone_s() -> N
     assert [claim.signed for claim in found.claims] == [True, True, True, False]
 
 
-def test_what_it_was_made_from() -> None:
-    manifest = {"claim_generator_info": [{"name": "Editor"}], "assertions": []}
-    data = signing.sign(files.png(seed=2), "image/png", ME, manifest, parent=SIGNED)
-    found = read_claims(data)
-    told = [claim.statement for claim in found.claims if claim.statement.startswith("made from")]
-    assert len(told) == 1
-    assert told[0].startswith('made from "parent.png", whose own credentials say: written by "Test Painter 1.0"')
-    assert "trainedAlgorithmicMedia" in told[0]
+def test_what_was_gathered_is_not_the_signer_s_own_word() -> None:
+    gathered = copy.deepcopy(signing.MANIFEST)
+    del gathered["assertions"][0]["created"]
+    old = {**gathered, "claim_version": 1}  # knows no difference
+    own, other, before = (
+        read_claims(signing.sign(files.png(), "image/png", ME, manifest), roots=ROOT).claims[2]
+        for manifest in (signing.MANIFEST, gathered, old)
+    )
+    assert own.statement.endswith("made by a trained model")
+    assert other == Claim(own.source, own.statement + GATHERED, signed=True)
+    assert before == own
 
 
 def test_names_in_a_certificate_are_cleaned() -> None:
@@ -167,6 +174,19 @@ def test_a_reader_that_hangs_or_crashes_is_said(monkeypatch: pytest.MonkeyPatch,
     assert said in found.notes[0]
 
 
+def test_no_secret_reaches_the_reader(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """On the command line too, where nobody has filtered the environment before."""
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a key to the gallery")
+    monkeypatch.setenv("HF_TOKEN", "a key to the hub")
+    told = tmp_path / "environment"
+    monkeypatch.setattr(credentials, "WORKER", ("-c", f"import os; open({str(told)!r}, 'w').write(repr(os.environ))"))
+    read_claims(SIGNED)
+    environment = told.read_text()
+    assert os.environ["PATH"] in environment
+    for name in ("AWS_", "HF_TOKEN", "a key"):
+        assert name not in environment
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("code", ["while True: pass", "x = bytearray(3 * 2**30)"], ids=["time", "memory"])
 def test_the_reader_s_own_limits_hold(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
@@ -182,7 +202,7 @@ def test_the_reader_s_own_limits_hold(monkeypatch: pytest.MonkeyPatch, code: str
 def test_a_changed_byte_in_a_manifest_changes_no_signed_claim() -> None:
     """A signature covers all but padding and labels of boxes: whatever else is changed, the file is not signed."""
     start, end = SIGNED.index(b"caBX") + 4, SIGNED.index(b"IDAT") - 8
-    honest = list(_claims(report(SIGNED, "image/png", ROOT)["report"]))
+    honest = report_claims(report(SIGNED, "image/png", ROOT)["report"])
     assert honest
     assert all(claim.signed for claim in honest)
     refused = 0
@@ -190,7 +210,7 @@ def test_a_changed_byte_in_a_manifest_changes_no_signed_claim() -> None:
         data = bytearray(SIGNED)
         data[place] ^= 0x55
         found = report(bytes(data), "image/png", ROOT)
-        told = list(_claims(found["report"])) if "report" in found else []
+        told = report_claims(found["report"]) if "report" in found else []
         if any(claim.signed for claim in told):
             assert told == honest, place
         else:

@@ -43,6 +43,7 @@ SEEDS = [
     files.saved("GIF", side=24, comment=files.INFOTEXT),
     files.saved("AVIF", side=24, exif=_BLOCK),
 ]
+SILENT = [files.saved(kind, side=24) for kind in ("BMP", "PPM")]
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: (
@@ -60,7 +61,7 @@ _json = st.recursive(
 @st.composite
 def mutated(draw: st.DrawFn) -> bytes:
     """A sound file with some bytes changed, a stretch taken out or doubled, or cut."""
-    data = bytearray(draw(st.sampled_from(SEEDS)))
+    data = bytearray(draw(st.sampled_from([*SEEDS, *SILENT])))
     for _ in range(draw(st.integers(0, 6))):
         data[draw(st.integers(0, len(data) - 1))] = draw(
             st.sampled_from([0, 1, 0x7F, 0x80, 0xFF]) | st.integers(0, 255)

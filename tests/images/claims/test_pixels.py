@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageCms
 
 from morelli.errors import InputError
+from morelli.images.claims import marks
+from morelli.images.claims.decoded import Decoded
 from morelli.images.claims.read import read_claims
 from morelli.images.claims.stealth import hidden_text
 from morelli.images.claims.watermark import CHANCE, MARKS, block_votes, chance, matches, watermark_claims
-from morelli.images.load import from_array
+from morelli.images.load import from_array, load_image
 from tests.images.claims import files
 from tests.images.claims.test_tools import NOVELAI
 
@@ -147,6 +152,56 @@ def test_real_pictures_without_a_mark_are_far_from_one(data_dir: Path) -> None:
             votes = block_votes(np.asarray(image.convert("RGB")))
         for mark in MARKS:
             assert chance(matches(votes, mark.bits), len(mark.bits)) > 1e-5
+
+
+def prepared(pixels: NDArray[np.uint8], kind: str, **options: Any) -> tuple[bytes, Decoded]:
+    """A file, and its picture as a server decodes it."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, kind, **options)
+    return file.getvalue(), Decoded(load_image(file.getvalue()), 0.1, time.monotonic() + 60)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [("PNG", {}), ("JPEG", {"quality": 100, "subsampling": 0}), ("WEBP", {"lossless": True}), ("BMP", {}),
+     ("AVIF", {"quality": 100, "subsampling": "4:4:4"})],
+)  # fmt: skip
+def test_a_decoded_picture_is_not_decoded_again(
+    monkeypatch: pytest.MonkeyPatch, kind: str, options: dict[str, Any]
+) -> None:
+    data, decoded = prepared(embed(smooth(), [int(bit) for bit in SDXL]), kind, **options)
+    anew = read_claims(data)
+    with monkeypatch.context() as patch:
+        patch.setattr(marks, "_pixels", lambda *_: pytest.fail("decoded twice"))
+        assert read_claims(data, decoded=decoded).to_json() == anew.to_json()
+    assert [claim.source for claim in anew.claims] == ["invisible watermark (pixels)"]
+
+
+def test_a_picture_that_was_turned_or_changed_is_decoded_anew() -> None:
+    """What marks need is the pixels as they stand in the file: a turned picture has lost its mark."""
+    marked, profile = embed(smooth(), [int(bit) for bit in SDXL]), ImageCms.createProfile("XYZ")
+    turned = Image.Exif()
+    turned[0x0112] = 3
+    for options in ({"exif": turned.tobytes()}, {"icc_profile": ImageCms.ImageCmsProfile(profile).tobytes()}):
+        data, decoded = prepared(marked, "PNG", **options)
+        assert read_claims(data, decoded=decoded).claims == read_claims(data).claims != ()
+    data, decoded = prepared(marked, "PNG")
+    late = data[:-12] + files.chunk(b"eXIf", turned.tobytes()[6:]) + data[-12:]  # behind the pixels
+    decoded = replace(decoded, picture=load_image(late))
+    assert np.array_equal(decoded.picture.pixels, marked[::-1, ::-1])
+    assert read_claims(late, decoded=decoded).claims == read_claims(late).claims != ()
+    clear = np.dstack([marked, np.full(marked.shape[:2], 128, np.uint8)])
+    data, decoded = prepared(clear, "PNG")
+    assert read_claims(data, decoded=decoded).claims == read_claims(data).claims != ()
+
+
+def test_no_time_to_decode_anew_is_said() -> None:
+    clear = np.dstack([embed(smooth(), [int(bit) for bit in SDXL]), np.full((512, 512), 255, np.uint8)])
+    data, decoded = prepared(clear, "PNG")
+    late = replace(decoded, seconds=5.0, until=time.monotonic() + 1)
+    assert read_claims(data, decoded=late).notes == (
+        "No mark in the pixels was looked for: decoding the picture left no time.",
+    )
 
 
 # -- hidden records ---------------------------------------------------------------------------------------------------

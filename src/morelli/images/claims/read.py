@@ -8,28 +8,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-from PIL import ImageFile
-
 from morelli._version import __version__
 from morelli.errors import ImageError, InputError, UnreadableImageError
 from morelli.images.claims.carried import Carried
 from morelli.images.claims.credentials import credential_claims
+from morelli.images.claims.decoded import Decoded
 from morelli.images.claims.described import described_claims
+from morelli.images.claims.ends import ENDS, note_tail
 from morelli.images.claims.exif import read_exif
 from morelli.images.claims.generation import generation_claims
 from morelli.images.claims.jpeg import read_jpeg
 from morelli.images.claims.limits import MAX_CLAIMS, decode_text
+from morelli.images.claims.marks import mark_claims
 from morelli.images.claims.png import read_png
-from morelli.images.claims.stealth import hidden_text
 from morelli.images.claims.watermark import watermark_claims
 from morelli.images.claims.webp import read_webp
-from morelli.images.header import FORMATS, Limits, check_bytes, explain, open_file, open_header, sniff
+from morelli.images.header import FORMATS, Limits, check_bytes, open_file, open_header, sniff
 from morelli.images.load import Picture
-from morelli.types import Claim, FileClaims
-
-#: Pixels above which no mark is looked for: generators and their upscalers stay below, and decoding more takes seconds.
-MARKED_PIXELS = 24_000_000
+from morelli.types import FileClaims
 
 _READERS: Mapping[str, Callable[[bytes, Carried], int | None]] = {
     "PNG": read_png,
@@ -39,7 +35,11 @@ _READERS: Mapping[str, Callable[[bytes, Carried], int | None]] = {
 
 
 def read_claims(
-    source: str | Path | bytes | Picture, *, roots: str | None = None, limits: Limits = Limits()
+    source: str | Path | bytes | Picture,
+    *,
+    roots: str | None = None,
+    limits: Limits = Limits(),
+    decoded: Decoded | None = None,
 ) -> FileClaims:
     """What a file says of itself. Nothing is fetched, and nothing is believed.
 
@@ -52,6 +52,8 @@ def read_claims(
         `morelli.images.claims.credentials.load_roots` reads them.
     limits : Limits
         Largest file.
+    decoded : Decoded, optional
+        The same file's picture, and when its claims must be there: what would take longer is left out, with a note.
 
     Returns
     -------
@@ -84,13 +86,10 @@ def read_claims(
         raise UnreadableImageError(said, argument=name, fix=f"Use one of {known}.")
     carried = Carried()
     whole = _collect(data, kind, name, limits, carried)
-    marks = _marks(data, name, limits, carried) if whole else []
-    claims = [
-        *credential_claims(data, kind, roots, carried),
-        *described_claims(carried),
-        *generation_claims(carried),
-        *marks,
-    ]
+    marks = mark_claims(data, name, limits, carried, decoded) if whole else []
+    told = [*described_claims(carried), *generation_claims(carried), *marks]
+    # Told first and read last: it is a process of its own, which can be given what time is left.
+    claims = [*credential_claims(data, kind, roots, carried, decoded.left() if decoded else None), *told]
     if len(claims) > MAX_CLAIMS:
         carried.note(f"The file makes {len(claims)} claims; {MAX_CLAIMS} are told.")
     digest = hashlib.sha256(data).hexdigest()
@@ -122,12 +121,13 @@ def _collect(data: bytes, kind: str, name: str, limits: Limits, carried: Carried
         if end is None:
             carried.note("No mark in the pixels was looked for: the file is broken.")
             return False
-        if end < len(data):
-            carried.note(f"{len(data) - end} bytes follow the end of the image; they were not read.")
-    elif kind == "TIFF":
-        read_exif(data, carried, "TIFF")
     else:
-        _from_pillow(data, name, limits, carried)
+        end = ENDS[kind](data)
+        if kind == "TIFF":
+            read_exif(data, carried, "TIFF")
+        else:
+            _from_pillow(data, name, limits, carried)
+    note_tail(data, kind, end, carried)
     return True
 
 
@@ -144,35 +144,3 @@ def _from_pillow(data: bytes, name: str, limits: Limits, carried: Carried) -> No
         carried.packet("XMP", info["xmp"])
     if isinstance(info.get("comment"), bytes):
         carried.text("comment", "comment", decode_text(info["comment"]))
-
-
-def _marks(data: bytes, name: str, limits: Limits, carried: Carried) -> list[Claim]:
-    """Marks in the pixels; a record that is hidden in them joins the texts."""
-    try:
-        image = _decode(data, name, replace(limits, min_side=1, max_pixels=min(limits.max_pixels, MARKED_PIXELS)))
-    except ImageError as error:
-        carried.note(f"No mark in the pixels was looked for: {error.message}")
-        return []
-    if image.mode not in ("RGB", "RGBA"):  # a mark needs colours of 8 bits
-        return []
-    pixels = np.asarray(image)
-    try:
-        hidden = hidden_text(pixels)
-    except InputError as error:
-        carried.note(f"The record that is hidden in the pixels was not read: it {error.message}")
-        hidden = None
-    if hidden is not None:
-        carried.text("hidden in pixels", "parameters", hidden)
-    return watermark_claims(pixels[:, :, :3])
-
-
-def _decode(data: bytes, name: str, limits: Limits) -> ImageFile.ImageFile:
-    """The picture as it stands in the file: no profile, no orientation, no background, all of which hide marks."""
-    stream = io.BytesIO(data)
-    image = open_header(stream, name, limits)
-    try:
-        image.load()
-    # A decoder fed with a hostile file may raise anything; whatever it is, the file is at fault and is named.
-    except Exception as error:
-        raise explain(error, stream, image.format or "", name) from error
-    return image
