@@ -120,6 +120,11 @@ class Verifier:
             return self._answer(names, pictures, "unsure", similarity=similarity, notes=[f"{note} {fix}"])
         return self._compared(names, pictures, made.vectors, similarity, on_learn)
 
+    def learn(self) -> None:
+        """Learn from the gallery now what comparing two images needs; raises what the gallery does not allow."""
+        _ = self._network  # an encoder that the gallery was not made with is refused before the long work
+        self._judge(frozenset(), None)
+
     def _compared(
         self,
         names: list[str],
@@ -227,8 +232,8 @@ class Verifier:
             if on_learn is not None:
                 on_learn()
             _, data = self._held
-            kept = np.setdiff1d(np.arange(len(data)), list(left_out))
-            judge = learn_pair_judge(data.take(kept))
+            # Of all that is there no copy: it may be gigabytes.
+            judge = learn_pair_judge(data.take(np.setdiff1d(np.arange(len(data)), [*left_out])) if left_out else data)
             for old in [each for each in tuple(self._judges) if each][: -REMEMBERED + 1]:
                 self._judges.pop(old, None)
             self._judges[left_out] = judge

@@ -113,10 +113,12 @@ def starting(gallery: Path, learnt: Path) -> Iterator[Start]:
             audit: Path | None = None,
             routes: Sequence[str] = ROUTES,
             change: Callable[[Desk], Any] = lambda desk: None,
+            methods: Sequence[str] | None = None,
             **settings: Any,
         ) -> TestClient:
             chosen = Settings(**{"decoders": 1, "rate": 0, **settings})
-            desk = open_desk(galleries or [str(gallery)], chosen, tokens=tokens, audit=audit, cache=learnt)
+            given = galleries or [str(gallery)]
+            desk = open_desk(given, chosen, tokens=tokens, audit=audit, cache=learnt, methods=methods)
             change(desk)
             return stack.enter_context(TestClient(build_app(desk, routes), HOME, raise_server_exceptions=False))
 

@@ -97,7 +97,8 @@ def test_limits_are_options_of_the_command() -> None:
     from morelli.web.settings import MIB, Settings
 
     params = {each.name: each for each in build().commands["serve"].params}
-    in_mib = {"max_bytes": "max_mib", "max_request": "max_request_mib", "decode_memory": "decode_mib"}
+    in_mib = {"max_bytes": "max_mib", "max_request": "max_request_mib", "decode_memory": "decode_mib",
+              "held_bytes": "held_mib"}  # fmt: skip
     for field in fields(Settings):
         name = in_mib.get(field.name, field.name)
         scale = MIB if field.name in in_mib else 1

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import shutil
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +21,7 @@ from starlette.testclient import TestClient
 
 from morelli.encoders.catalogue import load_encoder
 from morelli.enrol import enrol
+from morelli.errors import MorelliError
 from morelli.gallery.store import Gallery
 from morelli.images.dataset import Dataset
 from morelli.images.load import load_image
@@ -25,9 +30,10 @@ from morelli.report.plain import plain
 from morelli.types import Item
 from morelli.web import schemas
 from morelli.web.desk import Desk
-from morelli.web.problems import RefusedError
+from morelli.web.problems import RefusedError, status_of
+from morelli.web.routes import protect as protect_route
 
-from ..defence.toys import STAMP, GrainEncoder
+from ..defence.toys import STAMP, GrainEncoder, GrainSurrogate
 from ..test_identify import Texture
 from .conftest import Start, files, is_error, lines
 
@@ -181,3 +187,98 @@ def test_networks_of_no_gallery_any_more_are_put_away(
     assert set(kept) == {"texture", "third"}
     with pytest.raises(RefusedError, match="put away"):
         old.encode([])
+
+
+# -- how long it may take ---------------------------------------------------------------------------------------------
+
+
+class SlowSurrogate(GrainSurrogate):
+    """Takes its time for each step."""
+
+    def __call__(self, pixels: Any) -> Any:
+        time.sleep(0.1)
+        return super().__call__(pixels)
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch, loaded: list[str]) -> None:
+    monkeypatch.setattr(GrainEncoder, "surrogate", lambda self: SlowSurrogate(self.stamp))
+
+
+def test_it_has_a_time_of_its_own(start: Start, two_encoders: Path, queries: list[Item], slow: None) -> None:
+    client = start(galleries=[str(two_encoders)], seconds=1.5, protect_seconds=100)
+    begin = time.monotonic()
+    answer = client.post("/v1/protect", files=files(queries[1].path), data={**GRADIENTS, "steps": "20"})
+    assert answer.status_code == 200, answer.text
+    assert time.monotonic() - begin > 1.5
+
+
+def test_what_cannot_be_done_in_time_is_told_what_can(
+    start: Start, two_encoders: Path, queries: list[Item], slow: None
+) -> None:
+    """200 steps of a tenth of a second, and eight seconds."""
+    client = start(galleries=[str(two_encoders)], protect_seconds=8)
+    client.post("/v1/protect", files=files(queries[0].path), data={**GRADIENTS, "steps": "1"})  # networks are loaded
+    begin = time.monotonic()
+    told = is_error(client.post("/v1/protect", files=files(queries[1].path), data={**GRADIENTS, "steps": "200"}), 422)
+    assert time.monotonic() - begin < 6  # after a few steps, and not when its time is up
+    assert told["argument"] == "steps"
+    assert told["image"] == queries[1].path.name
+    (most,) = re.findall(r"Ask for (\d+) steps at most; or for defence=canonical", told["fix"])
+    assert 5 <= int(most) <= 64
+    assert "a request has 8" in told["message"]
+    seconds = int(re.findall(r"200 steps take about (\d+) seconds", told["message"])[0])
+    assert seconds >= 20
+
+
+def test_of_several_images_those_that_fit_are_done(
+    start: Start, two_encoders: Path, queries: list[Item], slow: None
+) -> None:
+    client = start(galleries=[str(two_encoders)], protect_seconds=12)
+    client.post("/v1/protect", files=files(queries[0].path), data={**GRADIENTS, "steps": "1"})
+    sent = files(*[item.path for item in queries], ("more.png", queries[0].path.read_bytes()))
+    answer = client.post("/v1/protect", files=sent, data={**GRADIENTS, "steps": "40"})
+    told = lines(answer.text)
+    assert len(told) == 4
+    assert told[0]["schema"] == "morelli.protect/1"
+    assert told[3]["schema"] == "morelli.error/1"
+    early = [each for each in told if each["schema"] == "morelli.error/1" and each["argument"] == "steps"]
+    assert early
+    assert early[0]["fix"].startswith(("Ask for fewer images at a time", "Ask for 3"))
+
+
+@pytest.mark.parametrize(
+    ("pace", "several", "left", "said"),
+    [
+        (0.1, False, 80.0, None),
+        (1.0, False, 80.0, None),
+        (2.0, False, 80.0, "32 steps"),
+        (70.0, False, 80.0, "^Ask for defence=canonical"),
+        (2.0, True, 80.0, "32 steps at most, and one image at a time"),
+        (1.0, True, 10.0, "fewer images"),
+        (1.0, False, 10.0, "Ask again"),
+    ],
+)
+def test_estimates(monkeypatch: pytest.MonkeyPatch, pace: float, several: bool, left: float, said: str | None) -> None:
+    """Fifty steps, eighty seconds."""
+    now = [1000.0]
+    monkeypatch.setattr(protect_route, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    seat: Any = SimpleNamespace(until=1000.0 + left, abandoned=threading.Event())
+    watched = protect_route._Watch(seat, 80.0, several)
+
+    def steps() -> None:
+        watched("learning", 0, 1)
+        for number in range(1, 7):
+            watched("a.png", number, 50)
+            now[0] += pace
+
+    if said is None:
+        steps()
+        return
+    with pytest.raises(MorelliError) as caught:
+        steps()
+    assert re.search(said, caught.value.fix or "")
+    assert status_of(caught.value) == (503 if said == "Ask again" else 422)
+    seat.abandoned.set()
+    with pytest.raises(RefusedError):
+        watched("a.png", 1, 50)

@@ -385,6 +385,25 @@ def test_a_client_that_goes_away_frees_its_place(server: Running) -> None:
     assert "Traceback" not in server.log.read_text()
 
 
+def test_what_a_client_asked_for_that_goes_away_is_not_computed(
+    gated: Running, gate: Path, queries: list[Item], tmp_path: Path
+) -> None:
+    """Three images; it goes while the network works on the first."""
+    gate.touch()
+    asked = httpx2.Request("POST", gated.url, files=files(*[item.path for item in queries]), data=FAST)
+    body, kind = asked.read(), asked.headers["content-type"]
+    with connect(gated) as connection:
+        head = f"POST /v1/identify HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}"
+        connection.sendall(head.encode() + b"\r\n\r\n" + body)
+        until(lambda: inside(gated) == 1)
+    until(lambda: 'status="408"' in get(gated, "/metrics")[1])
+    gate.unlink()
+    until(lambda: inside(gated) == 0)
+    runs = re.findall(r"^morelli_batch_images_count (\S+)$", get(gated, "/metrics")[1], re.MULTILINE)
+    assert float(runs[0]) <= 1
+    assert [each["status"] for each in lines((tmp_path / "audit.jsonl").read_text())] == [408]
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="POSIX")
 def test_without_tokens_in_the_environment_of_children(server: Running) -> None:
     assert all(b"MORELLI_TOKENS" not in Path(f"/proc/{pid}/environ").read_bytes() for pid in children(server.pid))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -17,6 +18,17 @@ from morelli.types import EncoderStamp, LabelledEmbeddings, Reference
 
 if TYPE_CHECKING:
     from morelli.encoders.base import Encoder
+
+T = TypeVar("T")
+
+
+@runtime_checkable
+class Sharing(Protocol):
+    """A gallery's version that several facades are made of, and that lets them share what they hold of it."""
+
+    def share(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What was made under a key and is still held by somebody; made anew otherwise."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +84,7 @@ def hold(gallery: GalleryView | str | Path, encoder: Encoder | str | None, level
     Parameters
     ----------
     gallery : GalleryView, str or Path
+        One that is `Sharing` gives the same object to all who ask.
     encoder : Encoder or str, optional
         By default the gallery's; of several ``efficientnet-lite0`` or else the first.
     level : {"model", "base"}
@@ -95,10 +108,16 @@ def hold(gallery: GalleryView | str | Path, encoder: Encoder | str | None, level
         chosen = encoder if encoder in known else load_encoder(encoder).stamp.encoder
     else:
         chosen = encoder.stamp.encoder
-    references, data = view.embeddings(chosen)
+    if isinstance(view, Sharing):
+        return view.share((chosen, level), lambda: _read(view, chosen, level))
+    return _read(view, chosen, level)
+
+
+def _read(view: GalleryView, encoder: str, level: str) -> Held:
+    references, data = view.embeddings(encoder)
     if level == "base":
         references, data = _at_base(view, references, data)
-    return Held(view, view.stamp(chosen), references, data)
+    return Held(view, view.stamp(encoder), references, data)
 
 
 def _at_base(

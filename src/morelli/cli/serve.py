@@ -91,6 +91,14 @@ def serve(
         Path | None, typer.Option(help="File to which one JSON line an answer is added.", show_default=False)
     ] = None,
     trust: TrustOption = None,
+    methods: Annotated[
+        str | None,
+        typer.Option(
+            help="The only methods that may be asked for, with commas between; the first is the usual one. All where "
+            "none is named. Each that is asked takes memory.",
+            show_default=False,
+        ),
+    ] = None,
     page: Annotated[
         bool | None,
         typer.Option(
@@ -118,6 +126,9 @@ def serve(
     ] = _DEFAULT.share,
     connections: Annotated[int, _limit("Open connections.")] = _DEFAULT.connections,
     seconds: Annotated[float, _limit("Seconds until a request has its answer, or 503.")] = _DEFAULT.seconds,
+    protect_seconds: Annotated[
+        float, _limit("The same of a request to protect images, once it has arrived.")
+    ] = _DEFAULT.protect_seconds,
     grace: Annotated[float, _limit("Seconds that requests have left once the server is stopped.")] = _DEFAULT.grace,
     header_seconds: Annotated[
         float, _limit("Seconds for a request's head, and for taking an answer.")
@@ -127,20 +138,22 @@ def serve(
     decoders: Annotated[int, _work("Processes that decode images.")] = _DEFAULT.decoders,
     batch: Annotated[int, _work("Images of one run of the network.")] = _DEFAULT.batch,
     wait_ms: Annotated[float, _work("Milliseconds that a run waits for more images.")] = _DEFAULT.wait_ms,
-    held: Annotated[int, _work("Galleries, with a method each, that are kept in memory.")] = _DEFAULT.held,
+    held_mib: Annotated[
+        float, _work("MiB of embeddings, and of what was learnt from them, that are kept in memory.")
+    ] = _DEFAULT.held_bytes / MIB,
 ) -> None:
     """Serve identify, check, verify and protect over HTTP, and a web page, until it is stopped (Ctrl-C, SIGTERM).
 
     The schema is at /openapi.json. Nothing is ever fetched for a caller.
 
-    A gallery that changes is seen at the next request.
+    A gallery that changes is seen at once; while a large one is learnt anew, the version before answers.
     """
     settings = Settings(
         max_bytes=_bytes("--max-mib", max_mib), max_pixels=max_pixels, max_images=max_images,
         max_request=_bytes("--max-request-mib", max_request_mib), rate=rate, concurrent=concurrent, queue=queue,
         share=share, connections=connections, seconds=seconds, grace=grace, header_seconds=header_seconds,
         decoders=decoders, decode_seconds=decode_seconds, decode_memory=_bytes("--decode-mib", decode_mib), batch=batch,
-        wait_ms=wait_ms, held=held,
+        wait_ms=wait_ms, held_bytes=_bytes("--held-mib", held_mib), protect_seconds=protect_seconds,
     )  # fmt: skip
     if not all(find_spec(part) for part in PARTS):
         raise MissingExtraError("serve", "Serving")
@@ -151,6 +164,7 @@ def serve(
         raise InputError("datasets are shown on the page, and there is none.", argument="--dataset", fix="Add --page.")
     from morelli.web.addresses import refuse_open_door
     from morelli.web.desk import open_desk
+    from morelli.web.facades import parse_methods
     from morelli.web.front import parse_front
     from morelli.web.server import serve as run
     from morelli.web.tokens import read_tokens
@@ -159,12 +173,13 @@ def serve(
     refuse_open_door(host, bool(known))  # before anything is loaded
     front = parse_front(proxy or (), root_path, bool(known))
     datasets = _datasets(dataset or ())
+    offered = parse_methods(methods)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # No request may make this machine fetch anything; a network from a hub must be here before.
     os.environ["HF_HUB_OFFLINE"] = "1"
     usual = os.environ.get("MORELLI_GALLERY")  # a list from typer's own variable would be split at spaces
     galleries = gallery or ([usual] if usual else [])
-    desk = open_desk(galleries, settings, tokens=known, audit=audit, trust=trust, front=front)
+    desk = open_desk(galleries, settings, tokens=known, audit=audit, trust=trust, front=front, methods=offered)
     made = None
     if paged:
         from morelli.web.page.mount import build_page

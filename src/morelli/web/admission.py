@@ -23,6 +23,10 @@ _LOG = logging.getLogger(__name__)
 
 #: Longest time, seconds, that a client is sent away for.
 LONGEST = 60
+#: Seconds between two looks at whether a client is still there.
+LOOK = 0.5
+
+Gone = Callable[[], Awaitable[bool]]
 
 
 class Seat:
@@ -38,15 +42,39 @@ class Seat:
         Nobody waits for the answer any more; work looks at it between two images.
     """
 
-    def __init__(self, admission: Admission, until: float, who: str = "") -> None:
+    def __init__(self, admission: Admission, until: float, who: str, clock: asyncio.Timeout) -> None:
         self.until = until
         self.who = who
         self.abandoned = threading.Event()
         self.arrived = False
         self._admission = admission
+        self._clock = clock
         self._holders = 1
 
-    async def run(self, work: Callable[[], T], gone: Callable[[], Awaitable[bool]] | None = None) -> T:
+    def prolong(self, until: float) -> None:
+        """Set another time, for work that may take longer than most; never one after the server's end."""
+        if not self._clock.expired():  # else it is ending already
+            self.until = min(until, self._admission.end)
+            self._clock.reschedule(self.until)
+
+    async def wait(self, busy: Callable[[], bool], gone: Gone) -> bool:
+        """Wait, without a turn, while something holds; False where it still does when the time is nearly up.
+
+        Raises
+        ------
+        RefusedError
+            408: the client has gone away.
+        """
+        self.arrived = True
+        while busy():
+            if await gone():
+                raise _gone()
+            if time.monotonic() + 2 * LOOK > self.until:
+                return False
+            await asyncio.sleep(LOOK / 2)
+        return True
+
+    async def run(self, work: Callable[[], T], gone: Gone | None = None) -> T:
         """Do work in a thread of its own once its turn has come.
 
         Parameters
@@ -54,24 +82,31 @@ class Seat:
         work : callable
             What it raises is raised here.
         gone : callable, optional
-            Asked before: whether the client has gone away, so that nothing need be done.
+            Whether the client has gone away, so that nothing need be done any more; asked again and again.
+
+        Raises
+        ------
+        RefusedError
+            408: the client has gone away.
         """
         self.arrived = True
-        admission = self._admission
-        await admission.turns.acquire(self.who)
+        turns = self._admission.turns
+        turn = asyncio.ensure_future(turns.acquire(self.who))
         try:
+            await _attended(turn, gone)
             if gone is not None and await gone():
-                raise RefusedError(408, "the client went away.")
+                raise _gone()
         except BaseException:
-            admission.turns.release(self.who)
+            if turn.done() and not turn.cancelled():
+                turns.release(self.who)
             raise
         try:
-            return await self._work(work)
-        except asyncio.CancelledError:  # too late: before the request's files are closed, which its thread may read
+            return await self._work(work, gone)
+        except BaseException:  # before the request's files are closed, which its thread may still read
             self.abandoned.set()
             raise
 
-    async def _work(self, work: Callable[[], T]) -> T:
+    async def _work(self, work: Callable[[], T], gone: Gone | None) -> T:
         admission = self._admission
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
@@ -82,7 +117,7 @@ class Seat:
             admission.turns.release(self.who)
             admission.learn(time.monotonic() - begun)
             self.leave()
-            if answer.done():  # too late: the client was told so
+            if answer.done():  # too late: the client was told so, or has gone
                 if error is not None and not isinstance(error, MorelliError):
                     _LOG.warning("Work that nobody waited for any more failed.", exc_info=error)
             elif error is not None:
@@ -108,13 +143,30 @@ class Seat:
             admission.turns.release(self.who)
             self.leave()
             raise busy("the system gives no more threads.") from None
-        return await answer
+        return await _attended(answer, gone)
 
     def leave(self) -> None:
         """Give the place back, once by the request and once by its work."""
         self._holders -= 1
         if not self._holders:
             self._admission.forget(self.who)
+
+
+async def _attended(waited: asyncio.Future[T], gone: Gone | None) -> T:
+    """What is waited for, as long as the client waits too; it is cancelled where this is left before."""
+    try:
+        while True:
+            await asyncio.wait({waited}, timeout=None if gone is None else LOOK)
+            if waited.done():
+                return waited.result()
+            if gone is not None and await gone():
+                raise _gone()
+    finally:
+        waited.cancel()
+
+
+def _gone() -> RefusedError:
+    return RefusedError(408, "the client went away.")
 
 
 class Admission:
@@ -134,6 +186,8 @@ class Admission:
         Of them, of one caller.
     stopping : bool
         No request is let in any more.
+    end : float
+        On the monotonic clock: when all must be answered; infinite until it stops.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -147,7 +201,7 @@ class Admission:
         self.stopping = False
         self._concurrent = settings.concurrent
         self._usual = 0.5  # seconds of work of a request: a running mean
-        self._end = math.inf
+        self.end = math.inf
         self._clocks: set[asyncio.Timeout] = set()
 
     @asynccontextmanager
@@ -173,11 +227,11 @@ class Admission:
             raise self._greedy(who)
         if self.inside >= self.capacity:
             raise busy("too many requests are waiting.", self.soon())
-        until = min(until, self._end)
-        seat = Seat(self, until, who)
+        until = min(until, self.end)
+        clock = asyncio.timeout_at(until)
+        seat = Seat(self, until, who, clock)
         self.inside += 1
         self._of[who] += 1
-        clock = asyncio.timeout_at(until)
         self._clocks.add(clock)
         try:
             async with clock:
@@ -194,9 +248,9 @@ class Admission:
     def stop(self, grace: float) -> None:
         """Let nobody in any more; those inside have so many seconds left."""
         self.stopping = True
-        self._end = min(self._end, asyncio.get_running_loop().time() + grace)
+        self.end = min(self.end, asyncio.get_running_loop().time() + grace)
         for clock in [each for each in self._clocks if not each.expired()]:  # of those, tasks are ending already
-            clock.reschedule(min(clock.when() or self._end, self._end))
+            clock.reschedule(min(clock.when() or self.end, self.end))
 
     def forget(self, who: str) -> None:
         """A request of a caller has left."""

@@ -62,6 +62,7 @@ def open_desk(
     trust: Path | None = None,
     cache: Path | None = None,
     front: Front = Front(),
+    methods: Sequence[str] | None = None,
 ) -> Desk:
     """Open the galleries, load their encoders and start the decoders: what does not work is told before serving.
 
@@ -79,6 +80,8 @@ def open_desk(
         Folder of what is learnt from galleries; by default the usual one.
     front : Front
         How the server is reached.
+    methods : sequence of str, optional
+        Attributors that may be asked for, the usual one first; by default all.
 
     Raises
     ------
@@ -96,5 +99,5 @@ def open_desk(
     decoders = Decoders(settings, trust, metrics.decoders_lost.inc)
     admission = Admission(settings)
     metrics.watch(lambda: admission.inside)
-    facades = Facades(shelf, settings.held, cache)
+    facades = Facades(shelf, settings.held_bytes, cache, methods)
     return Desk(settings, tokens, shelf, facades, decoders, log, metrics, Rates(settings.rate), admission, front)

@@ -4,55 +4,80 @@ from __future__ import annotations
 
 import copy
 import math
-import threading
-import time
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from morelli.attribution.catalogue import DEFAULT_METHOD
+from morelli.attribution.catalogue import DEFAULT_METHOD, attributor_names
+from morelli.errors import InputError, UnknownNameError
 from morelli.identify import Identifier
-from morelli.protect import Protector
+from morelli.protect import PerturbSettings, Protector
 from morelli.verify import Verifier
 from morelli.web.galleries import Galleries
-from morelli.web.problems import busy
+from morelli.web.settings import MIB
+from morelli.web.shelf import Recipe, Shelf
 
 if TYPE_CHECKING:
     from morelli.errors import MorelliError
     from morelli.images.load import Picture
-    from morelli.protect import PerturbSettings, Progress, Protected
+    from morelli.protect import Progress, Protected
     from morelli.types import VerificationVerdict
+    from morelli.web.shared import SharedView
 
 
-@dataclass(eq=False)
-class _Kept:
-    """A facade, and a lock for what only one thread may do: learning."""
+def parse_methods(given: str | None) -> tuple[str, ...]:
+    """Names of attributors, in the order of ``fused,euclid``; None: all there are, the usual one first.
 
-    facade: Any
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    ready: bool = False
+    Raises
+    ------
+    UnknownNameError, InputError
+        No such attributor; none is named.
+    """
+    known = attributor_names()
+    if given is None:
+        return (DEFAULT_METHOD, *(name for name in known if name != DEFAULT_METHOD))
+    named = tuple(dict.fromkeys(name.strip() for name in given.split(",") if name.strip()))
+    if not named:
+        raise InputError("names no method.", argument="--methods", fix=f"Choose from: {', '.join(known)}.")
+    for name in named:
+        if name not in known:
+            raise UnknownNameError("method", name, known)
+    return named
 
 
 class Facades:
     """Identifiers, verifiers and protectors of galleries, the most recently asked ones.
 
+    All of one version of a gallery share its references and embeddings; each has what it learnt from them.
+
     Parameters
     ----------
     galleries : Galleries
     held : int
-        How many are kept.
+        Bytes of references, embeddings and what was learnt that are kept.
     cache : Path, optional
         Folder of what is learnt from galleries; by default the usual one.
+    methods : sequence of str, optional
+        Attributors that may be asked for, from `parse_methods`; the first is the usual one.
     """
 
-    def __init__(self, galleries: Galleries, held: int = 8, cache: Path | None = None) -> None:
+    def __init__(
+        self,
+        galleries: Galleries,
+        held: int = 4096 * MIB,
+        cache: Path | None = None,
+        methods: Sequence[str] | None = None,
+    ) -> None:
         self.galleries = galleries
-        self._limit, self._cache = held, cache
-        self._kept: OrderedDict[tuple[Hashable, ...], _Kept] = OrderedDict()
-        self._lock = threading.Lock()
+        self.methods = parse_methods(None) if methods is None else tuple(methods)
+        self._cache = cache
+        self._shelf = Shelf(held)
+
+    @property
+    def learning(self) -> bool:
+        """Whether something is learnt in the background."""
+        return self._shelf.learning
 
     @contextmanager
     def identifier(
@@ -62,6 +87,7 @@ class Facades:
         method: str | None,
         until: float,
         *,
+        prompt: str | None = None,
         level: str = "model",
         epsilon: float = 0.1,
         stability: bool = True,
@@ -77,6 +103,8 @@ class Facades:
             As in `Identifier`.
         until : float
             On the monotonic clock: when to stop waiting for another thread that learns.
+        prompt : str or None
+            What will be asked; a later version of the gallery learns for it before it answers.
 
         Raises
         ------
@@ -84,13 +112,15 @@ class Facades:
             The gallery cannot be opened, or another request is still learning from it.
         UnknownNameError
             No such gallery, or no such encoder in it.
+        InputError
+            This server does not offer the method.
         """
         found = self.galleries.current(gallery)
-        network, method = found.encoder_of(encoder), method or DEFAULT_METHOD
+        network, method = found.encoder_of(encoder), self._offered(method)
 
-        def make() -> Identifier:
+        def make(view: SharedView) -> Identifier:
             return Identifier(
-                found.view,
+                view,
                 method=method,
                 encoder=self.galleries.encoder(network),
                 cache=self._cache,
@@ -99,11 +129,29 @@ class Facades:
                 keep=False,
             )
 
-        kept = self._get((found.name, found.identity, network, method, level), make)
-        with _held(kept.lock, until):
+        recipe = Recipe((found.name, "identify", network, method, level), network, make, _learn_identifier)
+        kept = self._shelf.get(recipe, found, until)
+        with kept.alone(until):
             # They are read when a question is put, which is inside the block, and not when its answers are taken.
             kept.facade.epsilon, kept.facade.stability, kept.facade.fall_back = epsilon, stability, fall_back
             yield kept.facade
+            kept.asked[prompt is not None] = prompt
+        self._shelf.learnt(kept)
+
+    def is_busy(self, kind: str, gallery: str | None, method: str | None = None, level: str | None = None) -> bool:
+        """Whether a question would have to wait for another one that learns; looks at nothing but memory.
+
+        Parameters
+        ----------
+        kind : {"identify", "verify", "protect"}
+        gallery, method : str or None
+            As they were asked for.
+        level : str or None
+            None: of no matter.
+        """
+        name = next(iter(self.galleries.places)) if gallery is None else gallery
+        used = None if kind == "verify" else method or self.methods[0]
+        return self._shelf.is_busy((name, kind, None, used, level))
 
     def prepare(self, gallery: str) -> None:
         """Learn what the first question without a prompt would have to learn. Raises as `identifier`."""
@@ -117,16 +165,18 @@ class Facades:
         found = self.galleries.current(gallery)
         network = found.encoder_of(encoder)
 
-        def make() -> Verifier:
-            return Verifier(found.view, encoder=self.galleries.encoder(network), cache=self._cache, keep=False)
+        def make(view: SharedView) -> Verifier:
+            return Verifier(view, encoder=self.galleries.encoder(network), cache=self._cache, keep=False)
 
-        kept = self._get((found.name, found.identity, network), make)
+        recipe = Recipe((found.name, "verify", network), network, make, lambda facade, _: facade.learn(), copies=0)
+        kept = self._shelf.get(recipe, found, until)
         if not kept.ready:
-            with _held(kept.lock, until):
+            with kept.alone(until):
                 kept.facade.prior = prior
                 answer = kept.facade.verify(*pictures)
-                kept.ready = kept.ready or answer.score is not None
-                return answer
+            if answer.score is not None:
+                self._shelf.learnt(kept)
+            return answer
         mine = copy.copy(kept.facade)  # it shares what was learnt, and has this request's prior
         mine.prior = prior
         return mine.verify(*pictures)
@@ -161,38 +211,37 @@ class Facades:
             As `Protector.protect` takes them, with what it raises.
         """
         found = self.galleries.current(gallery)
-        network, method = found.encoder_of(encoder), method or DEFAULT_METHOD
+        network, method = found.encoder_of(encoder), self._offered(method)
 
-        def make() -> Protector:
+        def make(view: SharedView) -> Protector:
             own, load = self.galleries.encoder(network), self.galleries.network
-            return Protector(found.view, encoder=own, method=method, cache=self._cache, keep=False, load=load)
+            return Protector(view, encoder=own, method=method, cache=self._cache, keep=False, load=load)
 
-        kept = self._get((found.name, found.identity, "protect", network, method), make)
-        with _held(kept.lock, until):
+        recipe = Recipe((found.name, "protect", network, method), network, make, _learn_protector)
+        kept = self._shelf.get(recipe, found, until)
+        with kept.alone(until):
             mine = kept.facade.beside(defence=defence, settings=settings)
-            return mine.protect([picture], model=model, prompt=prompt, progress=progress)
+            answers = mine.protect([picture], model=model, prompt=prompt, progress=progress)
+            kept.asked[prompt is not None] = prompt
+        self._shelf.learnt(kept)
+        return answers
 
-    def _get(self, key: tuple[Hashable, ...], make: Callable[[], Any]) -> _Kept:
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
-        made = _Kept(make())  # outside the lock: an encoder may have to be loaded
-        with self._lock:
-            kept = self._kept.setdefault(key, made)
-            # Earlier versions of the gallery are asked about no more.
-            for old in [other for other in self._kept if other[0] == key[0] and other[1] != key[1]]:
-                del self._kept[old]
-            while len(self._kept) > self._limit:
-                self._kept.popitem(last=False)
-            return kept
+    def _offered(self, method: str | None) -> str:
+        if method is None:
+            return self.methods[0]
+        if method not in self.methods and method in attributor_names():
+            fix = f"Choose from: {', '.join(self.methods)}."
+            raise InputError(f"the method {method!r} is not offered here.", argument="method", fix=fix)
+        return method  # one that there is not is told as such where it is loaded
 
 
-@contextmanager
-def _held(lock: threading.Lock, until: float) -> Iterator[None]:
-    if not lock.acquire(timeout=min(max(until - time.monotonic(), 0.0), threading.TIMEOUT_MAX)):
-        raise busy("the statistics of the gallery are being learnt.", 5)
-    try:
-        yield
-    finally:
-        lock.release()
+def _learn_identifier(facade: Identifier, asked: dict[bool, str | None]) -> None:
+    facade.fall_back = True
+    for prompt in asked.values() or (None,):
+        list(facade.identify([], prompt=prompt))
+
+
+def _learn_protector(facade: Protector, asked: dict[bool, str | None]) -> None:
+    judge = facade.beside(defence="canonical", settings=PerturbSettings())
+    for prompt in asked.values() or (None,):
+        list(judge.protect([], prompt=prompt))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -16,10 +17,12 @@ from morelli.errors import InputError, MorelliError
 from morelli.web.answers import LINES, Answer, response
 from morelli.web.audit_log import Entry
 from morelli.web.desk import Desk
-from morelli.web.forms import FIELD, Form, Options, form_schema, parse_options, read_form
+from morelli.web.forms import FIELD, Form, Options, Upload, form_schema, parse_options, read_form
 from morelli.web.images import Images
-from morelli.web.problems import RefusedError
+from morelli.web.problems import RefusedError, status_of
 from morelli.web.schemas import errors
+from morelli.web.settings import Settings
+from morelli.web.shelf import learning
 from morelli.web.tokens import Caller
 
 #: Statuses that any question may be answered with.
@@ -77,6 +80,11 @@ class Question:
     lines : bool
         Several images give JSON lines.
     role : str
+    seconds : callable
+        Of the settings, those that a request has until it is answered.
+    busy : callable
+        ``busy(desk, options)``: whether another request learns what this one needs. It is asked again and again, and
+        the request has no turn, and no image in memory, until it does not hold.
     """
 
     path: str
@@ -88,6 +96,8 @@ class Question:
     most: int | None = None
     lines: bool = True
     role: str = "read"
+    seconds: Callable[[Settings], float] = lambda settings: settings.seconds
+    busy: Callable[[Desk, Any], bool] = lambda desk, options: False
 
     def register(self, router: APIRouter, desk: Desk) -> None:
         """Add the route."""
@@ -113,26 +123,51 @@ class Question:
     async def _handle(self, request: Request, desk: Desk, most: int) -> Response:
         visit: Visit = request.state.visit
         require(visit, self.role)
-        async with desk.admission.enter(visit.started + desk.settings.seconds, visit.who) as seat:
-            try:
-                form = await read_form(request, desk.settings)
-            except ClientDisconnect:  # nobody is there to be answered
-                raise RefusedError(408, "the client went away.") from None
-            try:
-                options = parse_options(self.options, form.fields)
-                self._check_count(form, most)
-                images = desk.images(form.images, seat)
-                answers = await seat.run(lambda: self._answers(desk, images, options), request.is_disconnected)
-            finally:
-                await form.close()
+        found: list[Answer] = []  # filled by the request's thread
+        uploads: Sequence[Upload] = ()
+        try:
+            async with desk.admission.enter(visit.started + desk.settings.seconds, visit.who) as seat:
+                try:
+                    form = await read_form(request, desk.settings)
+                except ClientDisconnect:  # nobody is there to be answered
+                    raise RefusedError(408, "the client went away.") from None
+                try:
+                    options = parse_options(self.options, form.fields)
+                    self._check_count(form, most)
+                    uploads = form.images
+                    seat.prolong(visit.started + self.seconds(desk.settings))
+                    if not await seat.wait(partial(self.busy, desk, options), request.is_disconnected):
+                        raise learning()
+                    images = desk.images(uploads, seat)
+                    work = partial(self._answer, desk, images, options, found)
+                    await seat.run(work, request.is_disconnected)
+                finally:
+                    await form.close()
+            answers = found
+        except MorelliError as error:
+            answers = self._rest(error, list(found), uploads)
         for answer in answers:
             desk.metrics.images.labels(answer.outcome).inc()
         visit.recorded = True
         desk.audit.write([visit.entry(answer) for answer in answers])
         return response(answers)
 
-    def _answers(self, desk: Desk, images: Images, options: Options) -> list[Answer]:
-        return list(self.ask(desk, images, options))
+    def _answer(self, desk: Desk, images: Images, options: Options, found: list[Answer]) -> None:
+        for answer in self.ask(desk, images, options):
+            found.append(answer)  # one by one: those that are there are given also where the others come too late
+
+    def _rest(self, error: MorelliError, found: list[Answer], uploads: Sequence[Upload]) -> list[Answer]:
+        """The answers that were found before the server had no more time, and the error in the place of the others.
+
+        Raises
+        ------
+        MorelliError
+            The error itself: it is another one, or there was no answer yet.
+        """
+        if not found or status_of(error) != 503:
+            raise error
+        missing = uploads[len(found) :] if self.lines else ()
+        return [*found, *(Answer.failed(error, upload.name) for upload in missing)]
 
     def _check_count(self, form: Form, most: int) -> None:
         if self.least <= len(form.images) <= most:

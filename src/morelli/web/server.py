@@ -168,7 +168,7 @@ def serve(desk: Desk, host: str, port: int, say: Callable[[str], None], page: Pa
             Server(_config(desk, page), desk, say).run([listener])
     finally:
         desk.close()
-    if desk.admission.inside or learning.is_alive():
+    if desk.admission.inside or learning.is_alive() or desk.facades.learning:
         # A thread still computes, for nobody: its client was told, and waiting for it would break the promised grace.
         logging.shutdown()
         sys.stdout.flush()

@@ -42,7 +42,10 @@ class Settings:
     connections : int
         Open connections.
     seconds : float
-        From a request's first byte to its answer; after that the answer is 503 (408 while it is still arriving).
+        From a request's first byte to its answer; after that what is not answered is told 503 (408 while it is still
+        arriving).
+    protect_seconds : float
+        The same of a request to protect images, once it has arrived.
     grace : float
         Seconds that requests have left once the server is told to stop.
     header_seconds : float
@@ -57,8 +60,9 @@ class Settings:
         Images of one run of the network.
     wait_ms : float
         Milliseconds that a run of the network waits for more images.
-    held : int
-        Galleries, each with one method, that are kept ready in memory.
+    held_bytes : int
+        Of references, embeddings and what was learnt from them, that are kept ready in memory; see
+        `morelli.web.shelf`.
     """
 
     max_bytes: int = 32 * MIB
@@ -71,6 +75,7 @@ class Settings:
     share: float = 0.5
     connections: int = 512
     seconds: float = 30.0
+    protect_seconds: float = 80.0
     grace: float = 20.0
     header_seconds: float = 10.0
     decoders: int = 2
@@ -78,7 +83,7 @@ class Settings:
     decode_memory: int = 1024 * MIB
     batch: int = 32
     wait_ms: float = 5.0
-    held: int = 8
+    held_bytes: int = 4096 * MIB
 
     def __post_init__(self) -> None:
         """Refuse what cannot work.

@@ -43,7 +43,12 @@ def ask(desk: Desk, images: Images, options: CheckOptions) -> Iterable[Answer]:
 
     def check(picture: Picture) -> Iterable[Any]:
         with desk.facades.identifier(
-            options.gallery, options.encoder, options.method, images.seat.until, fall_back=options.prompt_free
+            options.gallery,
+            options.encoder,
+            options.method,
+            images.seat.until,
+            prompt=options.prompt,
+            fall_back=options.prompt_free,
         ) as identifier:
             return identifier.check(
                 [picture], options.model, alpha=options.alpha, prompt=options.prompt, case=options.case
@@ -54,4 +59,9 @@ def ask(desk: Desk, images: Images, options: CheckOptions) -> Iterable[Answer]:
 
 def register(router: APIRouter, desk: Desk) -> None:
     """Add the route."""
-    Question("/v1/check", "Is each image from one given model?", CheckOptions, ask, CheckBody).register(router, desk)
+    summary = "Is each image from one given model?"
+    Question("/v1/check", summary, CheckOptions, ask, CheckBody, busy=_busy).register(router, desk)
+
+
+def _busy(desk: Desk, options: CheckOptions) -> bool:
+    return desk.facades.is_busy("identify", options.gallery, options.method, "model")

@@ -47,6 +47,7 @@ def identify(desk: Desk, images: Images, options: IdentifyOptions, picture: Pict
         options.encoder,
         options.method,
         images.seat.until,
+        prompt=options.prompt,
         level=options.level,
         epsilon=options.epsilon,
         stability=options.stability,
@@ -63,4 +64,8 @@ def ask(desk: Desk, images: Images, options: IdentifyOptions) -> Iterable[Answer
 def register(router: APIRouter, desk: Desk) -> None:
     """Add the route."""
     summary = "Which model made each image, how sure that is, and what the evidence is."
-    Question("/v1/identify", summary, IdentifyOptions, ask, VerdictBody).register(router, desk)
+    Question("/v1/identify", summary, IdentifyOptions, ask, VerdictBody, busy=_busy).register(router, desk)
+
+
+def _busy(desk: Desk, options: IdentifyOptions) -> bool:
+    return desk.facades.is_busy("identify", options.gallery, options.method, options.level)

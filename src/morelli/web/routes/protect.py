@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -12,7 +13,7 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from morelli.defence.files import png_bytes
-from morelli.errors import MorelliError
+from morelli.errors import InputError, MorelliError
 from morelli.identify import Failure
 from morelli.protect import PerturbSettings, Protected
 from morelli.report.page import data_uri
@@ -27,6 +28,14 @@ from morelli.web.schemas import ProtectBody
 
 if TYPE_CHECKING:
     from morelli.images.load import Picture
+    from morelli.web.admission import Seat
+
+#: Steps, or seconds of them, after which it is clear what all of them take.
+FEW, ENOUGH = 4, 2.0
+#: How far that must be above the time that is left: what others ask for meanwhile makes steps slower and quicker.
+MARGIN = 1.2
+#: Part of a request's time that the steps of one image can have; the rest is for judging it before and after.
+USABLE = 0.8
 
 
 class ProtectOptions(Options):
@@ -53,12 +62,10 @@ class ProtectOptions(Options):
 def ask(desk: Desk, images: Images, options: ProtectOptions) -> Iterable[Answer]:
     """One answer an image, with the protected image inside."""
     settings = PerturbSettings(epsilon=options.epsilon, steps=options.steps, seed=options.seed)
-
-    def watched(stage: str, done: int, total: int) -> None:
-        if images.seat.abandoned.is_set() or time.monotonic() > images.seat.until:
-            raise busy("that takes too long at the moment.")
+    several, limit = len(images.uploads) > 1, desk.settings.protect_seconds
 
     def protect(picture: Picture) -> Iterator[Any]:
+        watched = _Watch(images.seat, limit, several)
         for made in desk.facades.protect(
             picture, options.gallery, options.encoder, images.seat.until, defence=options.defence, settings=settings,
             method=options.method, model=options.model, prompt=options.prompt, progress=watched,
@@ -66,6 +73,62 @@ def ask(desk: Desk, images: Images, options: ProtectOptions) -> Iterable[Answer]
             yield Failure(picture.name, made) if isinstance(made, MorelliError) else _Shown(made)
 
     return images.each(protect)
+
+
+class _Watch:
+    """Looks at the clock after each step of one image, and ends what cannot be done in time.
+
+    Parameters
+    ----------
+    seat : Seat
+        Of the request.
+    limit : float
+        Seconds that such a request has in all.
+    several : bool
+        The request has more images.
+    """
+
+    def __init__(self, seat: Seat, limit: float, several: bool) -> None:
+        self._seat, self._limit, self._several = seat, limit, several
+        self._begun = 0.0
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """As facades call it.
+
+        Raises
+        ------
+        RefusedError
+            Nobody waits any more, or it would have been quick enough at another time.
+        InputError
+            That many steps take longer than a request has.
+        """
+        now = time.monotonic()
+        if self._seat.abandoned.is_set() or now > self._seat.until:
+            raise busy("that takes too long at the moment.")
+        if done <= 1:  # the first step also loads what the others need
+            self._begun = now
+        elif done >= FEW or now - self._begun > ENOUGH:
+            self._compare((now - self._begun) / (done - 1), done, total, self._seat.until - now)
+
+    def _compare(self, pace: float, done: int, total: int, left: float) -> None:
+        if pace * (total - done) <= MARGIN * left:
+            return
+        fit = int(USABLE * self._limit / pace)
+        if fit >= total and not self._several:  # it came late to its turn
+            raise busy("that takes too long at the moment.")
+        said = (
+            f"{total} steps take about {math.ceil(pace * total)} seconds an image at present, a request has "
+            f"{self._limit:g}, and {max(left, 0):.0f} of them are left."
+        )
+        other = "defence=canonical, which needs none"
+        if fit >= total:
+            fix = "Ask for fewer images at a time."
+        elif fit:
+            alone = ", and one image at a time" if self._several else ""
+            fix = f"Ask for {fit} {'step' if fit == 1 else 'steps'} at most{alone}; or for {other}."
+        else:
+            fix = f"Ask for {other}."
+        raise InputError(said, argument="steps", fix=fix)
 
 
 class _Shown:
@@ -84,4 +147,7 @@ class _Shown:
 def register(router: APIRouter, desk: Desk) -> None:
     """Add the route."""
     summary = "Images changed a little, so that their model is recognised less."
-    Question("/v1/protect", summary, ProtectOptions, ask, ProtectBody).register(router, desk)
+    Question(
+        "/v1/protect", summary, ProtectOptions, ask, ProtectBody, seconds=lambda settings: settings.protect_seconds,
+        busy=lambda desk, options: desk.facades.is_busy("protect", options.gallery, options.method),
+    ).register(router, desk)  # fmt: skip

@@ -46,5 +46,5 @@ def register(router: APIRouter, desk: Desk) -> None:
     """Add the route."""
     Question(
         "/v1/verify", "Did one model make both images?", VerifyOptions, ask, VerificationBody, least=2, most=2,
-        lines=False,
+        lines=False, busy=lambda desk, options: desk.facades.is_busy("verify", options.gallery),
     ).register(router, desk)  # fmt: skip
