@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from morelli.cli.output import say
 from morelli.errors import InputError, StorageError
+
+if TYPE_CHECKING:
+    from morelli.report.inputs import Given
+    from morelli.report.verdict import Pictures
 
 
 def register(app: typer.Typer) -> None:
@@ -29,6 +34,18 @@ def report(
     pdf: Annotated[
         Path | None, typer.Option(help="Also as PDF, by a Chromium that is on the PATH.", show_default=False)
     ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the images that verdicts are on, found by their SHA-256: each is shown beside its verdict.",
+            show_default=False,
+        ),
+    ] = None,
+    # Not from MORELLI_GALLERY: what a report shows must not hang on who makes it.
+    gallery: Annotated[
+        str | None,
+        typer.Option(help="Gallery whose thumbnails show the nearest references of verdicts.", show_default=False),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
 ) -> None:
     """Make one self-contained page of results: figures, tables, and where each of them comes from.
@@ -44,12 +61,32 @@ def report(
     given = [read_input(path) for path in inputs]
     from morelli.report.document import document
 
-    html = document(given)
+    html = document(given, _pictures(given, images, gallery))
     files = {out: html.encode()}
     if pdf is not None and browser is not None:
         files[pdf] = make_pdf(html, browser)
     for path, data in files.items():  # both or, where the browser fails, none
         _write(path, data)
+
+
+def _pictures(
+    given: list[Given], images: Path | None, gallery: str | None
+) -> Callable[[Mapping[str, Any]], Pictures] | None:
+    """What gives the pictures of each verdict; None where none were asked for."""
+    if images is None and gallery is None:
+        return None
+    from morelli.gallery.view import GalleryView
+    from morelli.report.inputs import verdicts_of
+    from morelli.report.pictures import collect
+
+    verdicts = verdicts_of(given)
+    if not verdicts:
+        option = "--gallery" if images is None else "--images"
+        raise InputError("goes with verdicts, and none was given.", argument=option, fix="Leave it out.")
+    album = collect(verdicts, images, None if gallery is None else GalleryView.open(gallery))
+    for note in album.notes:
+        say(f"note: {note}")
+    return album.of
 
 
 def _check_free(targets: list[Path], inputs: list[Path], overwrite: bool) -> None:

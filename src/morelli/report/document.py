@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from morelli._version import __version__
@@ -15,7 +15,7 @@ from morelli.report.inputs import LOG, Given, log_parts
 from morelli.report.page import Page, listing, paragraph, table
 from morelli.report.table import Column
 from morelli.report.training_page import fill_training
-from morelli.report.verdict import VERDICT_STYLE, headline, verdict_html
+from morelli.report.verdict import VERDICT_STYLE, Pictures, headline, named, verdict_html
 from morelli.types import ERROR_SCHEMA, EVALUATION_SCHEMA, EXPOSURE_SCHEMA
 
 # On paper a page does not scroll, and nothing opens on a click.
@@ -37,8 +37,14 @@ class _Part:
         self._page.section(f"{self._name}{name}", head, *parts)
 
 
-def document(given: Sequence[Given]) -> str:
+def document(given: Sequence[Given], pictures: Callable[[Mapping[str, Any]], Pictures] | None = None) -> str:
     """The report as HTML.
+
+    Parameters
+    ----------
+    given : sequence of Given
+    pictures : callable, optional
+        The pictures that stand beside a verdict; without it there are none.
 
     Raises
     ------
@@ -53,7 +59,7 @@ def document(given: Sequence[Given]) -> str:
         alone = len(given) == 1
         part: Any = page if alone else _Part(page, f"r{number}-", _title(each))
         try:
-            _fill(part, each, "" if alone else f"r{number}-")
+            _fill(part, each, "" if alone else f"r{number}-", pictures or (lambda verdict: Pictures()))
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
             if isinstance(error, InputError):
                 raise
@@ -80,7 +86,7 @@ def _last(path: object) -> str:
     return str(path).rstrip("/\\").replace("\\", "/").rsplit("/", 1)[-1]
 
 
-def _fill(page: Any, each: Given, name: str) -> None:
+def _fill(page: Any, each: Given, name: str, pictures: Callable[[Mapping[str, Any]], Pictures]) -> None:
     if each.schema == EVALUATION_SCHEMA:
         page.section("asked", "What was measured", paragraph(evaluation_title(dict(each.objects[0]))))
         fill_evaluation(page, each.objects[0], name)
@@ -90,7 +96,7 @@ def _fill(page: Any, each: Given, name: str) -> None:
     elif each.schema == LOG:
         _training(page, each, name)
     else:
-        _verdicts(page, each.objects)
+        _verdicts(page, each.objects, pictures)
 
 
 def _training(page: Any, each: Given, name: str) -> None:
@@ -102,7 +108,9 @@ def _training(page: Any, each: Given, name: str) -> None:
         fill_training(page, lines, name)
 
 
-def _verdicts(page: Any, objects: Sequence[Mapping[str, Any]]) -> None:
+def _verdicts(
+    page: Any, objects: Sequence[Mapping[str, Any]], pictures: Callable[[Mapping[str, Any]], Pictures]
+) -> None:
     good = [one for one in objects if one["schema"] != ERROR_SCHEMA]
     if len(objects) > 1:
         rows = [
@@ -119,7 +127,8 @@ def _verdicts(page: Any, objects: Sequence[Mapping[str, Any]]) -> None:
                    Column("candidates", form="count"), Column("signed", "signed claims", "count"))  # fmt: skip
         page.section("overview", "Overview", table(rows, columns, "All images"))
     if good:
-        page.section("verdicts", "Verdicts" if len(good) > 1 else "Verdict", *(verdict_html(one) for one in good))
+        shown = [verdict_html(one, pictures(one)) for one in good]
+        page.section("verdicts", "Verdicts" if len(shown) > 1 else "Verdict", *shown)
     failed = [f"{one.get('image') or one.get('argument')}: {one['message']}" for one in objects if one not in good]
     if failed:
         page.section("failed", "Images without a verdict", listing(failed))
@@ -127,8 +136,8 @@ def _verdicts(page: Any, objects: Sequence[Mapping[str, Any]]) -> None:
 
 def _provenance(given: Sequence[Given]) -> str:
     rows = [row for each in given for row in _sources(each)]
-    columns = [Column(key) for key in ("file", "schema", "Morelli", "encoder", "revision", "preprocessing", "gallery",
-                                       "seed", "SHA-256 of the file")]  # fmt: skip
+    columns = [Column(key) for key in ("file", "schema", "Morelli", "libraries", "encoder", "revision", "preprocessing",
+                                       "gallery", "generators", "inverter", "seed", "SHA-256 of the file")]  # fmt: skip
     kept = [column for column in columns if any(row.get(column.key) is not None for row in rows)]
     return table(rows, kept, "Inputs, and what made them; – where an input does not say")
 
@@ -144,16 +153,25 @@ def _sources(each: Given) -> list[dict[str, Any]]:
             "file": each.name,
             "schema": one.get("schema", LOG),
             "Morelli": one.get("version"),
+            "libraries": _libraries(one),
             "encoder": method.get("encoder") or encoder.get("id"),
             "revision": method.get("encoder_revision") or encoder.get("revision"),
             "preprocessing": encoder.get("preprocessing"),
             "gallery": None if gallery is None else f"{gallery}, version {method.get('gallery_version')}",
-            "seed": one.get("seed"),
+            "generators": ", ".join(str(_object(made).get("id")) for made in method.get("generators") or ()) or None,
+            "inverter": named(method.get("inverter"), method.get("inverter_revision")),
+            "seed": one.get("seed", method.get("seed")),
             "SHA-256 of the file": each.sha256,
         }
         if row not in out:
             out.append(row)
     return out
+
+
+def _libraries(one: Mapping[str, Any]) -> str | None:
+    """What computed it, where that is said: ``versions``, or of a training's log ``torch``."""
+    found = _object(one.get("versions")) or {"torch": one.get("torch")}
+    return ", ".join(f"{name} {version}" for name, version in found.items() if version) or None
 
 
 def _encoders(one: Mapping[str, Any]) -> list[Mapping[str, Any]]:

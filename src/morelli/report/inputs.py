@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,11 @@ def read_input(path: Path) -> Given:
             fix="Give each its own file.",
         )
     return Given(path.name, hashlib.sha256(data).hexdigest(), kinds[0], tuple(objects))
+
+
+def verdicts_of(given: Iterable[Given]) -> list[Mapping[str, Any]]:
+    """All verdicts of the inputs, in order."""
+    return [one for each in given for one in each.objects if one.get("schema") == VERDICT_SCHEMA]
 
 
 def log_parts(given: Given) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:

@@ -13,6 +13,10 @@ from typing import Any
 
 #: Models of a ranking that are shown at once; the others open on a click.
 SHOWN = 8
+#: A verdict's field: whether the file was asked what it says of itself. Verdicts that lack it do not say.
+CLAIMS_READ = "claims_read"
+# How the note begins that says why the file's claims could not be read at all.
+_UNREAD = "Claims not read:"
 
 VERDICT_STYLE = """
 .verdict{--yes:#0072b2;--maybe:#b36b00;--no:#c04f00;--rest:#8a93a0;margin:1rem 0 2rem}
@@ -20,7 +24,7 @@ VERDICT_STYLE = """
 .verdict .top{display:flex;flex-wrap:wrap;gap:1rem 1.4rem;align-items:flex-start}
 .verdict .top>div{flex:1 1 17rem;min-width:0}
 .verdict .look{flex:0 1 13rem;margin:0}
-.verdict .look img{max-width:100%;max-height:15rem;border-radius:.5rem;display:block}
+.verdict .look img{min-width:8rem;max-width:100%;max-height:15rem;border-radius:.5rem;display:block}
 .verdict .said{font-size:1.7rem;font-weight:700;line-height:1.2;margin:.1rem 0 .4rem;overflow-wrap:anywhere}
 .verdict .said.yes{color:var(--yes)}.verdict .said.maybe{color:var(--maybe)}.verdict .said.no{color:var(--no)}
 .verdict p{margin:.25rem 0}
@@ -86,7 +90,7 @@ def verdict_html(verdict: Mapping[str, Any], pictures: Pictures = Pictures(), ex
     return (
         f'<section class="verdict" aria-label="{escape(verdict["image"], quote=True)}">'
         f'<div class="top">{look}<div>{_said(verdict)}{_ranking(verdict)}</div></div>'
-        f'{near}<div class="side"><div>{_stability(verdict["stability"])}{_claims(verdict["claims"])}</div>'
+        f'{near}<div class="side"><div>{_stability(verdict["stability"])}{_claims(verdict)}</div>'
         f"{_spectrum(pictures.spectrum)}</div>{_notes(verdict['notes'])}{_how(verdict)}{extra}</section>"
     )
 
@@ -191,16 +195,26 @@ def _stability(found: Mapping[str, Any]) -> str:
     )
 
 
-def _claims(claims: Sequence[Mapping[str, Any]]) -> str:
-    said = "<p>It says nothing that could be read.</p>"
-    if claims:
+def _claims(verdict: Mapping[str, Any]) -> str:
+    said = f"<p>{_silent(verdict)}</p>"
+    if verdict["claims"]:
         lines = []
-        for each in claims:
+        for each in verdict["claims"]:
             kind, word = ("yes", "signed") if each["signed"] else ("maybe", "anyone could have written this")
             text = escape(f"{each['source']}: {each['statement']}")
             lines.append(f'<li>{text} <span class="tag {kind}">{word}</span></li>')
         said = f"<ul>{''.join(lines)}</ul>"
     return f"<h4>What the file says of itself</h4>{said}<p class='name'>This does not enter the verdict.</p>"
+
+
+def _silent(verdict: Mapping[str, Any]) -> str:
+    """Why there is no claim: the file was not asked, could not be, or has none. An old verdict does not say which."""
+    if any(note.startswith(_UNREAD) for note in verdict["notes"]):
+        return "It was not read; what kept it from being read stands below."
+    read = verdict.get(CLAIMS_READ)
+    if read is None:
+        return "No claim is given: either it says nothing that could be read, or it was not asked."
+    return "It says nothing that could be read." if read else "It was not asked."
 
 
 def _spectrum(link: str) -> str:
@@ -220,15 +234,39 @@ def _notes(notes: Sequence[str]) -> str:
 
 
 def _how(verdict: Mapping[str, Any]) -> str:
-    method = verdict["method"]
     entries = [
-        ("method", method["name"]),
-        ("encoder", f"{method['encoder']} ({method['encoder_revision']})"),
-        ("gallery", f"{method['gallery']}, version {method['gallery_version']}"),
-        ("references a model", "all" if method["k"] is None else method["k"]),
-        ("prompt used", method["prompt_used"] or "none"),
+        *method_entries(verdict["method"]),
         ("SHA-256", verdict["sha256"]),
         ("Morelli", verdict["version"]),
     ]
     lines = "".join(f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>" for name, value in entries)
     return f'<details><summary>How it was told</summary><dl class="how">{lines}</dl></details>'
+
+
+def method_entries(method: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """How a verdict was come to, as (name, value): what its method has, and nothing of what it has not."""
+    fresh = method.get("generators")
+    k = "all" if method["k"] is None else method["k"] or "none"
+    entries = [
+        ("method", method["name"]),
+        ("similarity", method.get("similarity")),
+        ("encoder", named(method["encoder"], method["encoder_revision"])),
+        ("gallery", method["gallery"] and f"{method['gallery']}, version {method['gallery_version']}"),
+        ("references a model, of the prompt", k) if fresh is None else ("fresh images a model", method.get("gamma", k)),
+        *(("generator", _generator(each)) for each in fresh or ()),
+        ("inverter", named(method.get("inverter"), method.get("inverter_revision"))),
+        ("prompt used", method["prompt_used"] or "none"),
+        ("seed", method.get("seed")),
+    ]
+    return [(name, value) for name, value in entries if value is not None]
+
+
+def named(name: Any, revision: Any) -> str | None:
+    """A part of a method with its revision, where it has one; None where there is no such part."""
+    return None if name is None else f"{name} ({revision})" if revision else str(name)
+
+
+def _generator(each: Mapping[str, Any]) -> str:
+    model = "" if each.get("model") in (None, each["id"]) else f", for {each['model']}"
+    host = f", at {each['host']}" if each.get("host") else ""
+    return f"{named(each['id'], each.get('revision'))}{model}{host}"

@@ -35,6 +35,9 @@ class Entry:
     change : mapping or None
         Of a gallery: id (of both its lines), state ("begun", "done" or "failed"), gallery, model, and once it is done
         what was changed; None where nothing was to be changed.
+    exposure : mapping or None
+        Of a dataset's exposure: dataset (by the operator's name), curves (whether they were asked for) and measured
+        (false: an earlier result was shown); None of any other answer.
     """
 
     token: str | None
@@ -44,6 +47,7 @@ class Entry:
     decision: str | None
     milliseconds: float
     change: Mapping[str, Any] | None = None
+    exposure: Mapping[str, Any] | None = None
 
     def about(self, change: Mapping[str, Any]) -> Entry:
         """The same, of a change to a gallery."""
@@ -60,6 +64,7 @@ class Entry:
             "decision": self.decision,
             "milliseconds": round(self.milliseconds, 1),
             **({} if self.change is None else {"change": dict(self.change)}),
+            **({} if self.exposure is None else {"exposure": dict(self.exposure)}),
         }
         return json.dumps(told) + "\n"
 
@@ -67,7 +72,8 @@ class Entry:
 class AuditLog:
     """Appends to a file that only its owner may read.
 
-    Every entry is one write to a file opened for appending, so that a server that is killed leaves whole lines.
+    Every entry is one write to a file opened for appending, so that a server that is killed leaves whole lines. A file
+    that was moved or deleted meanwhile, as logrotate does, is made anew at the next entry: no signal is needed.
 
     Parameters
     ----------
@@ -86,9 +92,9 @@ class AuditLog:
         self._file: int | None = None
         if path is not None:
             try:
-                self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+                self._file = _opened(path)
             except OSError as error:
-                raise StorageError(f"cannot be written ({error.strerror or error}).", argument=str(path)) from error
+                raise _unwritten(error, str(path)) from error
 
     def write(self, entries: Sequence[Entry]) -> None:
         """Append entries.
@@ -103,14 +109,15 @@ class AuditLog:
         now = datetime.now(UTC)
         data = "".join(entry.line(now) for entry in entries).encode()
         with self._lock:
-            if self._file is None:
+            if self._file is None or self.path is None:
                 return
             try:
+                self._file = _current(self._file, self.path)
                 written = os.write(self._file, data)
                 if written < len(data):
                     os.write(self._file, b"\n")  # a part of a line must not swallow the next one
             except OSError as error:
-                raise StorageError(f"cannot be written ({error.strerror or error}).", argument="audit log") from error
+                raise _unwritten(error, "audit log") from error
         if written < len(data):
             raise StorageError("was written in part only: the disk is full.", argument="audit log")
 
@@ -120,3 +127,25 @@ class AuditLog:
             if self._file is not None:
                 os.close(self._file)
                 self._file = None
+
+
+def _opened(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+
+
+def _current(file: int, path: Path) -> int:
+    """The file that has the log's name now: the open one, or another that takes its place."""
+    held = os.fstat(file)
+    try:
+        named = path.stat()
+        if (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino):
+            return file
+    except FileNotFoundError:
+        pass
+    fresh = _opened(path)
+    os.close(file)
+    return fresh
+
+
+def _unwritten(error: OSError, argument: str) -> StorageError:
+    return StorageError(f"cannot be written ({error.strerror or error}).", argument=argument)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import time
@@ -89,6 +90,11 @@ def test_an_image_becomes_a_verdict(browser: Browser, server: Running, queries: 
     )
     assert all(loaded)
     assert "degraded copies keep the first place" in browser.text("#identify-out")
+    link = browser.wait(lambda: browser.find("#identify-out a[download$='.html']"))
+    head, _, page = link.get_attribute("href").partition(",")
+    assert head == "data:text/html;charset=utf-8;base64"
+    saved = base64.b64decode(page).decode()
+    assert saved.startswith("<!doctype html>") and saved.count("<img") == len(pictures)
     browser.shots("verdict")
 
 
@@ -102,6 +108,7 @@ def test_a_broken_file_is_told_and_the_other_one_answered(
     browser.click("#identify-ask")
     browser.wait(lambda: browser.find("#identify-out .verdict .said"))
     assert "broken.png" in browser.text("#identify-out .problem[role=alert]")
+    browser.wait(lambda: "Save all as HTML" in browser.text("#identify-out"))
     assert not browser.find_all("#identify-out .problem b b")  # a file's name is no HTML
     browser.shots("error")
 
@@ -177,10 +184,35 @@ def test_the_marks_of_the_map_say_what_they_are_by_keyboard(browser: Browser, se
     browser.wait(lambda: len(browser.find_all("#gallery-out .map .dot")) == len(references))
     dots = browser.find_all("#gallery-out .map .dot")
     tips = [dot.find_element("css selector", ".tip") for dot in dots]
+    models = [dot.get_attribute("aria-label").partition(":")[0] for dot in dots]
     assert not any(tip.is_displayed() for tip in tips)
+
+    def press(key: str, shift: bool = False) -> int:
+        """Press a key; the mark that has the focus then, or -1."""
+        actions = ActionChains(browser.driver)
+        (actions.key_down(Keys.SHIFT).send_keys(key).key_up(Keys.SHIFT) if shift else actions.send_keys(key)).perform()
+        found = browser.driver.switch_to.active_element
+        return dots.index(found) if found in dots else -1
+
+    # The map is one stop for Tab.
     browser.driver.execute_script("arguments[0].focus()", dots[0])
-    ActionChains(browser.driver).send_keys(Keys.TAB).perform()
-    assert browser.driver.switch_to.active_element == dots[1]
+    assert press(Keys.TAB) == -1
+    assert press(Keys.TAB, shift=True) == 0
+    # Arrows go from mark to mark, and from model to model.
+    assert [press(Keys.ARROW_LEFT), press(Keys.ARROW_RIGHT), press(Keys.ARROW_RIGHT)] == [0, 1, 2]
+    second, third = models.index("model-01"), models.index("model-02")
+    assert [press(Keys.ARROW_DOWN), press(Keys.ARROW_DOWN), press(Keys.ARROW_DOWN)] == [second, third, third]
+    assert [press(Keys.END), press(Keys.ARROW_UP), press(Keys.ARROW_UP), press(Keys.ARROW_UP)] == [
+        len(dots) - 1,
+        second,
+        0,
+        0,
+    ]
+    assert press(Keys.ARROW_RIGHT) == 1
+    # Tab comes back to the mark that was left.
+    assert press(Keys.TAB) == -1
+    assert press(Keys.TAB, shift=True) == 1
+    assert [dot.get_attribute("tabindex") for dot in dots].count("0") == 1
     assert [tip.is_displayed() for tip in tips[:3]] == [False, True, False]
     reference = references[dots[1].get_attribute("aria-label")]
     assert tips[1].text.split() == [reference.model, reference.name]

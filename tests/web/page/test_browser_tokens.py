@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
@@ -80,6 +81,25 @@ def test_each_tab_opens_and_can_be_asked(browser: Browser, server: Running) -> N
         browser.shots(f"tab-{button}")
 
 
+def test_only_who_may_write_sees_how_to_change_a_gallery(browser: Browser, server: Running) -> None:
+    parts = ("#gallery-adding", "#gallery-removing")
+    enter(browser, server, READER)
+    browser.wait(lambda: browser.find("button[role=tab]"))
+    browser.tab("Gallery")
+    browser.wait(lambda: "need a token with the role write" in browser.text("#gallery-reading"))
+    time.sleep(2)  # whatever would still come
+    assert [browser.find(part) for part in parts] == [None, None]
+    assert "need a token with the role write" in browser.text("#gallery-reading")
+    enter(browser, server, WRITER)
+    browser.wait(lambda: browser.find("button[role=tab]"))
+    browser.tab("Gallery")
+    browser.wait(lambda: all(browser.find(part) for part in parts))
+    browser.wait(lambda: not browser.find("#gallery-reading"))
+    browser.click("#gallery-adding button")
+    browser.wait(lambda: browser.find("#gallery-add-ask"))
+    browser.shots("gallery-of-a-writer")
+
+
 def test_who_may_only_read_measures_nothing(browser: Browser, server: Running) -> None:
     enter(browser, server, READER)
     browser.wait(lambda: browser.find("button[role=tab]"))
@@ -98,6 +118,7 @@ def test_exposure_is_measured_once_and_shown_to_who_comes_later(browser: Browser
     frame = browser.wait(lambda: browser.find("#exposure-out iframe"), 400)
     page = frame.get_attribute("srcdoc")
     assert "<script" not in page
+    assert "near each other where their embeddings are" in page  # the map
     link = browser.wait(lambda: browser.find("#exposure-out a[download]"))
     assert link.get_attribute("download").startswith("exposure-tonight")
     result = json.loads(_data(link.get_attribute("href")))

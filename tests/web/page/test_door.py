@@ -13,15 +13,13 @@ import pytest
 from starlette.datastructures import Headers
 from starlette.testclient import TestClient
 
-from morelli.errors import InputError
 from morelli.web.app import build_app
 from morelli.web.desk import open_desk
 from morelli.web.page.sessions import COOKIE, LIFE, Sessions
-from morelli.web.page.uploads import KEPT, Uploads
 from morelli.web.settings import Settings
 from morelli.web.tokens import Caller, Tokens, _digest
 
-from ..conftest import HOME, is_error
+from ..conftest import HOME, is_error, lines
 
 SECRET, READER = "w" * 32, "r" * 32
 TOKENS = Tokens({_digest(SECRET): Caller("alice", "write"), _digest(READER): Caller("bob", "read")})
@@ -34,9 +32,9 @@ def make(gallery: Path, learnt: Path) -> Iterator[Any]:
 
     with ExitStack() as stack:
 
-        def made(tokens: Tokens = Tokens(), **settings: Any) -> TestClient:
+        def made(tokens: Tokens = Tokens(), audit: Path | None = None, **settings: Any) -> TestClient:
             chosen = Settings(**{"decoders": 1, "rate": 0, **settings})
-            desk = open_desk([str(gallery)], chosen, tokens=tokens, cache=learnt)
+            desk = open_desk([str(gallery)], chosen, tokens=tokens, audit=audit, cache=learnt)
             page = build_page(desk)
             client = stack.enter_context(
                 TestClient(build_app(desk, page=page), HOME, raise_server_exceptions=False, follow_redirects=False)
@@ -148,7 +146,7 @@ def test_a_token_opens_the_page_and_a_cookie_keeps_it_open(locked: TestClient) -
 def test_sessions_end_and_keep_roles() -> None:
     now = [0.0]
     sessions = Sessions(TOKENS, clock=lambda: now[0])
-    value = sessions.begin(READER)
+    value = sessions.begin(Caller("bob", "read"))
     headers = Headers({"cookie": f"a=b; {COOKIE}={value}"})
     caller = sessions.caller(headers)
     assert caller is not None
@@ -156,7 +154,6 @@ def test_sessions_end_and_keep_roles() -> None:
     now[0] = LIFE + 1
     assert sessions.caller(headers) is None
     assert sessions.caller(Headers({})) is None
-    assert sessions.begin("y" * 32) is None
     assert str(value) not in repr(sessions._known)
 
 
@@ -164,6 +161,62 @@ def test_guesses_and_messages_count_against_the_rate(make: Any) -> None:
     client = make(TOKENS, rate=3)
     seen = [client.post("/page/login", data={"token": "x" * 32}).status_code for _ in range(5)]
     assert seen == [401, 401, 401, 429, 429]
+
+
+# -- what is recorded -------------------------------------------------------------------------------------------------
+
+
+def told(log: Path) -> list[tuple[str | None, str, int]]:
+    return [(each["token"], each["route"], each["status"]) for each in lines(log.read_text())]
+
+
+def test_who_comes_and_goes_and_wrong_tokens_are_recorded(make: Any, tmp_path: Path) -> None:
+    log = tmp_path / "audit.jsonl"
+    client = make(TOKENS, log)
+    guess = "guess" * 8
+    client.post("/page/login", data={"token": guess})
+    client.post("/page/login", data={"token": f" {READER} "})
+    client.post("/page/logout")
+    client.post("/page/logout")  # there is no session any more
+    login, logout = "POST /page/login", "POST /page/logout"
+    assert told(log) == [(None, login, 401), ("bob", login, 303), ("bob", logout, 303)]
+    assert guess not in log.read_text() and READER not in log.read_text()
+
+
+def test_what_is_refused_to_who_was_let_in_is_recorded(make: Any, tmp_path: Path) -> None:
+    log = tmp_path / "audit.jsonl"
+    client = make(TOKENS, log, max_request=200_000)
+    client.post("/page/login", data={"token": SECRET})
+    is_error(join(client, [{"path": "/etc/passwd"}]), 422)
+    is_error(client.post("/page/gradio_api/upload", files={"files": ("a.png", b"x" * 300_000)}), 413)
+    assert told(log)[1:] == [
+        ("alice", "POST /page/gradio_api/queue/join", 422),
+        ("alice", "POST /page/gradio_api/upload", 413),
+    ]
+    assert "passwd" not in log.read_text() and "a.png" not in log.read_text()
+
+
+def test_who_is_not_let_in_cannot_fill_the_disk(make: Any, tmp_path: Path) -> None:
+    """Wrong tokens are written down as often as one may guess; nothing else of those outside is."""
+    log = tmp_path / "audit.jsonl"
+    client = make(TOKENS, log, rate=3)
+    for path in ("/page/gradio_api/queue/join", "/page/nowhere", "/page/logout"):
+        client.post(path, json={})
+    client.get("/page/config")
+    client.post("/page/login", data={"token": SECRET}, headers={"origin": "http://evil.example"})
+    assert log.read_text() == ""
+    seen = [client.post("/page/login", data={"token": "x" * 32}).status_code for _ in range(5)]
+    assert [each["status"] for each in lines(log.read_text())] == [each for each in seen if each == 401] == [401] * 3
+
+
+def test_nobody_enters_without_a_record(make: Any) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("needs /dev/full")
+    client = make(TOKENS, Path("/dev/full"))
+    refused = client.post("/page/login", data={"token": SECRET})
+    is_error(refused, 503)
+    assert "set-cookie" not in refused.headers
+    assert client.post("/page/login", data={"token": "x" * 32}).status_code == 401  # refused in any case
 
 
 # -- what may be sent -------------------------------------------------------------------------------------------------
@@ -210,59 +263,6 @@ def test_a_message_that_is_none_is_refused(client: TestClient) -> None:
     is_error(client.post(url, content=b"{"), 422)
     is_error(client.post(url, content=b"[" * 100_000), 422)
     is_error(client.post(url, content=json.dumps({"data": ["x" * 300_000]}).encode()), 413)
-
-
-# -- the folder of uploads --------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def uploads() -> Iterator[Uploads]:
-    made = Uploads(100)
-    yield made
-    made.close()
-
-
-def test_links_out_of_the_folder_are_refused(uploads: Uploads, tmp_path: Path) -> None:
-    (tmp_path / "secret").write_text("x")
-    (uploads.folder / "link").symlink_to(tmp_path / "secret")
-    with pytest.raises(InputError):
-        uploads.check({"path": str(uploads.folder / "link")})
-    with pytest.raises(InputError):
-        uploads.read(str(uploads.folder / "link"))
-    with pytest.raises(InputError):
-        uploads.check({"path": str(uploads.folder)})
-
-
-def test_the_oldest_go_when_there_is_no_room(uploads: Uploads) -> None:
-    import os
-
-    for number, name in enumerate(("old", "young")):
-        path = uploads.folder / name / "f.png"
-        path.parent.mkdir()
-        path.write_bytes(b"x" * 60)
-        os.utime(path, (1000.0 + number, 1000.0 + number))
-    uploads._clock = lambda: 1002.0
-    uploads.sweep()
-    assert [p.parent.name for p in uploads.folder.rglob("*.png")] == ["young"]
-    uploads.sweep(coming=30)
-    assert [p.parent.name for p in uploads.folder.rglob("*.png")] == ["young"]
-    uploads._clock = lambda: 1002.0 + KEPT
-    uploads.sweep()
-    assert not list(uploads.folder.rglob("*.png"))
-
-
-def test_the_folder_is_private_and_goes_with_the_server(uploads: Uploads) -> None:
-    assert uploads.folder.stat().st_mode & 0o777 == 0o700
-    uploads.close()
-    assert not uploads.folder.exists()
-
-
-def test_names_are_one_printable_line(uploads: Uploads) -> None:
-    path = uploads.folder / "a\nb.png"
-    path.write_bytes(b"12")
-    upload = uploads.read(str(path))
-    assert (upload.name, upload.size, upload.data()) == ("a\N{REPLACEMENT CHARACTER}b.png", 2, b"12")
-    upload.file.file.close()
 
 
 def test_the_api_alone_loads_no_gradio() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections import Counter
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,8 +17,10 @@ import pytest
 from morelli.errors import EmptyGalleryError, InputError
 from morelli.gallery import schema, table
 from morelli.gallery.store import Gallery
+from morelli.report import pictures
 from morelli.web.galleries import Snapshot
-from morelli.web.page import gallery_map, pictures
+from morelli.web.page import gallery_map
+from morelli.web.page.jobs import Job, StoppedError
 from morelli.web.page.style import STYLE
 
 from ...gallery.samples import OTHER, STAMP, THUMBNAIL, add, gallery_of, reference, references, vectors
@@ -63,7 +67,7 @@ def drawn(gallery: Gallery) -> Elements:
 def read(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How many values of each column were read."""
     counted: Counter[str] = Counter()
-    scan = table.scan
+    scan, stream = table.scan, table.stream
 
     def counting(path: str, dataset: Any, columns: Any, where: str | None = None) -> Any:
         found = scan(path, dataset, columns, where)
@@ -71,7 +75,13 @@ def read(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         counted.update({name: len(dataset) for name in dataset.schema.names if where and f"`{name}`" in where})
         return found
 
+    def counting_parts(path: str, dataset: Any, columns: Any, where: str) -> Any:
+        for part in stream(path, dataset, columns, where):
+            counted.update({name: len(part) for name in columns})
+            yield part
+
     monkeypatch.setattr(table, "scan", counting)
+    monkeypatch.setattr(table, "stream", counting_parts)
     return counted
 
 
@@ -80,11 +90,42 @@ def test_each_reference_has_a_mark_that_can_be_focused(tmp_path: Path) -> None:
     dots = page.of("dot")
     assert {dot["aria-label"] for dot in dots} == {f"{reference(i).model}: {reference(i).name}" for i in range(9)}
     assert len(dots) == 9
-    assert {(dot["tabindex"], dot["role"]) for dot in dots} == {("0", "img")}
+    assert {dot["role"] for dot in dots} == {"img"}
+    # One stop for Tab, whatever the number of marks; arrows go on from there.
+    assert [dot["tabindex"] for dot in dots] == ["0"] + 8 * ["-1"]
     assert len(page.of("tip")) == 9
     (group,) = page.of("map")
     assert group["role"] == "group"  # of a role="img" nothing inside would be told
     assert group["aria-label"].startswith("9 of 9 references")
+
+
+def test_marks_stand_model_by_model_from_left_to_right(tmp_path: Path) -> None:
+    dots = drawn(gallery_of(tmp_path / "g", range(12))).of("dot")
+    models = [dot["aria-label"].partition(":")[0] for dot in dots]
+    assert models == sorted(models)
+    numbers = {model: place for place, model in enumerate(sorted(set(models)))}
+    assert [int(dot["data-model"]) for dot in dots] == [numbers[model] for model in models]
+    left = [float(re.findall(r"left:([\d.]+)%", dot["style"])[0]) for dot in dots]
+    for model in numbers:
+        own = [x for x, of in zip(left, models, strict=True) if of == model]
+        assert own == sorted(own)
+
+
+def test_a_map_that_nobody_waits_for_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gallery = gallery_of(tmp_path / "g", range(9))
+    seat: Any = SimpleNamespace(until=0.0, abandoned=threading.Event())
+    job, begun = Job(seat=seat), []
+
+    def placed(data: Any, seed: int) -> Any:
+        begun.append(job.stage)
+        seat.abandoned.set()
+        return np.zeros((len(data), 2))
+
+    monkeypatch.setattr(gallery_map, "placed", placed)
+    monkeypatch.setattr(Gallery, "thumbnails", lambda *_: pytest.fail("nobody waits for them"))
+    with pytest.raises(StoppedError):
+        gallery_map.embedding_map(Snapshot("small", gallery, (1,)), report=job.report)
+    assert begun == ["placing the marks"]
 
 
 def test_marks_and_what_they_show_stay_inside(tmp_path: Path) -> None:
@@ -104,7 +145,7 @@ def test_names_are_no_html(tmp_path: Path) -> None:
     page = drawn(gallery)
     assert f"{odd.model}: {odd.name}" in [dot["aria-label"] for dot in page.of("dot")]
     assert "script" not in {tag for tag, _ in page.found}
-    assert all(set(dot) == {"class", "tabindex", "role", "aria-label", "style"} for dot in page.of("dot"))
+    assert all(set(dot) == {"class", "tabindex", "role", "data-model", "aria-label", "style"} for dot in page.of("dot"))
     assert odd.model in page.words
     assert odd.name in page.words
 
@@ -186,7 +227,7 @@ def test_the_nearest_thumbnails_are_read_at_once(tmp_path: Path, read: Counter[s
     gallery.add(references([30]), [None], vectors([30]), STAMP)
     read.clear()
     names = [f"{reference(i).name} ({reference(i).content[:12]})" for i in (3, 8, 30)]
-    found = pictures.near(gallery, [{"reference": name} for name in [*names, "a name alone"]])
+    found = pictures.near(gallery, [*names, "a name alone"])
     assert found == dict.fromkeys(names[:2], pictures.data_uri(THUMBNAIL, "image/webp"))
     assert read[schema.THUMBNAIL] == 3
     assert pictures.near(gallery, []) == {}

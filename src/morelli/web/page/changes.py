@@ -11,6 +11,7 @@ from typing import Any
 
 from morelli.errors import MorelliError
 from morelli.web.audit_log import Entry
+from morelli.web.page.jobs import Job
 from morelli.web.page.visitor import Place
 from morelli.web.problems import status_of
 from morelli.web.tokens import Caller
@@ -34,7 +35,7 @@ class Change:
 
 @contextmanager
 def recorded(
-    place: Place, caller: Caller, tab: str, gallery: str, model: str, digests: Sequence[str] = ()
+    place: Place, caller: Caller, job: Job, tab: str, gallery: str, model: str, digests: Sequence[str] = ()
 ) -> Iterator[Change]:
     """Write that a change is begun, let the block make it, and write whether it is done.
 
@@ -45,6 +46,8 @@ def recorded(
     ----------
     place : Place
     caller : Caller
+    job : Job
+        Told that the failure is recorded, so that it is so once.
     tab : str
         Names the route: ``PAGE`` and this.
     gallery, model : str
@@ -72,6 +75,7 @@ def recorded(
         if isinstance(error, MorelliError):
             _by_name(error, place.desk.galleries.places[gallery], gallery)
         write("failed", status_of(error) if isinstance(error, MorelliError) else 500, None)
+        job.recorded = True
         raise
     write("done", 200, model, **change.made)
     place.desk.metrics.images.labels("changed").inc(len(digests))

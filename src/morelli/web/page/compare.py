@@ -10,13 +10,13 @@ from typing import Any
 import gradio as gr
 
 from morelli.errors import MorelliError
+from morelli.report.pictures import preview
 from morelli.report.verdict import percent
 from morelli.web.answers import Answer
 from morelli.web.forms import Upload, parse_options
 from morelli.web.page.buttons import answer_field, buttons, connect
 from morelli.web.page.identify import TYPES
 from morelli.web.page.jobs import Job
-from morelli.web.page.pictures import preview
 from morelli.web.page.visitor import Place, watch
 from morelli.web.page.words import download, problem
 from morelli.web.routes.verify import VerifyOptions

@@ -13,11 +13,12 @@ from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from morelli.errors import InputError, MorelliError
-from morelli.web.answers import error_response
+from morelli.web.answers import Answer, error_response
 from morelli.web.front import same_origin
 from morelli.web.gate import refuse_strangers, who_asks
 from morelli.web.page.sessions import cookie_header, login_page
-from morelli.web.problems import RefusedError, broken, busy
+from morelli.web.problems import RefusedError, broken, busy, status_of
+from morelli.web.questions import Visit, record_refusal
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -90,7 +91,7 @@ class Door:
         if scope["type"] != "http" or not (path in ("/", HOME, *ASIDE) or path.startswith(f"{HOME}/")):
             await self.app(scope, receive, send)
             return
-        started, status = time.monotonic(), 0
+        visit, status = Visit(f"{scope['method']} {path}"), 0
 
         async def guarded(message: Message) -> None:
             nonlocal status
@@ -101,22 +102,32 @@ class Door:
             await send(message)
 
         try:
-            await self._visit(scope, receive, guarded, path)
+            await self._visit(scope, receive, guarded, visit)
         except Exception as error:
             if status:
                 raise
             if not isinstance(error, MorelliError):
                 _LOG.error("A request to the page failed.", exc_info=error)
             told = error if isinstance(error, MorelliError) else broken()
+            self._record(visit, told)
             await error_response(told)(scope, receive, guarded)
         finally:
             route = f"{'POST' if scope['method'] == 'POST' else 'GET'} {HOME}"
             self.desk.metrics.requests.labels(route, str(status)).inc()
             if not path.startswith(_LONG):
-                self.desk.metrics.seconds.labels(route).observe(time.monotonic() - started)
+                self.desk.metrics.seconds.labels(route).observe(visit.milliseconds / 1000.0)
 
-    async def _visit(self, scope: Scope, receive: Receive, send: Send, path: str) -> None:
-        headers = Headers(scope=scope)
+    def _record(self, visit: Visit, error: MorelliError) -> None:
+        """Put into the audit log what was refused to who was let in, and wrong tokens, which are as limited."""
+        if not visit.who or (visit.caller is None and status_of(error) != 401):
+            return
+        try:
+            record_refusal(self.desk, visit, error)
+        except MorelliError as refused:  # the visitor is refused in any case
+            _LOG.error("%s", refused)
+
+    async def _visit(self, scope: Scope, receive: Receive, send: Send, visit: Visit) -> None:
+        headers, path = Headers(scope=scope), scope["path"]
         if not self.sessions.tokens:
             refuse_strangers(headers)
         elif not _own_page(scope, headers):
@@ -134,17 +145,19 @@ class Door:
             return
         inside = path.removeprefix(HOME)
         if inside in ("/login", "/logout") and scope["method"] == "POST":
-            await self._in_or_out(scope, receive, send, inside)
+            await self._in_or_out(scope, receive, send, visit, inside)
             return
         self._check_path(scope["method"], inside)
         if not inside.startswith(OPEN_FOLDERS) and inside not in OPEN_FILES:
-            if self.sessions.caller(headers) is None:
+            caller = self.sessions.caller(headers)
+            if caller is None:
                 if inside != "/":
                     raise RefusedError(401, "the session is over.", fix="Load the page anew.")
                 await HTMLResponse(login_page(f"{self.home}/login"))(scope, receive, send)
                 return
             if scope["method"] == "POST":
-                self._count(scope)
+                self._count(scope, visit)
+                visit.caller = caller
         await self._pass(scope, receive, send, inside)
 
     def _check_path(self, method: str, inside: str) -> None:
@@ -153,10 +166,13 @@ class Door:
         if not known or ".." in inside or "\\" in inside:
             raise RefusedError(404, "there is nothing at that path.")
 
-    def _count(self, scope: Scope) -> None:
-        wait = self.desk.rates.take(self._who(scope))
+    def _count(self, scope: Scope, visit: Visit) -> None:
+        """Count a request; one that is not too many may be recorded."""
+        who = self._who(scope)
+        wait = self.desk.rates.take(who)
         if wait:
             raise RefusedError(429, "too many requests.", fix=f"Ask again in {wait} seconds.", retry_after=wait)
+        visit.who = who
 
     def _who(self, scope: Scope) -> str:
         return who_asks(self.sessions.caller(Headers(scope=scope)), scope)
@@ -206,23 +222,33 @@ class Door:
                 task.cancel()
                 await asyncio.wait({task})
 
-    async def _in_or_out(self, scope: Scope, receive: Receive, send: Send, inside: str) -> None:
+    async def _in_or_out(self, scope: Scope, receive: Receive, send: Send, visit: Visit, inside: str) -> None:
         secure = scope.get("scheme") == "https"
         if inside == "/logout":
+            visit.caller = self.sessions.caller(Headers(scope=scope)) if self.sessions.tokens else None
             self.sessions.end(Headers(scope=scope))
+            if visit.caller is not None:  # once a session: who has none leaves no line
+                self._admitted(visit)
             headers = {"set-cookie": cookie_header("", self.home, secure)}
             await RedirectResponse(f"{self.home}/", 303, headers)(scope, receive, send)
             return
-        self._count(scope)  # guesses are requests too
+        self._count(scope, visit)  # guesses are requests too
         body = await _body(receive, 4096, self.desk.settings.header_seconds)
-        given = parse_qs(body.decode("utf-8", "replace")).get("token", [""])[0]
-        value = self.sessions.begin(given.strip())
-        if value is None:
+        given = parse_qs(body.decode("utf-8", "replace")).get("token", [""])[0].strip()
+        visit.caller = self.sessions.tokens.find(given)
+        if visit.caller is None:
+            self._record(visit, RefusedError(401, "that token is not known."))
             page = login_page(f"{self.home}/login", "That token is not known.")
             await HTMLResponse(page, 401)(scope, receive, send)
             return
-        headers = {"set-cookie": cookie_header(value, self.home, secure)}
+        self._admitted(visit)  # before there is a session: nobody enters without a trace
+        headers = {"set-cookie": cookie_header(self.sessions.begin(visit.caller), self.home, secure)}
         await RedirectResponse(f"{self.home}/", 303, headers)(scope, receive, send)
+
+    def _admitted(self, visit: Visit) -> None:
+        """Record who has come, or gone; raises where that fails."""
+        visit.recorded = True
+        self.desk.audit.write([visit.entry(Answer({}, 303, (), None, {}))])
 
 
 def _own_page(scope: Scope, headers: Headers) -> bool:

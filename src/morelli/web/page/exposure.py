@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Mapping
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from morelli.audit import AuditSettings, audit
 from morelli.encoders.cache import EmbeddingCache
+from morelli.errors import MorelliError
 from morelli.exposure.simulation import VoteSettings
 from morelli.images.dataset import read_dataset
 from morelli.report.exposure_page import exposure_page
 from morelli.report.plain import plain
+from morelli.web.answers import Answer
 from morelli.web.page.buttons import answer_field, buttons, connect
 from morelli.web.page.jobs import Job
-from morelli.web.page.visitor import Place, watch
-from morelli.web.page.words import download
+from morelli.web.page.visitor import Place, require, watch
+from morelli.web.page.words import download, page_link
 from morelli.web.problems import busy
+from morelli.web.tokens import Caller
+
+if TYPE_CHECKING:
+    from morelli.evaluation.data import EvaluationSet
+
+_LOG = logging.getLogger(__name__)
 
 TAB = "exposure"
 #: Seconds that a measurement may take.
@@ -59,7 +69,7 @@ class Audits:
             # Where it lies on the server's disk is no visitor's business.
             result = plain({**found.result, "dataset": name})
             job.report("drawing", 0, 0)
-            self._found[name, sweeps] = result, exposure_page(result)
+            self._found[name, sweeps] = result, _drawn(result, found.data)
             return self._found[name, sweeps]
         finally:
             self._lock.release()
@@ -79,19 +89,43 @@ def add(place: Place) -> None:
 
         async def run(name: str, sweeps: bool, request: gr.Request) -> AsyncIterator[tuple[str, Any, Any]]:
             def work(job: Job) -> None:
-                found = audits.get(name, sweeps)
-                if found is None:
-                    place.caller(request, "write")
-                    found = audits.measure(name, sweeps, job)
-                result, page = found
-                # A page of its own inside this one, without scripts.
-                job.shown.append(
-                    f'<iframe sandbox title="Exposure of {escape(name, quote=True)}" '
-                    f'srcdoc="{escape(page, quote=True)}"></iframe>'
-                    + download(result, f"exposure-{name}.json", "Save as JSON")
-                )
+                show(place, place.caller(request), job, audits, name, bool(sweeps))
 
             async for step in watch(place, request, TAB, work, seconds=LONGEST):
                 yield step
 
         connect(place, TAB, run, [dataset, sweeps], [out, ask, cancel])
+
+
+def show(place: Place, caller: Caller, job: Job, audits: Audits, name: str, sweeps: bool) -> None:
+    """Show what was measured of a dataset; measure it first where nobody has, for those with the role ``write``.
+
+    Raises
+    ------
+    RefusedError
+        Nobody has measured it, and the caller may not.
+    MorelliError
+        As `Audits.measure`; or it cannot be recorded, and is not shown.
+    """
+    started, found = time.monotonic(), audits.get(name, sweeps)
+    told = {"dataset": name, "curves": sweeps, "measured": found is None}
+    if found is None:
+        require(caller, "write")
+        found = audits.measure(name, sweeps, job)
+    result, page = found
+    place.record(caller, TAB, Answer({}, 200, (), None, {}), started, exposure=told, image=False)
+    # A page of its own inside this one, without scripts.
+    job.shown.append(
+        f'<iframe sandbox title="Exposure of {escape(name, quote=True)}" srcdoc="{escape(page, quote=True)}"></iframe>'
+        + download(result, f"exposure-{name}.json", "Save as JSON")
+        + page_link(page, f"exposure-{name}.html")
+    )
+
+
+def _drawn(result: Mapping[str, Any], data: EvaluationSet) -> str:
+    """The report, with its map of images where that can be drawn."""
+    try:
+        return exposure_page(result, data)
+    except MorelliError as error:  # scikit-learn is missing, or a picture is gone: no reason to lose what was measured
+        _LOG.warning("The exposure of %s is shown without its map: %s", result["dataset"], error)
+        return exposure_page(result)

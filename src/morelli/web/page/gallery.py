@@ -14,6 +14,7 @@ from morelli.web.page.gallery_map import embedding_map
 from morelli.web.page.identify import TYPES
 from morelli.web.page.jobs import Job
 from morelli.web.page.visitor import Place, watch
+from morelli.web.page.words import hint
 
 TAB, ADD, REMOVE = "gallery", "gallery-add", "gallery-remove"
 
@@ -21,16 +22,30 @@ TAB, ADD, REMOVE = "gallery", "gallery-add", "gallery-remove"
 def add(place: Place) -> None:
     """Add the tab to the page that is being built."""
     names = place.desk.galleries.names()
-    with gr.Tab("Gallery", id=TAB):
+    with gr.Tab("Gallery", id=TAB) as tab:
         gallery = gr.Dropdown(names, value=names[0], label="Gallery", elem_id="gallery-name")
         with_map = gr.Checkbox(False, label="Also draw a map of the embeddings (takes a while)", elem_id="gallery-map")
         ask, cancel = buttons(TAB, "Show")
         out = answer_field(TAB, "Press Show for models, counts and encoders.")
         _connect_show(place, gallery, with_map, [out, ask, cancel])
-        with gr.Accordion("Add references", open=False, elem_id="gallery-adding"):
+        free = not place.sessions.tokens  # then everybody may do everything
+        with gr.Accordion("Add references", open=False, visible=free, elem_id="gallery-adding") as adding:
             _adding(place, gallery)
-        with gr.Accordion("Remove a model", open=False, elem_id="gallery-removing"):
+        with gr.Accordion("Remove a model", open=False, visible=free, elem_id="gallery-removing") as removing:
             _removing(place, gallery)
+        if not free:
+            why = hint("Adding references and removing a model need a token with the role write.")
+            _show_to_writers(place, tab, [adding, removing], gr.HTML(why, elem_id="gallery-reading"))
+
+
+def _show_to_writers(place: Place, tab: gr.Tab, parts: list[Any], instead: gr.HTML) -> None:
+    """Let a visitor see what only some may do, or why it is not there; whoever asks is asked again for the role."""
+
+    async def arrive(request: gr.Request) -> list[Any]:
+        may = place.may(request, "write")
+        return [*(gr.update(visible=may) for _ in parts), gr.update(visible=not may)]
+
+    tab.select(arrive, None, [*parts, instead], api_visibility="private", show_progress="hidden")
 
 
 def _connect_show(place: Place, gallery: Any, with_map: Any, outputs: list[Any]) -> None:
@@ -40,8 +55,7 @@ def _connect_show(place: Place, gallery: Any, with_map: Any, outputs: list[Any])
             job.report("reading", 0, 0)
             job.shown.append(summary_html(place.desk.galleries.summary(name)))
             if with_map:
-                job.report("drawing the map", 0, 0)
-                job.shown.append(embedding_map(place.desk.galleries.current(name)))
+                job.shown.append(embedding_map(place.desk.galleries.current(name), report=job.report))
 
         # The map takes longer than a question; what it costs is bounded by the number of its points: of other
         # references hashes and models are read, and embeddings only where not all have some (`gallery_map.drawn`).

@@ -80,7 +80,7 @@ def add_references(
     references = [_reference(picture, model, family, ids, wording) for picture in kept]
     thumbnails = [make_thumbnail(picture.pixels) for picture in kept]
     job.report("writing", 0, 0)
-    with recorded(place, caller, ADD, found.name, model, [picture.sha256 for picture in kept]) as change:
+    with recorded(place, caller, job, ADD, found.name, model, [picture.sha256 for picture in kept]) as change:
         gallery = Gallery.open(place.desk.galleries.places[found.name])
         changed = gallery.add(references, thumbnails, made.vectors, encoder.stamp)
         change.made = numbers(changed)
@@ -103,7 +103,7 @@ def remove_model(place: Place, caller: Caller, job: Job, name: str, model: str, 
         raise InputError("must be written twice, both times the same.", argument="model")
     current = place.desk.galleries.current(name)  # for its name in messages, and where it cannot be opened
     job.report("removing", 0, 0)
-    with recorded(place, caller, REMOVE, current.name, model) as change:
+    with recorded(place, caller, job, REMOVE, current.name, model) as change:
         gallery = Gallery.open(place.desk.galleries.places[current.name])
         gone = gallery.remove(models=[model])
         change.made = {"version": gallery.version, "removed": gone}

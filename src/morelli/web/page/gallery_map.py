@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -33,8 +33,31 @@ _SHAPES = (
 )
 
 
-def embedding_map(found: Snapshot, seed: int = 0) -> str:
+#: The keys of the map: Tab comes to one mark and leaves the map from any, and arrows go from mark to mark.
+KEYS = """
+addEventListener("focusin",e=>{const d=e.target.closest(".map .dot");if(!d)return;
+for(const o of d.parentNode.querySelectorAll(".dot"))o.tabIndex=o===d?0:-1});
+addEventListener("keydown",e=>{const d=e.target.closest&&e.target.closest(".map .dot");
+if(!d||e.altKey||e.ctrlKey||e.metaKey)return;
+const all=[...d.parentNode.querySelectorAll(".dot")],at=all.indexOf(d),m=o=>o.dataset.model,
+first=o=>all.findIndex(x=>m(x)===m(o)),
+to={ArrowRight:at+1,ArrowLeft:at-1,Home:0,End:all.length-1,
+ArrowDown:all.findIndex((x,i)=>i>at&&m(x)!==m(d)),ArrowUp:first(all[Math.max(0,first(d)-1)])}[e.key];
+if(to===undefined)return;e.preventDefault();if(all[to])all[to].focus()});
+"""
+
+
+def embedding_map(
+    found: Snapshot, seed: int = 0, report: Callable[[str, int, int], None] = lambda stage, done, total: None
+) -> str:
     """The map as HTML, with a legend.
+
+    Parameters
+    ----------
+    found : Snapshot
+    seed : int
+    report : callable
+        Called with the stage, how much is done and how much there is; what it raises ends the work.
 
     Raises
     ------
@@ -43,22 +66,28 @@ def embedding_map(found: Snapshot, seed: int = 0) -> str:
     InputError, EmptyGalleryError
         Too few references for a map.
     """
+    report("reading embeddings", 0, 0)
     references, data, of = drawn(found.view, found.encoder_of(None), seed)
+    report("placing the marks", 0, 0)
     at = placed(data, seed=seed)
+    report("reading thumbnails", 0, 0)
     low, high = at.min(axis=0), at.max(axis=0)
-    spots = (at - low) / np.maximum(high - low, 1e-9)
+    spots = ((at - low) / np.maximum(high - low, 1e-9)).tolist()
     models = sorted(set(of.values()))
-    look = {model: _mark(number) for number, model in enumerate(models)}
+    number = {model: place for place, model in enumerate(models)}
     pictures = found.view.thumbnails(reference.content for reference in references)
+    # Model by model, and from left to right: so go the keys, and who hears the map.
+    marks = sorted(zip(references, spots, strict=True), key=lambda each: (each[0].model, each[1]))
     dots = "".join(
-        _dot(reference, look[reference.model], pictures[reference.content], x, y)
-        for reference, (x, y) in zip(references, spots.tolist(), strict=True)
+        _dot(reference, number[reference.model], pictures[reference.content], spot, first=not place)
+        for place, (reference, spot) in enumerate(marks)
     )
     alt = f"{len(references)} of {len(of)} references placed by the likeness of their embeddings (t-SNE)."
-    lines = "".join(f"<li>{look[model]}{escape(model)}</li>" for model in models)
+    lines = "".join(f"<li>{_mark(place)}{escape(model)}</li>" for model, place in number.items())
     return (
         f'<h4>Map of the embeddings</h4><div class="map" role="group" aria-label="{alt}">{dots}</div>'
-        f'<p class="hint">{alt} Near marks are alike; how far apart distant ones are means nothing.</p>'
+        f'<p class="hint">{alt} Near marks are alike; how far apart distant ones are means nothing. '
+        "Keys: left and right go from mark to mark, up and down from model to model.</p>"
         f'<ul class="legend">{lines}</ul>'
     )
 
@@ -109,16 +138,18 @@ def chosen(models: NDArray[np.str_], seed: int) -> NDArray[np.intp]:
     return np.sort(order[np.argsort(turn[order], kind="stable")][:MOST])
 
 
-def _dot(reference: Reference, mark: str, thumbnail: bytes | None, x: float, y: float) -> str:
-    """One mark; ``x`` and ``y`` are its place, fractions from the left and the top."""
+def _dot(reference: Reference, model: int, thumbnail: bytes | None, spot: tuple[float, float], *, first: bool) -> str:
+    """One mark; ``model`` is its model's number, ``spot`` its place, fractions from the left and the top."""
+    (x, y), index = spot, 0 if first else -1  # Tab comes to the first one, or to the one that had the focus last
     image = f'<img src="{data_uri(thumbnail, MEDIA_TYPE)}" alt="">' if thumbnail else ""
     # What it shows stays inside the map: to the left of marks at the right, above those in the lower half.
     sides = " ".join(["dot", *(["left"] if x > 0.5 else []), *(["up"] if y > 0.5 else [])])
     label = f"{reference.model}: {reference.name}"
     return (
-        f'<span class="{sides}" tabindex="0" role="img" aria-label="{escape(label, quote=True)}" '
-        f'style="left:{100 * x:.2f}%;top:{100 * y:.2f}%">{mark}<span class="tip" aria-hidden="true">{image}'
-        f"<b>{escape(reference.model)}</b>{escape(reference.name)}</span></span>"
+        f'<span class="{sides}" tabindex="{index}" role="img" data-model="{model}" '
+        f'aria-label="{escape(label, quote=True)}" style="left:{100 * x:.2f}%;top:{100 * y:.2f}%">{_mark(model)}'
+        f'<span class="tip" aria-hidden="true">{image}<b>{escape(reference.model)}</b>{escape(reference.name)}'
+        "</span></span>"
     )
 
 

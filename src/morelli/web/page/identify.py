@@ -10,16 +10,17 @@ import gradio as gr
 
 from morelli.attribution.catalogue import DEFAULT_METHOD, attributor_names
 from morelli.identify import Failure
-from morelli.report.plain import plain
-from morelli.report.verdict import Pictures, verdict_html
+from morelli.report.pictures import near, preview
+from morelli.report.verdict import Pictures
 from morelli.web.answers import Answer
 from morelli.web.decoders import Read
 from morelli.web.forms import Upload, parse_options
 from morelli.web.page.buttons import answer_field, buttons, connect
 from morelli.web.page.jobs import Job
-from morelli.web.page.pictures import near, preview, spectrum
+from morelli.web.page.pictures import spectrum
+from morelli.web.page.saved import Answers
 from morelli.web.page.visitor import Place, watch
-from morelli.web.page.words import download, problem
+from morelli.web.page.words import problem
 from morelli.web.routes.identify import IdentifyOptions
 from morelli.web.routes.identify import identify as ask_of
 from morelli.web.tokens import Caller
@@ -70,33 +71,39 @@ def add(place: Place) -> None:
 def identify(place: Place, caller: Caller, job: Job, uploads: list[Upload], options: IdentifyOptions) -> None:
     """A verdict on each image, shown as soon as it is there."""
     images = place.desk.images(uploads, job.place)
+    answers = Answers(len(uploads) == 1, options.claims)
     try:
         for number, upload in enumerate(uploads):
             job.report("comparing" if len(uploads) == 1 else f"comparing {upload.name}", number, len(uploads))
             started = time.monotonic()
-            for answer, html in _answers(place, images, upload, options):
+            for answer, html in _answers(place, images, upload, options, answers):
                 place.record(caller, TAB, answer, started)
                 job.shown.append(html)
+        job.shown.append(answers.together())
     finally:
         for upload in uploads:
             upload.file.file.close()
 
 
-def _answers(place: Place, images: Any, upload: Upload, options: IdentifyOptions) -> Iterator[tuple[Answer, str]]:
+def _answers(
+    place: Place, images: Any, upload: Upload, options: IdentifyOptions, answers: Answers
+) -> Iterator[tuple[Answer, str]]:
     digest, read = images.read(upload, claims=options.claims)
-    if not isinstance(read, Read):
-        yield Answer.failed(read, upload.name, [digest]), problem(read, upload.name)
-        return
-    for verdict in ask_of(place.desk, images, options, read.picture):
+    found = (
+        ask_of(place.desk, images, options, read.picture) if isinstance(read, Read) else [Failure(upload.name, read)]
+    )
+    for verdict in found:
         if isinstance(verdict, Failure):
-            yield Answer.failed(verdict.error, upload.name, [digest]), problem(verdict.error, upload.name)
+            failed = Answer.failed(verdict.error, upload.name, [digest])
+            answers.failed(failed.body)
+            yield failed, problem(verdict.error, upload.name)
             continue
         answer = Answer.of(read.beside(verdict), [digest])
-        yield answer, verdict_html(plain(answer.body), _pictures(place, read, answer.body, options.gallery),
-                                   download(answer.body, f"{upload.name}.json", "Save as JSON"))  # fmt: skip
+        pictures = _pictures(place, read, answer.body, options.gallery)
+        yield answer, answers.verdict_html(answer.body, pictures, upload.name)
 
 
 def _pictures(place: Place, read: Read, verdict: dict[str, Any], gallery: str | None) -> Pictures:
     pixels = read.picture.pixels
     view = place.desk.galleries.current(gallery).view
-    return Pictures(preview(pixels), spectrum(pixels), near(view, verdict["evidence"]))
+    return Pictures(preview(pixels), spectrum(pixels), near(view, [each["reference"] for each in verdict["evidence"]]))

@@ -32,6 +32,8 @@ class Job:
         HTML that is ready.
     seat : Seat or None
         None until the work has a place.
+    recorded : bool
+        The work has put what it will raise into the audit log itself.
     """
 
     stage: str = "waiting for a place"
@@ -39,6 +41,7 @@ class Job:
     total: int = 0
     shown: list[str] = field(default_factory=list)
     seat: Seat | None = None
+    recorded: bool = False
 
     @property
     def place(self) -> Seat:

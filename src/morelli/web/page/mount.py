@@ -73,6 +73,7 @@ def build_page(desk: Desk, datasets: Mapping[str, str] | None = None) -> Page:
     from gradio.themes import Base
 
     from morelli.web.page.frame import build
+    from morelli.web.page.gallery_map import KEYS
     from morelli.web.page.style import STYLE
     from morelli.web.page.visitor import Place
 
@@ -99,6 +100,6 @@ def build_page(desk: Desk, datasets: Mapping[str, str] | None = None) -> Page:
         enable_monitoring=False,
         theme=theme,
         # Not as ``css``, which Gradio rewrites: it would put a selector of its own before each of ours.
-        head=f'<meta name="robots" content="noindex"><style>{STYLE}</style>',
+        head=f'<meta name="robots" content="noindex"><style>{STYLE}</style><script>{KEYS}</script>',
     )
     return Page(app, sessions, uploads)

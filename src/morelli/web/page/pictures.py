@@ -1,37 +1,18 @@
-"""Pictures as the text of links: the page and its reports show what they carry, and name no file."""
+"""The picture of a residual's spectrum, as the text of a link."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from morelli.defence.files import png_bytes
-from morelli.gallery.thumbnail import MEDIA_TYPE, make_thumbnail
 from morelli.report.page import data_uri
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from morelli.gallery.view import GalleryView
-
-_CONTENT = re.compile(r"\(([0-9a-f]{12})\)$")
 _SIDE = 256
-
-
-def preview(pixels: NDArray[np.uint8], side: int = 384) -> str:
-    """A small copy of a decoded picture, shape (height, width, 3), uint8."""
-    return data_uri(make_thumbnail(pixels, side), MEDIA_TYPE)
-
-
-def near(view: GalleryView, evidence: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Thumbnails of the references that a verdict names, where the gallery keeps them."""
-    found = {each["reference"]: _CONTENT.search(each["reference"]) for each in evidence}
-    digits = {name: match[1] for name, match in found.items() if match}
-    kept = view.thumbnails(digits.values())
-    return {name: data_uri(picture, MEDIA_TYPE) for name, of in digits.items() if (picture := kept[of])}
 
 
 def spectrum(pixels: NDArray[np.uint8]) -> str:

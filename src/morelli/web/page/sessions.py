@@ -35,11 +35,8 @@ class Sessions:
         self._clock = clock
         self._known: OrderedDict[bytes, tuple[float, Caller]] = OrderedDict()
 
-    def begin(self, secret: str) -> str | None:
-        """A cookie's value for a token; None where no such token is known."""
-        caller = self.tokens.find(secret)
-        if caller is None:
-            return None
+    def begin(self, caller: Caller) -> str:
+        """A cookie's value for who has come with a token."""
         value = secrets.token_urlsafe(32)
         self._known[_digest(value)] = (self._clock() + LIFE, caller)
         while len(self._known) > MOST:

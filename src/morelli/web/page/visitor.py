@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import gradio as gr
@@ -22,6 +23,11 @@ from morelli.web.page.uploads import Uploads
 from morelli.web.page.words import hint, problem, progress, shown
 from morelli.web.problems import RefusedError, broken
 from morelli.web.tokens import Caller
+
+_LOG = logging.getLogger(__name__)
+
+#: HTTP's word, as the API's, for a client that went away before its answer.
+GONE = 408
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,9 +61,15 @@ class Place:
         caller = self.sessions.caller(Headers({"cookie": request.headers.get("cookie", "")}))
         if caller is None:
             raise RefusedError(401, "the session is over.", fix="Load the page anew.")
-        if not caller.may(role):
-            raise RefusedError(403, f"this needs a token with the role {role!r}.")
+        require(caller, role)
         return caller
+
+    def may(self, request: gr.Request, role: str) -> bool:
+        """Whether who asks has that role."""
+        try:
+            return self.caller(request, role) is not None
+        except RefusedError:
+            return False
 
     def who(self, request: gr.Request, caller: Caller) -> str:
         """Whose rate, and whose share of the places, a visitor's work counts against."""
@@ -78,12 +90,49 @@ class Place:
             raise InputError(f"{wanted} images are needed, and {len(chosen)} came.", fix="Drop them into the field.")
         return [self.uploads.read(path, number) for number, path in enumerate(chosen, start=1)]
 
-    def record(self, caller: Caller, tab: str, answer: Answer, started: float) -> None:
-        """Count an answer, and put it into the audit log before anybody sees it; raises where that fails."""
-        self.desk.metrics.images.labels(answer.outcome).inc()
+    def record(
+        self,
+        caller: Caller,
+        tab: str,
+        answer: Answer,
+        started: float,
+        *,
+        exposure: Mapping[str, Any] | None = None,
+        image: bool = True,
+    ) -> None:
+        """Put an answer into the audit log before anybody sees it; raises where that fails.
+
+        Parameters
+        ----------
+        caller : Caller
+        tab : str
+            Names the route: ``PAGE`` and this.
+        answer : Answer
+        started : float
+            On the monotonic clock.
+        exposure : mapping, optional
+            As `Entry` has it.
+        image : bool
+            Whether it is about an image, which is then counted.
+        """
+        if image:
+            self.desk.metrics.images.labels(answer.outcome).inc()
         took = 1000.0 * (time.monotonic() - started)
-        entry = Entry(caller.name or None, f"PAGE {tab}", answer.status, answer.sha256, answer.decision, took)
+        name, route = caller.name or None, f"PAGE {tab}"
+        entry = Entry(name, route, answer.status, answer.sha256, answer.decision, took, exposure=exposure)
         self.desk.audit.write([entry])
+
+
+def require(caller: Caller, role: str) -> None:
+    """Refuse a visitor without that role.
+
+    Raises
+    ------
+    RefusedError
+        403.
+    """
+    if not caller.may(role):
+        raise RefusedError(403, f"this needs a token with the role {role!r}.")
 
 
 def visitor_of(request: gr.Request) -> str:
@@ -100,21 +149,53 @@ async def watch(
     role: str = "read",
     seconds: float | None = None,
 ) -> AsyncIterator[tuple[str, Any, Any]]:
-    """Do work and give what the tab shows meanwhile: HTML, and the states of its two buttons (ask, cancel)."""
+    """Do work and give what the tab shows meanwhile: HTML, and the states of its two buttons (ask, cancel).
+
+    What the work answers it records itself; that it was refused, failed or was given up is recorded here.
+    """
     busy, free = (gr.update(interactive=False), gr.update(interactive=True)), (gr.update(interactive=True),
                                                                               gr.update(interactive=False))  # fmt: skip
     done: list[str] = []
+    question = _Question(place, tab)
     try:
-        who = place.who(request, place.caller(request, role))
+        question.caller = place.caller(request)
+        require(question.caller, role)
+        who = place.who(request, question.caller)
         async for job in place.jobs.follow(visitor_of(request), tab, work, seconds, who):
-            done = job.shown
+            question.job, done = job, job.shown
             yield shown("".join(done) + progress(job)), *busy
     except StoppedError:
+        question.failed(RefusedError(GONE, "this was cancelled."))
         yield shown("".join(done) + '<p role="status">Cancelled.</p>'), *free
     except MorelliError as error:
+        question.failed(error)
         yield shown("".join(done) + problem(error)), *free
     except Exception:
+        question.failed(broken())
         yield shown("".join(done) + problem(broken())), *free
         raise  # Gradio writes it to the log; the visitor is told nothing of it
+    except BaseException:  # the visitor has left, or the server ends
+        question.failed(RefusedError(GONE, "the visitor has left."))
+        raise
     else:
         yield (shown("".join(done)) if done else hint("There is nothing to show.")), *free
+
+
+@dataclass(eq=False)
+class _Question:
+    """What one press of a tab's button asks, for the record of those that end without an answer."""
+
+    place: Place
+    tab: str
+    started: float = field(default_factory=time.monotonic)
+    caller: Caller | None = None
+    job: Job | None = None
+
+    def failed(self, error: MorelliError) -> None:
+        """Put the failure into the audit log, unless the work has done so; who asked is told of it in any case."""
+        if self.caller is None or (self.job is not None and self.job.recorded):
+            return
+        try:
+            self.place.record(self.caller, self.tab.replace("-", " "), Answer.failed(error), self.started, image=False)
+        except MorelliError as refused:
+            _LOG.error("%s", refused)

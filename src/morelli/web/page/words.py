@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from morelli.errors import MorelliError
+from morelli.report.page import data_uri
 from morelli.report.plain import plain
 from morelli.web.page.jobs import Job
 
@@ -43,8 +44,23 @@ def progress(job: Job) -> str:
     )
 
 
-def download(value: Any, name: str, text: str) -> str:
-    """A link that saves a value as a JSON file, without asking the server again."""
-    content = json.dumps(plain(value), allow_nan=False, indent=1)
-    link = f"data:application/json;charset=utf-8,{quote(content)}"
-    return f'<p><a download="{escape(name, quote=True)}" href="{link}">{escape(text)}</a></p>'
+def json_text(value: Any) -> str:
+    """A value as the JSON file that the page lets its visitors save."""
+    return json.dumps(plain(value), allow_nan=False, indent=1)
+
+
+def json_link(text: str, name: str, words: str) -> str:
+    """A link that saves JSON as a file, without asking the server again."""
+    link = f"data:application/json;charset=utf-8,{quote(text)}"
+    return f'<p><a download="{escape(name, quote=True)}" href="{link}">{escape(words)}</a></p>'
+
+
+def page_link(html: str, name: str, words: str = "Save as HTML") -> str:
+    """A link that saves a whole page as a file, in the same way."""
+    link = data_uri(html.encode(), "text/html;charset=utf-8")
+    return f'<p><a download="{escape(name, quote=True)}" href="{link}">{escape(words)}</a></p>'
+
+
+def download(value: Any, name: str, words: str) -> str:
+    """A link that saves a value as a JSON file."""
+    return json_link(json_text(value), name, words)
