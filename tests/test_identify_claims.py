@@ -39,7 +39,7 @@ def identifier(items: tuple[Item, ...], tmp_path_factory: pytest.TempPathFactory
 
 def of_pixels(verdict: Verdict) -> dict[str, Any]:
     """All of a verdict but what is the file's own."""
-    return {k: v for k, v in verdict.to_json().items() if k not in ("image", "sha256", "claims", "notes")}
+    return {k: v for k, v in verdict.to_json().items() if k not in ("image", "sha256", "claims", "claims_read", "notes")}
 
 
 def judged(identifier: Identifier, *sources: Any) -> list[Verdict]:
@@ -94,6 +94,7 @@ def test_claims_can_be_left_out(identifier: Identifier, items: tuple[Item, ...])
     silent = Identifier(identifier.gallery, encoder=Texture(), cache=identifier.cache, claims=False)
     (first,), (second,) = judged(identifier, forged), judged(silent, forged)
     assert (len(first.claims), len(second.claims)) == (1, 0)
+    assert (first.claims_read, second.claims_read) == (True, False)
     assert of_pixels(first) == of_pixels(second)
 
 

@@ -37,6 +37,7 @@ VERDICT = Verdict(
     method={"name": "fused"},
     evidence=[Evidence("r.png", "painter", 0.25)],
     claims=[Claim("IPTC", "made by software", False)],
+    claims_read=True,
     notes=["small gallery"],
 )
 
@@ -93,6 +94,7 @@ def test_verdict_json_is_the_promised_schema() -> None:
         "method": {"name": "fused"},
         "evidence": [{"reference": "r.png", "model": "painter", "distance": 0.25}],
         "claims": [{"source": "IPTC", "statement": "made by software", "signed": False}],
+        "claims_read": True,
         "notes": ["small gallery"],
     }
 

@@ -285,6 +285,10 @@ class Verdict:
         Fraction of the degradations that keep the first place; None where stability was not asked for.
     method : mapping
         name, encoder, encoder_revision, gallery, gallery_version, k, prompt_used.
+    claims : sequence of Claim
+        What the file says of itself.
+    claims_read : bool
+        Whether it was asked, and could be.
     notes : sequence of str
         What the reader must know: fall-backs, missing calibration.
     """
@@ -304,6 +308,7 @@ class Verdict:
     method: Mapping[str, Any]
     evidence: Sequence[Evidence]
     claims: Sequence[Claim] = ()
+    claims_read: bool = False
     notes: Sequence[str] = field(default=())
 
     def to_json(self) -> dict[str, Any]:
@@ -329,6 +334,7 @@ class Verdict:
             "method": dict(self.method),
             "evidence": [{"reference": e.reference, "model": e.model, "distance": e.distance} for e in self.evidence],
             "claims": [claim.to_json() for claim in self.claims],
+            "claims_read": self.claims_read,
             "notes": list(self.notes),
         }
 

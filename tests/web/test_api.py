@@ -85,7 +85,8 @@ def test_claims_stand_beside_the_verdict(client: TestClient, queries: list[Item]
     )
     assert 'model "anything"' in with_["claims"][0]["statement"]
     assert without["claims"] == []
-    assert {**with_, "claims": []} == without
+    assert (with_["claims_read"], without["claims_read"]) == (True, False)
+    assert {**with_, "claims": [], "claims_read": False} == without
 
 
 def test_prompts(client: TestClient, queries: list[Item]) -> None:

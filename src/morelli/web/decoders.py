@@ -27,10 +27,12 @@ class Read:
     picture: Picture
     claims: tuple[Claim, ...] = ()
     notes: tuple[str, ...] = ()
+    claims_read: bool = False
 
     def beside(self, verdict: Verdict) -> Verdict:
         """A verdict on the picture with what its file says of itself; nothing else of it changes."""
-        return replace(verdict, claims=self.claims, notes=(*verdict.notes, *self.notes))
+        notes = (*verdict.notes, *self.notes)
+        return replace(verdict, claims=self.claims, claims_read=self.claims_read, notes=notes)
 
 
 class Decoders:
@@ -126,7 +128,7 @@ class Decoders:
         if not claims:
             return Read(picture)
         try:
-            return Read(picture, *decoder.claims())
+            return Read(picture, *decoder.claims(), claims_read=True)
         except LostError:
             self._on_loss()
             said = f"decoding and claims took more than {seconds:g} seconds together"

@@ -91,6 +91,7 @@ class VerdictBody(_Body):
     method: Method
     evidence: list[Near]
     claims: list[Said]
+    claims_read: bool
     notes: list[str]
 
 

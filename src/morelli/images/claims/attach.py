@@ -39,4 +39,4 @@ def _attach(source: str | Path | bytes | Picture, verdict: Verdict, roots: str |
         return replace(verdict, notes=(*verdict.notes, f"Claims not read: {error.message}"))
     if found.sha256 != verdict.sha256:
         return replace(verdict, notes=(*verdict.notes, "Claims not read: the file changed while it was judged."))
-    return replace(verdict, claims=tuple(found.claims), notes=(*verdict.notes, *found.notes))
+    return replace(verdict, claims=tuple(found.claims), claims_read=True, notes=(*verdict.notes, *found.notes))
