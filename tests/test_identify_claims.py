@@ -39,7 +39,8 @@ def identifier(items: tuple[Item, ...], tmp_path_factory: pytest.TempPathFactory
 
 def of_pixels(verdict: Verdict) -> dict[str, Any]:
     """All of a verdict but what is the file's own."""
-    return {k: v for k, v in verdict.to_json().items() if k not in ("image", "sha256", "claims", "claims_read", "notes")}
+    own = ("image", "sha256", "claims", "claims_read", "notes")
+    return {name: value for name, value in verdict.to_json().items() if name not in own}
 
 
 def judged(identifier: Identifier, *sources: Any) -> list[Verdict]:
