@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,10 @@ from morelli.evaluation import runner
 from morelli.evaluation.settings import Settings
 from morelli.evaluation.tables import measure
 from morelli.gallery.store import Gallery
+from morelli.identify import Identifier
 from morelli.images.dataset import read_dataset
 from morelli.testing.datasets import write_dataset
+from morelli.types import Verdict
 
 from ..encoders.toys import ToyEncoder
 from .fakes import PickledEngine
@@ -72,6 +75,30 @@ def test_a_worker_killed_during_an_add_loses_and_doubles_nothing(ray_engine: Eng
     assert references == same
     for name, values in expected.vectors.items():
         np.testing.assert_array_equal(data.vectors[name], values)
+
+
+@pytest.mark.slow
+def test_a_worker_killed_during_a_batch_costs_no_answer(ray_engine: Engine, tmp_path: Path) -> None:
+    dataset = read_dataset(write_dataset(tmp_path / "d", models=3, prompts=3, seeds=3, size=32))
+    gallery = Gallery.create(tmp_path / "g")
+    enrol(gallery, replace(dataset, items=tuple(i for i in dataset.items if i.seed != 2)), ToyEncoder())
+    asked = [item.path for item in dataset.items if item.seed == 2]
+
+    def answers(encoder: Encoder, cache: str) -> list[dict[str, Any]]:
+        asking = Identifier(gallery, method="euclid", encoder=encoder, cache=tmp_path / cache, stability=False)
+        found = list(asking.identify(asked))
+        assert all(isinstance(each, Verdict) for each in found)
+        return [each.to_json() for each in found if isinstance(each, Verdict)]
+
+    expected = answers(ToyEncoder(), "here")
+    (tmp_path / "marks").mkdir()
+    victims: list[int] = []
+    hunter = killer(tmp_path / "marks", victims)
+    assert answers(place(SlowEncoder(tmp_path / "marks"), ray_engine), "there") == expected
+    hunter.join(timeout=120)
+    assert len(victims) == 1
+    assert len(list((tmp_path / "marks").iterdir())) >= 2  # another process took over
+    assert [verdict["image"] for verdict in expected] == [str(path) for path in asked]
 
 
 class Counted:
