@@ -135,7 +135,7 @@ def test_the_json_has_the_documented_fields(real: dict[str, Any], queries: list[
     verdict = real["verdicts"][0].to_json()
     assert list(verdict) == [
         *("image", "sha256", "schema", "version", "decision", "calibrated", "ranking", "candidates", "epsilon"),
-        *("unknown", "stability", "method", "evidence", "claims", "notes"),
+        *("unknown", "stability", "method", "evidence", "claims", "claims_read", "notes"),
     ]
     assert verdict["schema"] == "morelli.verdict/1"
     assert verdict["image"] == str(queries[0].path)

@@ -8,6 +8,7 @@ import pytest
 from morelli.attribution.bank import Labels
 from morelli.attribution.base import Attributor
 from morelli.attribution.catalogue import load_attributor
+from morelli.attribution.crossbank import CrossBank
 from morelli.attribution.likelihood import Fused, Lda, LikelihoodAttributor, Plda
 from morelli.errors import ArrayError, NotEnoughReferencesError, NotFittedError
 from morelli.types import LabelledEmbeddings
@@ -78,6 +79,39 @@ def test_new_candidates_have_weights_of_their_own(data: LabelledEmbeddings) -> N
     layers = component_scores(fused, prompt, references, queries)
     slow = [sum(w * layer[:, j] for w, layer in zip(new if j >= 5 else known, layers, strict=True)) for j in range(8)]
     assert fused.scores(queries.vectors, references, prompt) == pytest.approx(np.stack(slow, axis=1))
+
+
+@pytest.mark.parametrize("kind", [Lda, Plda])
+def test_a_single_component_learns_no_weight(kind: type[LikelihoodAttributor], data, monkeypatch) -> None:
+    background, rounds = split(data, 20, 2)
+    prompt, references, queries = rounds[0]
+    fitted = kind().fit(background)
+    bank, labels = fitted.bank_, Labels(references.models, references.prompts)
+    assert bank is not None
+    rule = bank.free_scores if kind is Lda else bank.same_scores
+    raw = rule(bank.project(queries.vectors), bank.project(references.vectors), labels, fitted.candidates(references))
+    with monkeypatch.context() as patched:
+        patched.setattr(CrossBank, "tables", lambda *_: pytest.fail("held-out scores for a scale"))
+        fitted.learn_weights(2, fitted.candidates(references))
+        assert fitted.scores(queries.vectors, references, prompt) == pytest.approx(raw[0])
+    table = fitted.cross_scores(2)
+    layers, _ = fitted._cross.tables(2 if kind is Plda else fitted._simulable(2))
+    assert np.array_equal(table.scores, layers[0])  # what calibration learns from has the same scale
+
+
+def test_a_single_component_counts_relatively_among_known_and_new(data: LabelledEmbeddings) -> None:
+    background, rounds = split(data, 20, 2)
+    fitted = Lda().fit(background.take(~np.isin(background.models, ["model-6", "model-7"])))
+    prompt, references, queries = rounds[0]
+    bank, models = fitted.bank_, fitted.candidates(references)
+    assert bank is not None
+    labels = Labels(references.models, references.prompts)
+    raw = bank.free_scores(bank.project(queries.vectors), bank.project(references.vectors), labels, models)[0]
+    share = fitted.weights(0, new=True)[0] / fitted.weights(0)[0]
+    assert share != pytest.approx(1.0)
+    assert fitted.scores(queries.vectors, references, prompt) == pytest.approx(
+        np.where(fitted.is_new(models), share, 1.0) * raw
+    )
 
 
 def test_too_few_models_to_play_new_ones(data: LabelledEmbeddings) -> None:

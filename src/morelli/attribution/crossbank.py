@@ -57,6 +57,11 @@ class Part:
 SMALL_BACKGROUND = 1000
 
 
+def components(bank: Bank, parts: tuple[str, ...], k: int) -> int:
+    """How many scores are added up, for k same-prompt references a model (0: none)."""
+    return len(bank.groups) * (("free" in parts and bank.has_free) + (k > 0))
+
+
 class CrossBank:
     """Held-out component scores, computed when they are first asked for and kept.
 
@@ -116,13 +121,18 @@ class CrossBank:
         return self._tables[kind]
 
     def scores(self, k: int, new: bool = False, degraded: bool = False) -> OutOfFold:
-        """Weighted sums of the component scores; the weights of a fold come from the queries of the other folds."""
+        """Weighted sums of the component scores; the weights of a fold come from the queries of the other folds.
+
+        A single component is not weighted.
+        """
         layers, table = self.tables(k, new, degraded)
         scores = np.full(table.scores.shape, -np.inf)
         for fold in np.unique(table.folds):
             test, train = table.folds == fold, table.folds != fold
             learn = train if train.any() else test
-            weights = fit_weights(layers[:, learn], table.truth[learn], DEGRADED_PULL if degraded else PULL)
+            weights = np.ones(1)
+            if len(layers) > 1:
+                weights = fit_weights(layers[:, learn], table.truth[learn], DEGRADED_PULL if degraded else PULL)
             part = np.tensordot(weights, np.where(np.isfinite(layers[:, test]), layers[:, test], 0.0), axes=1)
             scores[test] = np.where(np.isfinite(layers[0, test]), part, -np.inf)
         return OutOfFold(scores, table.truth, table.rows, table.folds)
@@ -132,7 +142,7 @@ class CrossBank:
             self._parts[new] = list(self._fit_new() if new else self._fit_folds())
         models, truth = self.bank.models, self.background.models
         # One list for each component; all share rows, candidates and order.
-        count = len(self.bank.groups) * (("free" in self.parts and self.bank.has_free) + (k > 0))
+        count = components(self.bank, self.parts, k)
         parts: list[list[tuple[NDArray[np.str_], Array, NDArray[np.intp], int]]] = [[] for _ in range(count)]
         copies = {"": None} if not degraded else self._copies()
         for part in self._parts[new]:

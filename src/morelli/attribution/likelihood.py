@@ -13,7 +13,7 @@ import numpy as np
 from morelli.attribution.bank import Bank, BankSettings, Labels, fit_bank, view_groups
 from morelli.attribution.base import Attributor
 from morelli.attribution.conditions import fit_conditions
-from morelli.attribution.crossbank import SMALL_BACKGROUND, CrossBank
+from morelli.attribution.crossbank import SMALL_BACKGROUND, CrossBank, components
 from morelli.attribution.crossfit import FOLDS, OutOfFold, gather
 from morelli.attribution.trials import seeds_per_cell
 from morelli.attribution.weights import DEGRADED_PULL, PULL, fit_weights
@@ -104,6 +104,9 @@ class LikelihoodAttributor(Attributor):
     ) -> NDArray[np.float64]:
         """Weighted sum of log-likelihood ratios; see the base class.
 
+        A single component has no weight, which would be a temperature, and calibration learns one. Among known and new
+        candidates it counts relatively.
+
         Raises
         ------
         NotEnoughReferencesError
@@ -122,11 +125,16 @@ class LikelihoodAttributor(Attributor):
         if not weighted:
             return layers.mean(axis=0)
         new = self.is_new(models)
+        kinds = np.unique(new).tolist()
+        if len(layers) == 1 and len(kinds) == 1:
+            return layers[0]
         out = np.empty(layers.shape[1:])
-        for kind in np.unique(new).tolist():
+        for kind in kinds:
             for state in np.unique(degraded).tolist():
                 part = np.ix_(degraded == state, new == kind)
                 weights = self.weights(k, kind, state)
+                if len(layers) == 1:
+                    weights = weights / self.weights(k, False, state)
                 out[part] = np.tensordot(weights, layers[:, part[0], part[1]], axes=1)
         return out
 
@@ -247,7 +255,11 @@ class LikelihoodAttributor(Attributor):
 
     def learn_weights(self, k: int, models: NDArray[np.str_]) -> None:
         """Learn every weight that queries may need among these candidates, as they come and degraded."""
-        for new in np.unique(self.is_new(models)).tolist():
+        kinds = np.unique(self.is_new(models)).tolist()
+        single = self.bank_ is not None and components(self.bank_, self.parts, self._simulable(k)) == 1
+        if single and len(kinds) == 1:
+            return
+        for new in kinds:
             for degraded in (False, True) if self.conditions_ is not None else (False,):
                 self.weights(k, new, degraded)
 
@@ -264,7 +276,9 @@ class LikelihoodAttributor(Attributor):
 
     def _simulable(self, k: int) -> int:
         """The largest k up to the one asked for that the background can play through."""
-        if k == 0 or self.background_ is None or self.bank_ is None or not self.bank_.has_same:
+        if k == 0 or "same" not in self.parts or self.background_ is None:
+            return 0
+        if self.bank_ is None or not self.bank_.has_same:
             return 0
         return max(1, min(k, seeds_per_cell(self.background_) - 1))
 
