@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import shlex
 from collections.abc import Mapping
@@ -81,12 +82,14 @@ def test_the_owner(here: Path) -> None:
     run(lines[1:], names)
 
 
-def test_the_investigator(here: Path) -> None:
+def test_the_investigator(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_dataset("pictures-by-model", models=3, prompts=4, seeds=3, size=64, layout="folders")
     write_dataset("evidence", models=2, prompts=1, seeds=2, size=64, layout="folders", seed=5)
     for path in list(Path("evidence").rglob("*.png")):
         path.rename(Path("evidence") / f"{path.parent.name}-{path.name}")
     run(commands(PATHS[2]), {})
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith('{"image"')]
+    assert [each["schema"] for each in said] == ["morelli.verdict/1"] * 4
 
 
 def test_the_researcher(here: Path) -> None:

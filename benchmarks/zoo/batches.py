@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from morelli.generators.base import Generated, Generator, check_generated
 from morelli.generators.zoo.generator import ZooGenerator
@@ -10,7 +10,8 @@ from morelli.generators.zoo.generator import ZooGenerator
 
 def in_batches(generator: Generator, batch: int) -> Generator:
     """A model of the zoo that makes so many images at once; any other generator as it is."""
-    return InBatches(generator, batch) if isinstance(generator, ZooGenerator) else generator
+    # What it does not have itself, its generator has.
+    return cast("Generator", InBatches(generator, batch)) if isinstance(generator, ZooGenerator) else generator
 
 
 class InBatches:
