@@ -27,7 +27,7 @@ from ..test_identify import STAMP, Texture
 
 FIELDS = {
     *("image", "sha256", "schema", "version", "decision", "calibrated", "ranking", "candidates", "epsilon"),
-    *("unknown", "stability", "method", "evidence", "claims", "notes"),
+    *("unknown", "stability", "method", "evidence", "claims", "claims_read", "notes"),
 }
 OTHER = replace(STAMP, encoder="other")
 
