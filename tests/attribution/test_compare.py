@@ -98,6 +98,32 @@ def test_a_query_never_helps_to_build_its_own_centroid(
     assert f"reference of {data.models[row]} ({row}.png)" in made.notes[0]
 
 
+@pytest.mark.parametrize(
+    ("method", "prompt"), [("lda", None), ("fused", None), ("plda", "prompt-02"), ("fused", "prompt-02")]
+)
+def test_of_a_large_gallery_the_mean_alone_is_made_anew(tmp_path: Path, monkeypatch, method: str, prompt) -> None:
+    data = simulate(9, models=5, prompts=30, seeds=8, strength={"a/1": 0.9, "b/1": 0.6})
+    asked = comparer(data, tmp_path, method)
+    base = asked.compare([prompt] if prompt else [])
+    row = int(np.flatnonzero(data.prompts == "prompt-02")[4])
+    monkeypatch.setattr("morelli.attribution.compare.LARGE", 1000)
+    monkeypatch.setattr("morelli.attribution.compare.refit", lambda *_: pytest.fail("learnt anew"))
+    made = asked.without(base, row)
+    monkeypatch.undo()
+    kept = data.take(np.arange(len(data)) != row)
+    fresh = load_attributor(method).fit(kept)
+    assert isinstance(fresh, LikelihoodAttributor)
+    assert isinstance(base.attributor, LikelihoodAttributor)
+    fresh.weights_ = base.attributor.weights_
+    others = kept.take(kept.prompts == prompt) if prompt else None
+    wanted = fresh.scores(one(data, row), others, prompt)
+    before, after = (np.abs(each.scores(one(data, row)) - wanted).max() for each in (base, made))
+    # What is left is what one image of 1,200 does to covariances.
+    assert after < before
+    assert after < 0.02 * np.ptp(wanted)
+    assert row not in made.rows
+
+
 def test_the_only_reference_of_its_model_and_prompt(data: LabelledEmbeddings, tmp_path: Path) -> None:
     cell = np.flatnonzero((data.prompts == "prompt-02") & (data.models == "model-1"))
     kept = data.take(~np.isin(np.arange(len(data)), cell[1:]))

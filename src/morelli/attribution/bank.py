@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -119,6 +119,19 @@ class Bank:
         """Statistics of other rows in the subspaces of this bank."""
         bases = {name: (group.names, group.subspace) for name, group in self.groups.items()}
         return _fit_statistics(bases, coordinates, labels, settings)
+
+    def with_mean(self, model: str, coordinates: Mapping[str, Array], prompts: NDArray[np.str_]) -> Bank:
+        """The same statistics with another prompt-free mean of one model: of n ≥ 1 rows, (n, r) for each group."""
+        at, codes = int(np.searchsorted(self.models, model)), prompt_codes(prompts)
+        groups = {}
+        for name, group in self.groups.items():
+            groups[name] = group
+            if group.free is not None and group.centroids is not None:
+                cells = group_means(coordinates[name] @ group.free.rotation, codes)[0]
+                means, counts = group.centroids.means.copy(), group.centroids.counts.copy()
+                means[at], counts[at] = cells.mean(axis=0), len(cells)
+                groups[name] = replace(group, centroids=Centroids(means, counts))
+        return Bank(groups, self.models)
 
     def noisier(self, noise: Mapping[str, Array], settings: BankSettings) -> Bank:
         """Statistics for queries with more noise: a covariance of shape (r, r) for each group.

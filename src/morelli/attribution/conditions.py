@@ -10,7 +10,7 @@ is compared as before.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -87,6 +87,10 @@ class Conditions:
         if number not in self.banks:
             self.banks[number] = self.make(number)
         return self.banks[number]
+
+    def of(self, change: Callable[[Bank], Bank]) -> Conditions:
+        """The same conditions of statistics that are changed alike."""
+        return replace(self, make=lambda number: change(self.bank(number)), banks={})
 
     def likeliest(self, coordinates: Coordinates) -> tuple[str, ...]:
         """For each of n queries `CLEAN`, or the likeliest degradation where some degradation is likelier than none."""

@@ -6,6 +6,7 @@ encoder with weights that it learns from the background alone.
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -281,6 +282,28 @@ class LikelihoodAttributor(Attributor):
         if self.bank_ is None or not self.bank_.has_same:
             return 0
         return max(1, min(k, seeds_per_cell(self.background_) - 1))
+
+    def without(self, others: LabelledEmbeddings) -> Self:
+        """The same, with the prompt-free mean of one model from these of its images alone.
+
+        Covariances, weights and conditions stay: where images are many, one more or less is not seen in them.
+
+        Parameters
+        ----------
+        others : LabelledEmbeddings
+            One or more images of one model of the statistics.
+        """
+        self._require_fit()
+        made = copy.copy(self)
+        if self.bank_ is not None:
+            model, coordinates = str(others.models[0]), self.bank_.coordinates(others.vectors)
+
+            def change(bank: Bank) -> Bank:
+                return bank.with_mean(model, coordinates, others.prompts)
+
+            made.bank_ = change(self.bank_)
+            made.conditions_ = None if self.conditions_ is None else self.conditions_.of(change)
+        return made
 
     # -- evidence ---------------------------------------------------------------------------------------------------
 
