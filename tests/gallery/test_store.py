@@ -251,6 +251,16 @@ def test_thumbnails_refuse_what_names_no_reference_or_several(tmp_path):
             assert str(told.value).count(repr(odd)) == 1
 
 
+def test_room_is_made_for_the_chosen_embeddings_alone(tmp_path, monkeypatch):
+    gallery = gallery_of(tmp_path / "g", range(9))
+    made, empty = [], np.empty
+    monkeypatch.setattr(np, "empty", lambda shape, *rest, **more: made.append(shape) or empty(shape, *rest, **more))
+    chosen = [reference(i).content for i in (2, 5)]
+    assert len(gallery.embeddings(STAMP.encoder, [*chosen, chosen[0], "f" * 64])[0]) == 2
+    rooms = [shape for shape in made if isinstance(shape, tuple) and shape[1:] == (sum(STAMP.dims.values()),)]
+    assert rooms == [(3, sum(STAMP.dims.values()))]  # of a large gallery there may be no room for all
+
+
 def test_models_and_chosen_embeddings(tmp_path):
     gallery = gallery_of(tmp_path / "g", range(12))
     add(gallery, range(4), OTHER)

@@ -201,7 +201,8 @@ class GalleryView:
         stamp = self._held_stamp(encoder_id)
         column = layout.column_name(encoder_id)
         condition = table.embedded(column) if contents is None else table.among(contents)
-        read, block = self._rows(column, stamp, condition)
+        most = len(self) if contents is None else min(len(self), len(set(contents)))
+        read, block = self._rows(column, stamp, condition, most)
         if contents is None and not read:
             raise self._empty(f"no reference has embeddings of {encoder_id}.")
         order = np.argsort(np.array([r.content for r in read], dtype=np.str_))
@@ -212,13 +213,15 @@ class GalleryView:
         table.release()
         return references, LabelledEmbeddings(vectors, labels[0], labels[1], labels[2], degraded)
 
-    def _rows(self, column: str, stamp: EncoderStamp, where: str) -> tuple[list[Reference], NDArray[np.float32]]:
-        """References that have embeddings in a column, and those, side by side: shape (n, sum of dims)."""
+    def _rows(
+        self, column: str, stamp: EncoderStamp, where: str, most: int
+    ) -> tuple[list[Reference], NDArray[np.float32]]:
+        """References, ``most`` at most, that have embeddings in a column; and those, side by side: (n, sum of dims)."""
         import pyarrow as pa
 
         wanted = [*rows.columns(self._dataset.schema), column]
         read: list[Reference] = []
-        block = np.empty((len(self), sum(stamp.dims.values())), np.float32)
+        block = np.empty((most, sum(stamp.dims.values())), np.float32)
         for batch in table.stream(self.path, self._dataset, wanted, where):
             # A condition on the vectors in the scan itself would read those of every row.
             some = pa.Table.from_batches([batch.filter(batch[column].is_valid())])

@@ -21,7 +21,7 @@ from morelli.web.page.saved import Answers
 
 #: A picture of one pixel, and another text of it.
 DOT, OTHER = "data:image/gif;base64,R0lGODlhAQABAAAAACw=", "data:image/gif;base64,R0lGODlhAQABAAAAACw9"
-SILENT: dict[str, Any] = {**VERDICT, "claims": []}
+SILENT: dict[str, Any] = {**VERDICT, "claims": [], "claims_read": True}
 
 
 def links(html: str) -> dict[str, bytes]:
@@ -36,7 +36,7 @@ def links(html: str) -> dict[str, bytes]:
 
 
 def test_a_verdict_is_saved_as_json_and_as_a_page(tmp_path: Path) -> None:
-    answers = Answers(alone=True, claims=True)
+    answers = Answers(alone=True)
     html = answers.verdict_html(SILENT, Pictures(DOT, OTHER), "my <query>.png")
     saved = links(html)
     assert list(saved) == ["my <query>.png.json", "my <query>.png.html"]
@@ -53,13 +53,13 @@ def test_a_verdict_is_saved_as_json_and_as_a_page(tmp_path: Path) -> None:
 
 
 def test_a_file_that_was_not_asked_is_not_said_to_be_silent() -> None:
-    html = Answers(alone=True, claims=False).verdict_html(SILENT, Pictures(), "q")
+    html = Answers(alone=True).verdict_html({**SILENT, "claims_read": False}, Pictures(), "q")
     assert "It was not asked." in Seen(html).text
     assert "It says nothing" not in html
 
 
 def test_several_are_saved_together(tmp_path: Path) -> None:
-    answers = Answers(alone=False, claims=True)
+    answers = Answers(alone=False)
     other = {**SILENT, "image": "other.png"}
     assert list(links(answers.verdict_html(SILENT, Pictures(DOT), "one.png"))) == ["one.png.json"]
     answers.failed(ERROR)
@@ -75,7 +75,7 @@ def test_several_are_saved_together(tmp_path: Path) -> None:
 
 
 def test_without_a_verdict_there_is_nothing_to_save() -> None:
-    answers = Answers(alone=False, claims=True)
+    answers = Answers(alone=False)
     answers.failed(ERROR)
     answers.failed(ERROR)
     assert answers.together() == ""

@@ -71,7 +71,7 @@ def add(place: Place) -> None:
 def identify(place: Place, caller: Caller, job: Job, uploads: list[Upload], options: IdentifyOptions) -> None:
     """A verdict on each image, shown as soon as it is there."""
     images = place.desk.images(uploads, job.place)
-    answers = Answers(len(uploads) == 1, options.claims)
+    answers = Answers(len(uploads) == 1)
     try:
         for number, upload in enumerate(uploads):
             job.report("comparing" if len(uploads) == 1 else f"comparing {upload.name}", number, len(uploads))

@@ -10,8 +10,8 @@ from typing import Any
 from morelli.report.document import document
 from morelli.report.inputs import Given
 from morelli.report.plain import plain
-from morelli.report.verdict import CLAIMS_READ, Pictures, verdict_html
-from morelli.types import ERROR_SCHEMA, VERDICT_SCHEMA
+from morelli.report.verdict import Pictures, verdict_html
+from morelli.types import VERDICT_SCHEMA
 from morelli.web.page.words import json_link, json_text, page_link
 
 
@@ -22,12 +22,10 @@ class Answers:
     ----------
     alone : bool
         There is one image; of several, the page that can be saved is made of all of them.
-    claims : bool
-        Whether the files are asked what they say of themselves.
     """
 
-    def __init__(self, alone: bool, claims: bool) -> None:
-        self._alone, self._claims = alone, claims
+    def __init__(self, alone: bool) -> None:
+        self._alone = alone
         self._bodies: list[Mapping[str, Any]] = []
         self._pictures: list[Pictures | None] = []
 
@@ -44,7 +42,7 @@ class Answers:
         links = json_link(text, file, "Save as JSON")
         if self._alone:
             links += self._page(text, file, f"{name}.html", "Save as HTML")
-        return verdict_html(self._asked(body), pictures, links)
+        return verdict_html(body, pictures, links)
 
     def together(self) -> str:
         """Links that save all of several answers; nothing where one image was asked about, or no verdict was given."""
@@ -54,13 +52,11 @@ class Answers:
         link = json_link(text, "verdicts.jsonl", "Save all as JSON lines")
         return link + self._page(text, "verdicts.jsonl", "verdicts.html", "Save all as HTML")
 
-    def _asked(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
-        """An answer with what only who asked knows: whether the file was asked too."""
-        return body if body["schema"] == ERROR_SCHEMA else {CLAIMS_READ: self._claims, **body}
-
     def _page(self, text: str, file: str, name: str, words: str) -> str:
         """The report on the JSON text that is saved as that file, as a link."""
-        shown = tuple(self._asked(body) for body in self._bodies)
-        known = {id(one): pictures for one, pictures in zip(shown, self._pictures, strict=True) if pictures is not None}
-        given = Given(file, hashlib.sha256(text.encode()).hexdigest(), VERDICT_SCHEMA, shown)
+        bodies = tuple(self._bodies)
+        known = {
+            id(one): pictures for one, pictures in zip(bodies, self._pictures, strict=True) if pictures is not None
+        }
+        given = Given(file, hashlib.sha256(text.encode()).hexdigest(), VERDICT_SCHEMA, bodies)
         return page_link(document([given], lambda one: known[id(one)]), name, words)
