@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from morelli.devices import _malloc_trim, choose_device, give_back_memory
+from morelli.devices import _of_glibc, choose_device, give_back_memory, share_heaps
 from morelli.errors import InputError
 
 
@@ -46,7 +47,7 @@ def test_freed_memory_is_given_back() -> None:
         lines = Path("/proc/self/status").read_text().splitlines()
         return int(next(line for line in lines if line.startswith("VmRSS")).split()[1])
 
-    if _malloc_trim() is None:
+    if _of_glibc("malloc_trim") is None:
         assert not give_back_memory()
         pytest.skip("this C library cannot be asked")
     kept, freed = [], []
@@ -59,3 +60,41 @@ def test_freed_memory_is_given_back() -> None:
     give_back_memory()
     assert resident() < before - 100_000  # of about 176,000 KiB
     assert len(kept) == 3000
+
+
+_HEAPS = """
+import ctypes, threading
+from morelli.devices import share_heaps
+
+if SHARED:
+    share_heaps(2)
+libc = ctypes.CDLL("libc.so.6")
+libc.malloc.restype = ctypes.c_void_p
+all_here = threading.Barrier(6)
+
+def work():
+    all_here.wait()  # at the same time, so that no heap is free for another
+    libc.free(ctypes.c_void_p(libc.malloc(10_000)))
+    all_here.wait()
+
+threads = [threading.Thread(target=work) for _ in range(6)]
+[each.start() for each in threads]
+[each.join() for each in threads]
+libc.malloc_info(0, ctypes.c_void_p.in_dll(libc, "stdout"))
+libc.fflush(None)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's")
+def test_threads_share_few_heaps() -> None:
+    if _of_glibc("mallopt") is None:
+        assert not share_heaps()
+        pytest.skip("this C library cannot be asked")
+
+    def heaps(shared: bool) -> int:
+        program = _HEAPS.replace("SHARED", str(shared))
+        said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+        return said.count("<heap nr=")
+
+    assert heaps(True) <= 2
+    assert heaps(False) > 2

@@ -102,7 +102,7 @@ def measure(given: argparse.Namespace, plan: Plan, engine: Engine) -> tuple[Path
     """
     skipped: dict[str, str] = {}
     sources = open_sources(given, plan, skipped)
-    jobs = table_jobs(plan, sources)
+    jobs = table_jobs(plan, sources, given.weights)
     results = Results(given.out / "papers.jsonl", {"plan": asdict(plan), "sources": [asdict(each) for each in sources]})
     if jobs:
         costs = embedding(sources) + sum(job.seconds for job in jobs)
@@ -169,8 +169,9 @@ def read_arguments(arguments: Sequence[str] | None) -> tuple[argparse.Namespace,
         value = getattr(given, name)
         if value is not None and value <= 0:
             parser.error(f"--{name} must be above 0")
-    if "+" in str(given.out.resolve()):
-        parser.error("--out may have no + in it, for options of methods are joined by it")
+    for name in ("out", "weights"):
+        if "+" in str(getattr(given, name).resolve()):
+            parser.error(f"--{name} may have no + in it, for options of methods are joined by it")
     methods = None if given.method is None else tuple(part.strip() for part in given.method.split(",") if part.strip())
     seconds = Plan.seconds if given.seconds is None else tuple((name, given.seconds) for name in TABLES)
     fingerprint = ("", "") if given.fingerprint is None else _weights(given.fingerprint)

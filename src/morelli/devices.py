@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 from morelli.errors import InputError
+
+#: Number of glibc's option for the most heaps, from malloc.h.
+_M_ARENA_MAX = -8
 
 
 def choose_device(name: str, argument: str = "device", auto: Sequence[str] = ("cuda",)) -> str:
@@ -67,13 +71,31 @@ def give_back_memory() -> bool:
     glibc keeps what large tensors leave behind for later use. Where their sizes differ from call to call it hardly
     finds a use, and after thousands of calls a process holds gigabytes that nothing lives in.
     """
-    trim = _malloc_trim()
+    trim = _of_glibc("malloc_trim")
     return False if trim is None else bool(trim(0))
 
 
+def share_heaps(count: int | None = None) -> bool:
+    """Let all threads take memory from so many heaps, where the C library is glibc; False where it is not.
+
+    glibc gives every new thread a heap, up to eight for each processor, and each keeps what its threads freed: with a
+    thread for each request a server comes to hold several times what it uses. Call it before threads begin.
+
+    Parameters
+    ----------
+    count : int, optional
+        As many as there are processors, at least two, where none is named.
+    """
+    set_option = _of_glibc("mallopt")
+    wanted = max(2, os.cpu_count() or 1) if count is None else count
+    return False if set_option is None else bool(set_option(_M_ARENA_MAX, wanted))
+
+
 @cache
-def _malloc_trim() -> Any:
+def _of_glibc(name: str) -> Any:
     try:
-        return ctypes.CDLL("libc.so.6").malloc_trim
-    except (OSError, AttributeError):  # another C library
+        library = ctypes.CDLL("libc.so.6")
+        library.gnu_get_libc_version  # noqa: B018 - another C library under this name has none
+        return getattr(library, name)
+    except (OSError, AttributeError):
         return None

@@ -29,6 +29,7 @@ from morelli.baselines.yu import Yu
 from morelli.engine.local import LocalEngine
 from morelli.errors import InputError, UnknownNameError
 from morelli.evaluation.groups import BUDGETS
+from morelli.generators.zoo.manifest import WEIGHTS
 from morelli.testing.datasets import write_dataset
 from tests.engine.fakes import PickledEngine
 
@@ -245,7 +246,7 @@ def test_processes_measure_the_same(tmp_path: Path) -> None:
 
 def test_every_training_has_the_same_compute() -> None:
     plan = Plan()
-    jobs = [each for each in table_jobs(plan, [SOURCE]) if each.words["method"] in BUDGETS]
+    jobs = [each for each in table_jobs(plan, [SOURCE], WEIGHTS) if each.words["method"] in BUDGETS]
     for table, models in (("000", 7), ("002", 4)):
         for each in jobs:
             if not each.key.startswith(table):
@@ -266,15 +267,23 @@ def test_the_documented_scale_fits_into_four_hours_on_two_cores() -> None:
         Source("zoo", "zoo", None, "s", 8, 768, 64**2 / 1e6),
     ]
     attacks = 120 * sum(name in BUDGETS for name in ATTACKED) + 3600  # table 001, with the making of its images
-    others = sum(each.seconds for each in table_jobs(Plan(), sources)) + embedding(sources)
+    others = sum(each.seconds for each in table_jobs(Plan(), sources, WEIGHTS)) + embedding(sources)
     # Table 001 is measured by one process, after the others.
     assert others / 2 + attacks < 4 * 3600
+
+
+def test_the_zoo_s_prompts_are_read_by_its_own_clip() -> None:
+    zoo = Source("zoo", "zoo", None, "s", 8, 768)
+    specs = {each.key: each.words["spec"] for each in table_jobs(Plan(), [SOURCE, zoo], WEIGHTS)}
+    for table in ("000", "002"):
+        assert specs[f"{table}/visor/mlp-image-text"] == "mlp-image-text"  # the stand-in
+        assert specs[f"{table}/zoo/mlp-image-text"] == f"mlp-image-text@text={WEIGHTS / 'clip'}"
 
 
 def test_larger_pictures_cost_more() -> None:
     small, large = (Source("x", "x", None, "s", 7, 100, side**2 / 1e6) for side in (128, 1024))
     assert looking(large) > looking(small) > 3
-    costs = [{each.key: each.seconds for each in table_jobs(Plan(), [source])} for source in (small, large)]
+    costs = [{each.key: each.seconds for each in table_jobs(Plan(), [source], WEIGHTS)} for source in (small, large)]
     assert set(costs[0]) == set(costs[1])
     assert all(costs[1][key] > costs[0][key] for key in costs[0])
 
@@ -286,7 +295,7 @@ def test_a_cell_s_words_change_with_the_code(monkeypatch: pytest.MonkeyPatch) ->
         code._read.cache_clear()
         methods._method.cache_clear()
         plan = Plan(tables=("000", "002"), methods=("euclid", "cosine", "marra", "dzanic", "yu", "pose"))
-        return {each.key: fingerprint(each.words) for each in table_jobs(plan, [SOURCE])}
+        return {each.key: fingerprint(each.words) for each in table_jobs(plan, [SOURCE], WEIGHTS)}
 
     before, read = words(), code._read
     assert words() == before
@@ -357,7 +366,7 @@ def test_a_published_step_s_work() -> None:
 
 
 def test_their_figures_are_told_from_ours(tmp_path: Path) -> None:
-    jobs = table_jobs(Plan(tables=("000",)), [SOURCE])
+    jobs = table_jobs(Plan(tables=("000",)), [SOURCE], WEIGHTS)
     rows = {row["method"].partition(" ")[0]: row for row in tables.main_rows(Results(tmp_path / "r", {}), jobs)}
     assert rows["marra"]["paper"] == "24.4 / 31.2 / 36.5"
     assert rows["fused"]["paper"] == ""

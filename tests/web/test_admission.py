@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from morelli.types import Item
+from morelli.web import admission as module
 from morelli.web.admission import Admission
 from morelli.web.collector import Collector
 from morelli.web.desk import Desk
@@ -383,3 +384,24 @@ def test_an_answer_that_takes_too_long(
     assert time.perf_counter() - begin < 20
     assert "too long" in told["message"]
     go.set()
+
+
+def test_freed_memory_is_given_back_once_in_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the work fails, which freed as much."""
+    given: list[float] = []
+    monkeypatch.setattr(module, "give_back_memory", lambda: given.append(time.monotonic()))
+
+    async def ask(count: int) -> None:
+        admission = Admission(Settings(concurrent=2))
+        for _ in range(count):
+            async with admission.enter(time.monotonic() + 30) as seat:
+                assert await seat.run(lambda: 5) == 5
+        with pytest.raises(ZeroDivisionError):
+            async with admission.enter(time.monotonic() + 30) as seat:
+                await seat.run(lambda: 1 // 0)
+
+    asyncio.run(ask(4))
+    assert len(given) == 1
+    monkeypatch.setattr(module, "TIDY", 0.0)
+    asyncio.run(ask(4))
+    assert len(given) == 1 + 5

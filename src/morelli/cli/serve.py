@@ -14,6 +14,7 @@ import typer
 
 from morelli.cli.claims import TrustOption
 from morelli.cli.output import say
+from morelli.devices import share_heaps
 from morelli.errors import InputError, MissingExtraError
 from morelli.web.settings import MIB, Settings
 
@@ -148,6 +149,7 @@ def serve(
 
     A gallery that changes is seen at once; while a large one is learnt anew, the version before answers.
     """
+    share_heaps()
     settings = Settings(
         max_bytes=_bytes("--max-mib", max_mib), max_pixels=max_pixels, max_images=max_images,
         max_request=_bytes("--max-request-mib", max_request_mib), rate=rate, concurrent=concurrent, queue=queue,

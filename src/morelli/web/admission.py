@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
+from morelli.devices import give_back_memory
 from morelli.errors import MorelliError
 from morelli.web.problems import RefusedError, busy
 from morelli.web.settings import Settings
@@ -25,6 +26,8 @@ _LOG = logging.getLogger(__name__)
 LONGEST = 60
 #: Seconds between two looks at whether a client is still there.
 LOOK = 0.5
+#: Seconds between two times that freed memory is given back to the system, which takes milliseconds.
+TIDY = 1.0
 
 Gone = Callable[[], Awaitable[bool]]
 
@@ -131,6 +134,7 @@ class Seat:
                 result = work()
             except BaseException as caught:  # noqa: BLE001 - it is raised where the answer is awaited
                 error = caught
+            admission.tidy()
             try:
                 loop.call_soon_threadsafe(settle, result, error)
             except RuntimeError:  # the server has stopped meanwhile
@@ -202,6 +206,7 @@ class Admission:
         self._concurrent = settings.concurrent
         self._usual = 0.5  # seconds of work of a request: a running mean
         self.end = math.inf
+        self._tidied = -math.inf
         self._clocks: set[asyncio.Timeout] = set()
 
     @asynccontextmanager
@@ -262,6 +267,13 @@ class Admission:
     def soon(self) -> int:
         """Seconds after which there should be a place, from how long requests take."""
         return min(LONGEST, max(1, math.ceil(self._usual * self.inside / self._concurrent)))
+
+    def tidy(self) -> None:
+        """Give freed memory back to the system, once in a while; any thread may call it."""
+        now = time.monotonic()
+        if now - self._tidied >= TIDY:
+            self._tidied = now
+            give_back_memory()
 
     def learn(self, seconds: float) -> None:
         """Remember how long one request took."""
