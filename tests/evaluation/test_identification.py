@@ -37,21 +37,36 @@ def folder(tmp_path_factory) -> Path:
 
 
 def test_references_are_k_of_each_model_and_all_others_are_queries():
-    data = bare(["a"] * 14 + ["b"] * 12 + ["c"] * 4 + ["d"], ["p"] * 31)
+    data = bare(["a"] * 24 + ["b"] * 22 + ["c"] * 20 + ["d"] * 4 + ["e"], ["p"] * 71)
     plan = identification(data, None, 0)
     (task,) = plan.items
     assert task.background is not None
     assert task.references is None
-    counts = {m: int((data.models[task.background] == m).sum()) for m in "abcd"}
-    assert counts == {"a": 10, "b": 10, "c": 3, "d": 1}
-    assert sorted([*task.background, *task.queries]) == list(range(31))
-    assert any("2 of 4 models have no more than 10" in note for note in plan.notes)
-    assert any("7 of 7 queries share their prompt" in note for note in plan.notes)
+    counts = {m: int((data.models[task.background] == m).sum()) for m in "abcde"}
+    assert counts == {"a": 10, "b": 10, "c": 10, "d": 3, "e": 1}
+    assert sorted([*task.background, *task.queries]) == list(range(71))
+    assert any("2 of 5 models have no more than 10" in note for note in plan.notes)
+    assert any("37 of 37 queries share their prompt" in note for note in plan.notes)
     other = identification(data, None, 1).items[0]
     assert other.background is not None
     assert set(other.background) != set(task.background)
     with pytest.raises(NotEnoughReferencesError):
         identification(bare(["a", "b"], ["p", "p"]), 3, 0)
+    with pytest.raises(NotEnoughReferencesError):
+        identification(bare(["a", "a"], ["p", "q"]), 3, 0)
+
+
+def test_where_models_have_few_images_each_is_a_query_once_against_other_prompts():
+    prompts = [f"p{n}" for n in range(14)]
+    data = bare(np.repeat(["a", "b", "c"], 14), prompts * 3)
+    plan = identification(data, 8, 0)
+    assert sorted(row for task in plan for row in task.queries) == list(range(42))
+    for task in plan:
+        assert task.background is not None
+        assert not set(data.prompts[task.queries]) & set(data.prompts[task.background])
+        assert np.unique(data.models[task.background], return_counts=True)[1].tolist() == [8, 8, 8]
+    assert "fewer than 16 images" in plan.notes[0]
+    assert len(identification(data, 7, 0)) == 1  # 14 images are twice as many as references
 
 
 def test_macro_f1_is_sklearn_s_and_its_interval_holds_it():

@@ -360,6 +360,17 @@ def test_a_method_that_half_of_the_models_do_not_allow_costs_only_its_own_row(tm
     assert {row["method"] for row in result["rows"] if row["background"] == "all"} == {"euclid", "plda"}
 
 
+def test_few_images_with_their_like_do_not_speak_for_all(tmp_path):
+    """One model of four has two images a prompt: same-prompt would ask of its images alone."""
+    folder = write_dataset(tmp_path / "d", models=4, prompts=10, seeds=2, size=32)
+    first = read_dataset(folder).items[0].model
+    relabel(folder, lambda rows: [row for row in rows if row["model"] == first or row["file_name"].endswith("_0.png")])
+    result = run(folder, methods=("euclid",)).result
+    assert (result["protocol"], result["n_queries"]) == ("any-prompt", 50)
+    assert any("most images are the only one of their prompt" in note for note in result["notes"])
+    assert run(folder, methods=("euclid",), protocol="same-prompt").result["protocol"] == "same-prompt"
+
+
 class MeanColour(ImageAttributor):
     """Distance to the mean colour of each model's pictures."""
 

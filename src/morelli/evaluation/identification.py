@@ -1,4 +1,7 @@
-"""Protocol ``identification`` (paper 002): k references a model drawn by the seed, everything else is a query."""
+"""Protocol ``identification`` (paper 002): k references a model drawn by the seed, everything else is a query.
+
+Where models have few images, that would leave hardly a query; there references and queries change places.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,8 @@ import numpy as np
 
 from morelli.errors import NotEnoughReferencesError
 from morelli.evaluation.bootstrap import Interval, prompt_bootstrap
-from morelli.evaluation.plan import Plan
-from morelli.evaluation.protocols import Task
+from morelli.evaluation.plan import Plan, prompt_units
+from morelli.evaluation.protocols import ANY_PROMPT_FOLDS, Task, any_prompt
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -21,10 +24,12 @@ REFERENCES = 10
 
 
 def identification(data: LabelledEmbeddings, k: int | None, seed: int) -> Plan[Task]:
-    """One task: the references of all models against all other images, whatever their prompts.
+    """The references of all models against all other images, whatever their prompts: one task, or several.
 
-    As published, references and queries may share prompts. Where models have one image a prompt, a query's own prompt
-    is then among the references of the other models only, which counts against the right one.
+    As published, references and queries may share prompts. Where models have as a rule fewer than 2k images, what is
+    left beside the references is too little to measure by, and where they have one image a prompt a query's own prompt
+    would be among the references of the other models alone. There every image is a query once, and its references, k a
+    model at most, are of other prompts: folds of prompts, as in `any_prompt`.
 
     Parameters
     ----------
@@ -40,19 +45,33 @@ def identification(data: LabelledEmbeddings, k: int | None, seed: int) -> Plan[T
         Fewer than two models, or no model with two images.
     """
     wanted = REFERENCES if k is None else k
-    rng = np.random.default_rng(seed)
     models, counts = np.unique(data.models, return_counts=True)
+    if len(models) < 2 or counts.max() < 2:
+        raise NotEnoughReferencesError(
+            "it takes two models, and a model with two images: one is a reference and the other a query.",
+            argument="dataset",
+        )
+    if np.median(counts) < 2 * wanted and len(np.unique(prompt_units(data.prompts))) >= ANY_PROMPT_FOLDS:
+        plan = any_prompt(data, wanted, seed)
+        note = (
+            f"Models have as a rule fewer than {2 * wanted} images: each image is a query once, and its references, up "
+            f"to {wanted} a model, are of other prompts."
+        )
+        return Plan(plan.items, (note, *plan.notes))
+    return _drawn(data, models, counts, wanted, seed)
+
+
+def _drawn(
+    data: LabelledEmbeddings, models: NDArray[np.str_], counts: NDArray[np.intp], wanted: int, seed: int
+) -> Plan[Task]:
+    """As published: one draw of references."""
+    rng = np.random.default_rng(seed)
     chosen = [
         rng.permutation(np.flatnonzero(data.models == model))[: min(wanted, max(count - 1, 1))]
         for model, count in zip(models, counts, strict=True)
     ]
     references = np.sort(np.concatenate(chosen))
     queries = np.setdiff1d(np.arange(len(data)), references)
-    if len(models) < 2 or not len(queries):
-        raise NotEnoughReferencesError(
-            "it takes two models, and a model with two images: one is a reference and the other a query.",
-            argument="dataset",
-        )
     short = int((counts <= wanted).sum())
     shared = int((np.isin(data.prompts[queries], data.prompts[references]) & (data.prompts[queries] != "")).sum())
     notes = {

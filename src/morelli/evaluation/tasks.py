@@ -30,7 +30,11 @@ def plan_tasks(sets: Sets, settings: Settings) -> tuple[str, Plan[protocols.Task
     if settings.protocol == "robustness":
         base, plan = plan_tasks(sets, replace(settings, protocol=_robust_base(sets, settings)))
         return settings.protocol, _with_note(plan, f"Queries and references meet as under {base}.")
-    first = settings.protocol or PROTOCOLS[0]
+    first, data = settings.protocol or PROTOCOLS[0], sets.queries.embeddings
+    few = settings.protocol is None and sets.second is None and 0 < _in_pairs(data) < 0.5
+    if few:  # they would speak for all
+        note = "The protocol is any-prompt, for most images are the only one of their prompt by their model."
+        return "any-prompt", _with_note(_tasks(sets, settings, "any-prompt"), note)
     try:
         return first, _tasks(sets, settings, first)
     except NotEnoughReferencesError as error:
@@ -38,6 +42,13 @@ def plan_tasks(sets: Sets, settings: Settings) -> tuple[str, Plan[protocols.Task
             raise
         note = f"The protocol is any-prompt, for same-prompt cannot be run: {error.message}"
         return "any-prompt", _with_note(_tasks(sets, settings, "any-prompt"), note)
+
+
+def _in_pairs(data: LabelledEmbeddings) -> float:
+    """Share of the images whose model has another image of the same prompt."""
+    cells = np.char.add(np.char.add(data.models, "\x1f"), data.prompts)
+    _, inverse, counts = np.unique(cells, return_inverse=True, return_counts=True)
+    return float(np.mean((counts[inverse] > 1) & (data.prompts != "")))
 
 
 def _robust_base(sets: Sets, settings: Settings) -> str | None:

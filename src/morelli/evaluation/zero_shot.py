@@ -129,10 +129,9 @@ def identify(learnt: Learnt, split: ModelSplit, group: str, k: int | None, seed:
         )
     rows = split.tested[group]
     plan = identification(learnt.embeddings.take(rows), k, seed)
-    (task,) = plan.items
-    # Queries and references first, what is learnt from behind them.
+    # Queries and references first, what is learnt from behind them; it is the same for all tasks.
     background = len(rows) + np.arange(len(split.training)) if learnt.encoder else None
-    task = replace(task, background=background, references=task.background)
+    tasks = tuple(replace(task, key=(0,), background=background, references=task.background) for task in plan)
     source = learnt.embeddings.take(np.concatenate([rows, split.training]) if learnt.encoder else rows)
-    scored = run_tasks(partial(load_attributor, learnt.rule), source, [task], calibrate=False)
-    return replace(scored, under_trained=learnt.under_trained), replace(plan, items=(task,))
+    scored = run_tasks(partial(load_attributor, learnt.rule), source, tasks, calibrate=False)
+    return replace(scored, under_trained=learnt.under_trained), replace(plan, items=tasks)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from morelli.attribution.image import is_image_attributor
 from morelli.evaluation.against import Scores
 from morelli.evaluation.identification import f1_interval, identification
@@ -96,9 +98,9 @@ class _Identities:
             families = self._make.families
             found = figures(scored, families, baseline=baseline, epsilon=settings.epsilon, seed=settings.seed)
             f1 = f1_interval(scored, settings.seed)
-            (task,) = plan.items
-            used = 0 if task.references is None else len(task.references)
-            row = {"models": group, **found, "references_used": used / len(scored.models), "background": "seen models"}
+            used = np.mean([0 if task.references is None else len(task.references) for task in plan])
+            each = float(used) / len(scored.models)
+            row = {"models": group, **found, "references_used": each, "background": "seen models"}
             out.append(row | {"f1": f1.point, "f1_low": f1.low, "f1_high": f1.high})
         return out
 
