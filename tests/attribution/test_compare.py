@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from morelli.attribution.base import Attributor
 from morelli.attribution.catalogue import load_attributor
 from morelli.attribution.compare import Comparer
 from morelli.attribution.decision import decide, small_set, state
 from morelli.attribution.learned import Learned
+from morelli.attribution.leave_out import refit
 from morelli.attribution.likelihood import Fused, LikelihoodAttributor
 from morelli.attribution.nearest import coordinates
 from morelli.attribution.one_vs_many import conformal, published
@@ -262,3 +266,24 @@ def test_a_first_place_that_is_less_likely_than_the_rest_is_no_decision() -> Non
     assert "less likely" in reason
     # Without calibration a probability says nothing.
     assert decide(["a", "b"], [], probability=0.2, calibrated=False, rejected=False, agreement=1.0)[0] == "a"
+
+
+def test_only_one_thread_at_a_time_learns_anew(
+    data: LabelledEmbeddings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes hundreds of MiB at the size of a real gallery, and many may ask for it at once."""
+    asked = comparer(data, tmp_path)
+    base, inside, most = asked.compare(), [0], [0]
+
+    def slow(attributor: Attributor, kept: LabelledEmbeddings) -> Attributor:
+        inside[0] += 1
+        most[0] = max(most[0], inside[0])
+        time.sleep(0.05)
+        inside[0] -= 1
+        return refit(attributor, kept)
+
+    monkeypatch.setattr("morelli.attribution.compare.refit", slow)
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda row: asked.without(base, row), range(4)))
+    assert most[0] == 1
+    assert [len(each.rows) for each in made] == [len(data) - 1] * 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 #: References from which on one of them is not seen in covariances: an image is closer to its own model's mean under
 #: those that it was learnt from by about d/n, with d = 320 directions of n images. Of fewer all is learnt anew.
 LARGE = 20_000
+#: Learning anew takes hundreds of MiB for a moment, and uses all cores: threads that want to take turns.
+_LEARNS_ANEW = threading.Lock()
 WITHOUT_PROMPT = "To compare without the prompt, leave --prompt out or pass --prompt-free."
 
 
@@ -193,8 +196,9 @@ class Comparer:
             first = np.unique(self.data.models, return_index=True)[1]
             # Which models compete is all that these say; none of them is the query.
             return attributor.without(self.data.take(others)), self.data.take(np.where(first == row, others[0], first))
-        kept = self.data.take(np.arange(len(self.data)) != row)
-        fresh = refit(attributor, kept)
+        with _LEARNS_ANEW:
+            kept = self.data.take(np.arange(len(self.data)) != row)
+            fresh = refit(attributor, kept)
         return fresh, free_references(fresh, kept)
 
     @cached_property

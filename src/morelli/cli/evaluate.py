@@ -40,7 +40,7 @@ def evaluate(
         str | None,
         typer.Option(
             help="same-prompt, any-prompt, one-vs-many, open-set, robustness, identification or verification; by "
-            "default same-prompt where the data allow it, else any-prompt."
+            "default same-prompt where most images allow it, else any-prompt."
         ),
     ] = None,
     method: Annotated[

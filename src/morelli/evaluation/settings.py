@@ -28,7 +28,7 @@ class Settings:
     Attributes
     ----------
     protocol : one of `PROTOCOLS`, or None
-        None: same-prompt where the data allow it, else any-prompt.
+        None: same-prompt where most images have another of their prompt by their model, else any-prompt.
     methods : sequence of str or None
         Names of attributors; None: `default_methods`.
     k : int or None
