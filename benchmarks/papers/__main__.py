@@ -12,6 +12,7 @@ import argparse
 import hashlib
 import os
 import sys
+import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import asdict, fields
@@ -101,6 +102,7 @@ def measure(given: argparse.Namespace, plan: Plan, engine: Engine) -> tuple[Path
         A data set or a file of results cannot be used; what was measured is kept.
     """
     skipped: dict[str, str] = {}
+    until = None if given.hours is None else time.monotonic() + 3600 * given.hours
     sources = open_sources(given, plan, skipped)
     jobs = table_jobs(plan, sources, given.weights)
     results = Results(given.out / "papers.jsonl", {"plan": asdict(plan), "sources": [asdict(each) for each in sources]})
@@ -109,13 +111,13 @@ def measure(given: argparse.Namespace, plan: Plan, engine: Engine) -> tuple[Path
         say(f"tables 000 and 002 take about {costs / 3600:.1f} processor hours where nothing is there yet.")
         embed_all(sources, plan, given.out, engine)
     place = str(given.out.resolve())
-    run(jobs, results, perform, place, processes=given.processes, hours=given.hours, engine=engine, say=say)
+    run(jobs, results, perform, place, processes=given.processes, hours=_left(until), engine=engine, say=say)
     attacked: list[dict[str, Any]] = []
     cells: list[Job] = []
     failed: list[str] = []
     if "001" in plan.tables:
         try:
-            attacked, cells = _attacked(given, plan, results, place)
+            attacked, cells = _attacked(given, plan, results, place, until)
         except MorelliError as error:
             skipped["001"] = str(error)
         except Exception as error:  # noqa: BLE001 - the other tables are measured, and must not be lost
@@ -131,13 +133,18 @@ def measure(given: argparse.Namespace, plan: Plan, engine: Engine) -> tuple[Path
     return *pages, [*failures(results, [*jobs, *cells]), *failed]
 
 
+def _left(until: float | None) -> float | None:
+    """Hours until the end that was asked for; a data set's making and embedding count, too."""
+    return None if until is None else max(0.0, until - time.monotonic()) / 3600
+
+
 def _attacked(
-    given: argparse.Namespace, plan: Plan, results: Results, place: str
+    given: argparse.Namespace, plan: Plan, results: Results, place: str, until: float | None
 ) -> tuple[list[dict[str, Any]], list[Job]]:
     """Rows and cells of table 001. Its images lie in folders that one process at a time may hold: this one."""
     bench = open_bench(plan, given.weights, given.out / "regeneration", given.processes)
     attacks, cells = Attacks(bench, place), attack_jobs(plan, bench)
-    run(cells, results, attacks.perform, place, hours=given.hours, say=say)
+    run(cells, results, attacks.perform, place, hours=_left(until), say=say)
     return attack_rows(results, cells, attacks), cells
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,8 @@ from morelli.report.table import Column, format_percent
 COLUMNS = (
     Column("method"),
     *(Column(attack, f"{attack} %") for attack in ATTACKS),
-    Column("lift", "plug-in's lift, all attacks, points"),
+    Column("lift", "plug-in's lift over the method, all attacks, points"),
+    Column("beyond", "over regeneration alone, points"),
     Column("paper", f"paper 001, {THEIRS} %"),
 )
 
@@ -70,14 +71,26 @@ def _method_rows(
         row |= {attack: percent(accuracy(ranked[attack][way], prompts)) for attack in there}
         if way != "alone":
             # The lift is over all attacks, or it is none.
-            row["lift"] = _lift(ranked, way, prompts) if len(there) == len(ATTACKS) else None
+            if len(there) == len(ATTACKS):
+                together = {attack: ranked[attack][way] for attack in ATTACKS}
+                row["lift"] = _lift(together, {attack: ranked[attack]["alone"] for attack in ATTACKS}, prompts)
+                measure = way.removeprefix("with ")
+                row["beyond"] = _lift(together, _alone(attacks, likeness, measure), prompts)
             row["paper"] = f"{published.PLUGIN} points"
         rows.append(row)
     return rows
 
 
-def _lift(ranked: dict[str, dict[str, Any]], way: str, prompts: list[int]) -> str:
-    hits = [[float(rank == 1) for attack in ATTACKS for rank in ranked[attack][kind]] for kind in (way, "alone")]
+def _alone(attacks: Attacks, likeness: Mapping[str, Any], measure: str) -> dict[str, Any]:
+    """Ranks of the right model by regeneration alone, by attack."""
+    return {
+        attack: ranks(np.array(likeness[attack][measure]), attacks.models, attacks.truth(attack)) for attack in ATTACKS
+    }
+
+
+def _lift(ours: Mapping[str, Any], theirs: Mapping[str, Any], prompts: list[int]) -> str:
+    """Top-1 of ranks less that of others, query by query, over all attacks."""
+    hits = [[float(rank == 1) for attack in ATTACKS for rank in each[attack]] for each in (ours, theirs)]
     names = np.array([f"prompt {prompt}" for _ in ATTACKS for prompt in prompts])
     found = paired_lift(hits[0], hits[1], names)
     return format_percent(found.point, found.low, found.high, signed=True)

@@ -55,9 +55,9 @@ class Known:
 
 
 class Attacks:
-    """Queries, what they are compared with, and what methods learn from: one half of the background prompts.
+    """Queries, what they are compared with, and what methods learn from: two thirds of the background prompts.
 
-    The weight of the plug-in is learnt from the other half, of which a method has seen nothing.
+    The weight of the plug-in is learnt from the others, of which a method has seen nothing.
 
     Parameters
     ----------

@@ -33,6 +33,7 @@ def looking(source: Source) -> float:
 
 def scoring(method: str, source: Source) -> float:
     """What a method takes beside its training, its pictures decoded."""
+    method = method.partition("@")[0]
     if method in _FEATURES:
         pixels = min(source.megapixels, _WINDOW.get(method, source.megapixels))
         return source.images * (_FEATURES[method][0] + _FEATURES[method][1] * pixels)
@@ -41,7 +42,7 @@ def scoring(method: str, source: Source) -> float:
 
 def fitting(method: str, images: float, models: float) -> float:
     """To fit a classifier on so many pictures of so many models, once."""
-    return _FIT.get(method, 0.0) * (images / 1000) ** 2 * models / 7
+    return _FIT.get(method.partition("@")[0], 0.0) * (images / 1000) ** 2 * models / 7
 
 
 def main_cell(method: str, source: Source, folds: int, training: float) -> float:

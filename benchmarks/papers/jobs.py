@@ -68,8 +68,9 @@ def _zero_shot(plan: Plan, source: Source, weights: Path) -> Iterator[Job]:
 
 def _spec(method: str, source: Source, models: int, seconds: float, weights: Path) -> str:
     """A method as small as the budget makes it; the zoo's prompts are read by the zoo's own CLIP."""
-    own = source.name == ZOO and method == "mlp-image-text"
-    return budgeted(method, models, seconds, f"text={(weights / 'clip').resolve()}" if own else "")
+    name, _, form = method.partition("@")
+    tower = f"text={(weights / 'clip').resolve()}" if source.name == ZOO and name == "mlp-image-text" else ""
+    return budgeted(name, models, seconds, form or tower)
 
 
 def _words(kind: str, plan: Plan, source: Source, method: str, spec: str, encoder: str) -> dict[str, Any]:

@@ -10,13 +10,15 @@ from typing import Any
 from morelli.attribution.catalogue import load_attributor
 from morelli.attribution.image import IMAGE_REGISTRY
 from morelli.baselines.code import FOLLOWED, code_version, method_version
+from morelli.baselines.text import STAND_IN, tower_revision
 from morelli.encoders.catalogue import load_encoder
 from morelli.errors import MorelliError
 
+_CELLS = tuple(f"benchmarks.papers.{name}" for name in ("work", "records", "sources", "training"))
 #: What measures a cell of tables 000 and 002, by kind.
 _PROTOCOLS = {
-    "main": ("benchmarks.papers.work", "morelli.evaluation.runner"),
-    "zero-shot": ("benchmarks.papers.work", "morelli.evaluation.zero_shot", "morelli.evaluation.zero_shot_pairs"),
+    "main": (*_CELLS, "morelli.evaluation.runner"),
+    "zero-shot": (*_CELLS, "morelli.evaluation.zero_shot", "morelli.evaluation.zero_shot_pairs"),
 }
 #: What measures a cell of table 001, and what that follows.
 _ATTACKS = ("benchmarks.papers.attacks", "benchmarks.papers.regeneration")
@@ -38,7 +40,18 @@ def versions(kind: str, spec: str, encoder: str) -> dict[str, str]:
         "" where the cell looks at none.
     """
     protocol = code_version(*_ATTACKS, followed=_ATTACKED) if kind == "attack" else code_version(*_PROTOCOLS[kind])
-    return {"protocol": protocol, "method": _method(spec.partition("@")[0]), "encoder": _stamp(encoder)}
+    found = {"protocol": protocol, "method": _method(spec.partition("@")[0]), "encoder": _stamp(encoder)}
+    return found | ({"tower": _tower(spec)} if spec.partition("@")[0] == "mlp-image-text" else {})
+
+
+@lru_cache(maxsize=32)
+def _tower(spec: str) -> str:
+    """The revision of the text tower of mlp-image-text; "" of one that cannot be had."""
+    options = dict(part.split("=", 1) for part in spec.partition("@")[2].split("+") if "=" in part)
+    try:
+        return tower_revision(options.get("text", STAND_IN))
+    except MorelliError:
+        return ""
 
 
 @lru_cache(maxsize=256)

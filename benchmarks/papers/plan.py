@@ -18,11 +18,24 @@ ZERO_SHOT = (
     ("plda", DEFAULT_ENCODER),
     ("lda", DEFAULT_ENCODER),
     ("fused", DEFAULT_ENCODER),
+    ("plda", "fingerprint"),
+    ("lda", "fingerprint"),
 )
+#: Other forms of methods, with a row of their own in tables 000 and 002.
+FORMS = ("marra@form=dncnn", "probe@classifier=knn")
+#: What is this project's; `PUBLISHED_RULES` are as published, on this project's encoder; all else is a baseline.
+OURS = ("plda", "lda", "fused", "cosine, fingerprint", "cosine, residual-spectrum")
+PUBLISHED_RULES = ("euclid", "cosine", f"cosine, {DEFAULT_ENCODER}")
+#: Baselines over vectors of an encoder, for which this project's stands.
+OVER_ENCODER = ("mlp-image", "mlp-image-text", "probe")
+#: Baselines for which no paper says how they are trained.
+NO_RECIPE = ("mlp-image", "mlp-image-text")
 #: Methods of table 002 whose embeddings are drawn, in the order of the rows: theirs, then ours.
 MAPPED = ("pose", "cosine, fingerprint", "cosine, residual-spectrum", f"cosine, {DEFAULT_ENCODER}")
-#: Methods that table 001 attacks; those over prompts or without a score of their own are not among them.
-ATTACKED = ("fused", "marra", "dzanic", "gram", "probe", "resnet50", "yu", "dna-det", "repmix", "pose")
+#: Methods that table 001 attacks: those that are not told the prompt.
+ATTACKED = (
+    "fused", "lda", "mlp-image", "marra", "dzanic", "gram", "probe", "resnet50", "yu", "dna-det", "repmix", "pose",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -76,10 +89,17 @@ class Plan:
         return dict(self.seconds)[table]
 
     def wants(self, method: str) -> bool:
-        """Whether a method is part of the run."""
-        return self.methods is None or method in self.methods
+        """Whether a method, or a form of one, is part of the run."""
+        return self.methods is None or method.partition("@")[0] in self.methods
 
     def pictures_methods(self) -> list[str]:
-        """Those that see pictures: what is quick first."""
-        names = [name for name in IMAGE_REGISTRY if self.wants(name)]
+        """Those that see pictures, and their forms: what is quick first."""
+        names = [name for name in (*IMAGE_REGISTRY, *FORMS) if self.wants(name)]
         return sorted(names, key=lambda name: (name in BUDGETS, name))
+
+
+def kind(method: str) -> str:
+    """Whose a method is: "ours", "published rule" or "baseline"."""
+    if method in PUBLISHED_RULES:
+        return "published rule"
+    return "ours" if method.startswith(OURS) else "baseline"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -103,14 +104,15 @@ def make_zoo(weights: Path, out: Path, seed: int, processes: int, prompts: int |
     # Seeds of no other image of the benchmarks.
     orders = [Order(each, text, ZOO_IMAGES, 2 * QUERIES + 5000) for text in texts for each in lineup.generators]
     for line in make(orders, out / "images", processes):
-        print(f"not made: {line}")
+        print(f"not made: {line}", file=sys.stderr)
     items = [
         Item(found.path, found.path.name, found.model, lineup.bases[found.model], f"p{number:03}", text, found.seed)
         for number, text in enumerate(texts)
         for each in lineup.generators
         for found in images(each, text, ZOO_IMAGES, 2 * QUERIES + 5000, out / "images")
     ]
-    folder = out / "datasets" / f"zoo-{short_hash({'models': lineup.revisions, 'prompts': texts})}"
+    words = {"models": lineup.revisions, "prompts": texts, "images": [item.name for item in items]}
+    folder = out / "datasets" / f"zoo-{short_hash(words)}"
     if not folder.exists():
         # Under another name until it is whole: an interrupted run leaves no half of a data set.
         fresh = folder.with_suffix(".new")

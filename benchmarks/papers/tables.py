@@ -6,38 +6,50 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.papers import published
+from benchmarks.papers.plan import NO_RECIPE, OVER_ENCODER, kind
+from benchmarks.papers.records import pair_lift, query_lift
 from benchmarks.papers.results import Results
 from benchmarks.papers.schedule import Job, reason
 from benchmarks.papers.training import published_hours
 
+from morelli.encoders.catalogue import DEFAULT_ENCODER
+from morelli.evaluation.bootstrap import Interval
 from morelli.report.table import Column, format_percent
 
 Row = dict[str, Any]
+# The figure that a table is ordered by.
+_ORDER = {"identification": "top1", "verification": "auroc"}
 THEIRS = "on their data"
 
 MAIN_COLUMNS = (
     Column("method"),
+    Column("kind", "is"),
+    Column("sees"),
     Column("top1", "top-1 %", "percent", "top1_low", "top1_high"),
     Column("top2", "top-2 %", "percent"),
     Column("top3", "top-3 %", "percent"),
+    Column("family_top1", "family %", "percent"),
     Column("paper", f"paper 000, {THEIRS}: top-1 / 2 / 3 %"),
 )
 IDENTIFICATION_COLUMNS = (
     Column("method"),
+    Column("kind", "is"),
     Column("seen_acc", "seen: accuracy %"),
     Column("seen_f1", "seen: F1 %"),
     Column("unseen_acc", "unseen: accuracy %"),
     Column("unseen_f1", "unseen: F1 %"),
+    Column("unseen_family", "unseen: family %"),
     Column("paper_seen", f"paper 002, {THEIRS}: seen, accuracy / F1 %"),
     Column("paper_unseen", f"paper 002, {THEIRS}: unseen, accuracy / F1 %"),
 )
 VERIFICATION_COLUMNS = (
     Column("method"),
+    Column("kind", "is"),
     Column("seen_best", "seen: best accuracy % (optimistic)"),
     Column("seen_auc", "seen: AUC %"),
     Column("unseen_best", "unseen: best accuracy % (optimistic)"),
     Column("unseen_auc", "unseen: AUC %"),
-    Column("unseen_acc", "unseen: accuracy % at the seen models' threshold"),
+    Column("unseen_acc", "unseen: balanced accuracy % at the seen models' threshold"),
     Column("paper_seen", f"paper 002, {THEIRS}: seen, best accuracy / AUC %"),
     Column("paper_unseen", f"paper 002, {THEIRS}: unseen, best accuracy / AUC %"),
 )
@@ -48,9 +60,18 @@ CURVE_COLUMNS = (
     Column("unseen_acc", "unseen: accuracy %"),
     Column("loss", "loss at the end", "number"),
 )
+#: Ours beside the best baseline, on the same queries or pairs.
+LIFT_COLUMNS = (
+    Column("ours"),
+    Column("theirs", "the best of"),
+    Column("name", "which is"),
+    Column("lift", "ours − theirs, points"),
+)
 SCALE_COLUMNS = (
     Column("method"),
     Column("lacks", "this run"),
+    Column("steps", "steps", "count"),
+    Column("seconds", "processor s", "count"),
     Column("hours", "published training, hours on one core"),
 )
 
@@ -101,7 +122,17 @@ def failures(results: Results, jobs: Iterable[Job]) -> list[str]:
 
 def labelled(method: str, under_trained: str | None) -> str:
     """A method's name, with the label that every under-trained one carries."""
-    return f"{method} (under-trained)" if under_trained else method
+    if under_trained:
+        return f"{method} (under-trained)"
+    return f"{method} (no published recipe)" if method in NO_RECIPE else method
+
+
+def sees(method: str, encoder: str | None) -> str:
+    """What a method looks at."""
+    if encoder is not None:
+        return f"vectors of {encoder}"
+    name = method.partition("@")[0]
+    return f"vectors of {DEFAULT_ENCODER}" if name in OVER_ENCODER else "pictures"
 
 
 def main_rows(results: Results, jobs: Sequence[Job]) -> list[Row]:
@@ -113,6 +144,7 @@ def main_rows(results: Results, jobs: Sequence[Job]) -> list[Row]:
         if found is None:
             rows.append(row | {"method": f"{method} ({_briefly(why)})"})
             continue
+        row |= {"kind": kind(method), "sees": sees(method, found["row"].get("encoder"))}
         rows.append(row | found["row"] | {"method": labelled(method, found["row"].get("under_trained"))})
     return sorted(rows, key=lambda row: row.get("top1") is None or -row["top1"])
 
@@ -151,10 +183,11 @@ def _grouped(
             parts = {group: figures[task] for group, figures in found["groups"].items()}
             if not any(parts.values()):
                 continue
-            row["method"] = labelled(method, found["under_trained"])
+            row |= {"method": labelled(method, found["under_trained"]), "kind": kind(method)}
+            row["order"] = -float((parts.get("unseen") or {}).get(_ORDER[task]) or 0.0)
             row |= {f"{group}_{name}": text for group, part in parts.items() for name, text in cells(part).items()}
         rows.append(row)
-    return rows
+    return sorted(rows, key=lambda row: row.get("order", 0.0))
 
 
 def identification_rows(results: Results, jobs: Sequence[Job]) -> list[Row]:
@@ -164,7 +197,11 @@ def identification_rows(results: Results, jobs: Sequence[Job]) -> list[Row]:
         jobs,
         "identification",
         published.IDENTIFICATION,
-        lambda part: {"acc": _percent(part, "top1"), "f1": _percent(part, "f1")},
+        lambda part: {
+            "acc": _percent(part, "top1"),
+            "f1": _percent(part, "f1"),
+            "family": format_percent(part.get("family_top1")),
+        },
     )
 
 
@@ -181,6 +218,65 @@ def verification_rows(results: Results, jobs: Sequence[Job]) -> list[Row]:
             "acc": _percent(part, "accuracy"),
         },
     )
+
+
+#: Records that a lift is paired by, of two methods: the queries or pairs of each.
+Lift = Callable[[Mapping[str, Any] | None, Mapping[str, Any] | None, int], "Interval | None"]
+
+
+def _lifts(
+    found: Mapping[str, Mapping[str, Any]],
+    figure: Callable[[Mapping[str, Any]], Any],
+    record: str,
+    lift: Lift,
+    seed: int,
+) -> list[Row]:
+    """Each of ours beside the best baseline, the best that is trained to its end, and the best published rule.
+
+    Parameters
+    ----------
+    found : mapping of str to mapping
+        Figures of each method, with what the lift is paired by under ``record``.
+    figure : callable
+        What the best has most of; None where a method has none.
+    """
+    there = {name: each for name, each in found.items() if figure(each) is not None}
+    groups = {
+        "all baselines": [name for name in there if kind(name) == "baseline"],
+        "baselines trained to their end": [
+            name for name, each in there.items() if kind(name) == "baseline" and not each.get("under_trained")
+        ],
+        "published rules": [name for name in there if kind(name) == "published rule"],
+    }
+    rows = []
+    for ours in (name for name in there if kind(name) == "ours"):
+        for group, names in groups.items():
+            if not names:
+                continue
+            best = max(names, key=lambda name: figure(there[name]))
+            value = lift(there[ours].get(record), there[best].get(record), seed)
+            shown = "not the same images" if value is None else format_percent(*value, signed=True)
+            rows.append({"ours": ours, "theirs": group, "name": best, "lift": shown})
+    return rows
+
+
+def main_lifts(results: Results, jobs: Sequence[Job], seed: int) -> list[Row]:
+    """Table 000: top-1 of ours less that of theirs, query by query."""
+    cells = {job.words["method"]: measured(results, job)[0] for job in jobs}
+    found = {name: {**cell["row"], "queries": cell["queries"]} for name, cell in cells.items() if cell is not None}
+    return _lifts(found, lambda each: each["top1"], "queries", query_lift, seed)
+
+
+def group_lifts(results: Results, jobs: Sequence[Job], task: str, group: str, seed: int) -> list[Row]:
+    """Tables VIII and IX: the same for one group of models; of verification the area under the curve."""
+    found = {}
+    for job in whole(jobs):
+        cell, _ = measured(results, job)
+        part = {} if cell is None else cell["groups"][group][task]
+        if cell is not None and part:
+            found[job.words["method"]] = {**part, "under_trained": cell["under_trained"]}
+    record, lift = ("queries", query_lift) if task == "identification" else ("pairs", pair_lift)
+    return _lifts(found, lambda each: each.get(_ORDER[task]), record, lift, seed)
 
 
 def curve_rows(results: Results, jobs: Sequence[Job]) -> list[Row]:
@@ -209,7 +305,10 @@ def scale_rows(results: Results, jobs: Sequence[Job]) -> list[Row]:
             continue
         hours = published_hours(job.words["method"], found["models"]["seen"], found["training"])
         shown = None if hours is None else f"{hours:,.0f}" if hours >= 10 else f"{hours:.2g}"
-        rows.append({"method": job.words["method"], "lacks": found["under_trained"], "hours": shown})
+        training = found["training"] or {}
+        row: Row = {"method": job.words["method"], "lacks": found["under_trained"], "hours": shown}
+        seconds = training.get("seconds")
+        rows.append(row | {"steps": training.get("steps"), "seconds": None if seconds is None else round(seconds)})
     return rows
 
 
@@ -235,10 +334,28 @@ def leak_sentence(leaks: Mapping[str, Any]) -> str:
     if leaks.get("accuracy") is None:
         return "No leak test: it takes two models and prompts."
     words = ", ".join(leaks.get("sources") or []) or "none"
+    sizes = leaks.get("bytes")
+    also = f" The number of bytes, which no method is shown, names {100 * sizes:.1f} %." if sizes is not None else ""
     return (
         f"Leak test: size, format and tables alone name {100 * leaks['accuracy']:.1f} % "
-        f"(chance {100 * leaks['chance']:.1f} %); leaking: {words}."
+        f"(chance {100 * leaks['chance']:.1f} %); leaking: {words}.{also}"
     )
+
+
+def all_notes(results: Results, jobs: Sequence[Job]) -> list[str]:
+    """What the cells noted of the data and the protocol, each once; with its methods where not all say so."""
+    said: dict[str, list[str]] = {}
+    there = [(job, found) for job in jobs if (found := measured(results, job)[0]) is not None]
+    for job, found in there:
+        parts = (found.get("groups") or {}).items()
+        groups = [f"{group}: {note}" for group, part in parts for note in part["identification"].get("notes", ())]
+        for note in dict.fromkeys([*found["notes"], *groups]):
+            if not note.endswith("is under-trained.") and " is under-trained: " not in note:
+                said.setdefault(note, []).append(job.words["method"])
+    everyone = len(there)
+    return [
+        note if len(names) == everyone else f"{', '.join(dict.fromkeys(names))}: {note}" for note, names in said.items()
+    ]
 
 
 def first_measured(results: Results, jobs: Iterable[Job]) -> dict[str, Any] | None:

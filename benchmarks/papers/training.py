@@ -48,6 +48,5 @@ def published_hours(method: str, models: int, training: dict[str, Any] | None) -
     """
     if training is None or method not in BUDGETS:
         return None
-    budget = BUDGETS[method]
-    step = budget.seconds * (models if budget.by_model else 1) * training["work"]
+    step = BUDGETS[method].step(models) * training["work"]
     return step * training["published_steps"] / 3600

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from benchmarks.papers.methods import spec_with
 from benchmarks.papers.plan import MAPPED
+from benchmarks.papers.records import pair_record, queries
 from benchmarks.papers.sources import read_source
 from benchmarks.papers.training import describe
 
@@ -46,12 +47,16 @@ def _main(words: Mapping[str, Any], out: str) -> dict[str, Any]:
     """Table 000: top-1 to top-3 under the protocol that the data allow."""
     source = words["source"]
     dataset = read_source(source["folder"], source["prompts"])
-    settings = Settings(methods=(spec_with(words, out),), seed=words["seed"], ablate=False)
+    spec = spec_with(words, out)
+    settings = Settings(methods=(spec,), seed=words["seed"], ablate=False, calibrate=False)
     found = evaluate(dataset, load_encoder(words["encoder"]), settings, cache=EmbeddingCache(Path(out) / "cache"))
     result, (row,) = found.result, found.result["rows"]
     kept = ("protocol", "k", "n_queries", "n_models", "n_prompts", "leaks", "notes")
+    assert found.queries is not None
+    (scored,) = (each for (_, name), each in found.scored.items() if name == spec)
+    asked = queries(scored, found.queries.contents)
     row = row | {"method": words["method"]}
-    return plain({"row": row, **{name: result[name] for name in kept}})
+    return plain({"row": row, "queries": asked, **{name: result[name] for name in kept}})
 
 
 def _zero_shot(words: Mapping[str, Any], out: str) -> dict[str, Any]:
@@ -62,19 +67,22 @@ def _zero_shot(words: Mapping[str, Any], out: str) -> dict[str, Any]:
     learnt = learn(spec, data, split)
     families = dict(zip(data.embeddings.models.tolist(), data.embeddings.families.tolist(), strict=True))
     # A group may say less with one rule than another: plda has pairs alone, lda and fused none.
-    rows = {group: _identified(learnt, split, group, words, families) for group in split.tested}
+    rows = {group: _identified(learnt, data, split, group, words, families) for group in split.tested}
     pairs: dict[str, dict[str, Any]] = {group: {} for group in split.tested}
     if learnt.rule in PAIR_METHODS:
         drawn = draw_group_pairs(data.embeddings, split, words["pairs"], words["seed"])
         pairs = pair_rows(learnt, split, drawn, words["seed"])
+        for group, found in pairs.items() if words["part"] == 1 else ():
+            found["pairs"] = pair_record(learnt, split, drawn[group], data.contents)
     if words["part"] == 1 and words["method"] in MAPPED:
         _keep(learnt, split, Path(out), words)
-    counts = {group: len(np.unique(data.embeddings.models[rows])) for group, rows in split.tested.items()}
+    members = {group: np.unique(data.embeddings.models[rows]).tolist() for group, rows in split.tested.items()}
     encoded = None if is_image_attributor(spec) else encoder.stamp.encoder
     return plain(
         {
             "groups": {group: {"identification": rows[group], "verification": pairs[group]} for group in split.tested},
-            "models": counts,
+            "models": {group: len(names) for group, names in members.items()},
+            "members": members,
             "training_images": len(split.training),
             "under_trained": learnt.under_trained,
             "training": describe(learnt),
@@ -86,14 +94,22 @@ def _zero_shot(words: Mapping[str, Any], out: str) -> dict[str, Any]:
 
 
 def _identified(
-    learnt: Learnt, split: ModelSplit, group: str, words: Mapping[str, Any], families: Mapping[str, str]
+    learnt: Learnt,
+    data: EvaluationSet,
+    split: ModelSplit,
+    group: str,
+    words: Mapping[str, Any],
+    families: Mapping[str, str],
 ) -> dict[str, Any]:
     if learnt.rule == "plda":
         return {}
     scored, plan = identify(learnt, split, group, words["k"], words["seed"])
     row = figures(scored, families, baseline=None, epsilon=DEFAULT_EPSILON, seed=words["seed"])
     f1 = f1_interval(scored, words["seed"])
-    return row | {"f1": f1.point, "f1_low": f1.low, "f1_high": f1.high, "notes": list(plan.notes)}
+    asked = queries(scored, data.contents[split.tested[group]]) if words["part"] == 1 else None
+    return row | {
+        "f1": f1.point, "f1_low": f1.low, "f1_high": f1.high, "notes": list(plan.notes), "queries": asked,
+    }  # fmt: skip
 
 
 def _prepared(words: Mapping[str, Any], out: str) -> tuple[EvaluationSet, Encoder]:

@@ -60,6 +60,10 @@ def test_a_budget_is_told_and_the_published_one_is_not():
     assert full._shortfall() == ""
     assert Yu("fingerprint")._published_steps(12, 3) == 781_250
     assert DnaDet()._stages(1680, 7) == (50 * 13, 30 * 15)
+    assert DnaDet()._first_steps(50 * 13 + 30 * 15, 1680, 7) == 50 * 13
+    # Of a budget most is for the models, however many they are.
+    assert DnaDet()._first_steps(21, 481, 41) == 7
+    assert DnaDet()._first_steps(1000, 192, 4) == 333
     assert Pose()._published_steps(1680, 7) == 30 * 30
 
 

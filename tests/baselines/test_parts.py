@@ -13,13 +13,27 @@ from torch import nn
 from morelli.baselines import corruptions
 from morelli.baselines.dna_network import DnaNetwork, dna_loss, grid_patches, patches
 from morelli.baselines.four_stage import FourStage
-from morelli.baselines.pose_networks import PoseNetwork, cosine_basis, expansion, expansion_loss, pose_loss
+from morelli.baselines.pose_networks import (
+    PoseNetwork,
+    cosine_basis,
+    expansion,
+    expansion_loss,
+    pose_loss,
+    untracked,
+)
 from morelli.baselines.repmix_network import RepMixNetwork, compound, mix, mixed_loss
 from morelli.baselines.resnet50 import centre_crops, random_crops, resnet_body
 from morelli.baselines.shapes import imagenet, signed, square
 from morelli.baselines.transforms import TRANSFORMS, apply_transform, kernel_blur
 from morelli.baselines.yu import follow
-from morelli.baselines.yu_networks import Classifier, Critic, EqualConv, FingerprintNetwork, critic_loss
+from morelli.baselines.yu_networks import (
+    Classifier,
+    Critic,
+    EqualConv,
+    FingerprintNetwork,
+    critic_loss,
+    with_deviation,
+)
 from tests.baselines.toys import pictures, stripes
 
 
@@ -38,9 +52,10 @@ def test_yu_s_classifier_is_the_discriminator_of_128():
     with torch.device("meta"):
         network = Classifier(128, 7)
     assert [tuple(each.weight.shape[:2]) for each in layers(network, EqualConv)] == [
-        (16, 3), (16, 16), (32, 16), (32, 32), (64, 32), (64, 64), (128, 64), (128, 128), (256, 128),
+        (16, 3), (32, 16), (32, 32), (64, 32), (64, 64), (128, 64), (128, 128), (256, 128),
         (256, 256), (512, 256), (512, 512),
     ]  # fmt: skip
+    assert {tuple(each.weight.shape[2:]) for each in layers(network, EqualConv)} == {(3, 3)}
     features, logits = network(torch.empty(2, 3, 128, 128, device="meta"))
     assert (features.shape, logits.shape) == ((2, 512), (2, 7))
 
@@ -56,12 +71,24 @@ def test_yu_s_fingerprints_are_as_large_as_the_picture():
         for f in fingerprints
     ]
     assert torch.allclose(logits, torch.tensor(by_hand), atol=1e-4)
+    assert network.prints.bias is None
+    with torch.device("meta"):
+        whole = FingerprintNetwork(128, 7)
+    # Down, four at 4 × 4, up, and the picture.
+    shapes = [tuple(each.weight.shape[:2]) for each in layers(whole, EqualConv)]
+    assert shapes[10:14] == [(512, 512)] * 4
+    assert shapes[14:] == [
+        (256, 512), (256, 256), (128, 256), (128, 128), (64, 128), (64, 64), (32, 64), (32, 32), (16, 32), (16, 16),
+        (3, 16),
+    ]  # fmt: skip
 
 
 def test_an_equalised_layer_keeps_the_variance():
     torch.manual_seed(0)
-    out = EqualConv(64, 64, 3, gain=1.0)(torch.randn(4, 64, 16, 16))
-    assert float(out.std()) == pytest.approx(1.0, abs=0.1)
+    layer = EqualConv(64, 64, 3, gain=1.0)
+    assert float(layer(torch.randn(4, 64, 16, 16)).std()) == pytest.approx(1.0, abs=0.1)
+    # The weights themselves have deviation 1: the scale, and with it the rate of learning, is the layer's.
+    assert float(layer.weight.std()) == pytest.approx(1.0, abs=0.02)
 
 
 def test_the_critic_s_loss_of_a_linear_critic():
@@ -74,7 +101,20 @@ def test_the_critic_s_loss_of_a_linear_critic():
     real, made = torch.zeros(5, 3, 4, 4), torch.ones(5, 3, 4, 4)
     assert float(critic_loss(Plane(), real, made, 10.0, 1e-3)) == pytest.approx(3 - 0 + 40)
     assert float(critic_loss(Plane(), made, real, 10.0, 1e-3)) == pytest.approx(0 - 3 + 40 + 9e-3)
-    assert Critic()(torch.rand(2, 3, 32, 32)).shape == (2, 1, 4, 4)
+    assert Critic(32)(torch.rand(2, 3, 32, 32)).shape == (2, 1, 1, 1)
+
+
+def test_the_statistic_of_a_batch_by_hand():
+    """Groups of four, dealt as rows n, n + size, …: in each the deviation over its pictures, mean over all places."""
+    x = torch.zeros(8, 2, 1, 1)
+    x[:, 0, 0, 0] = torch.tensor([0.0, 5.0, 2.0, 5.0, 0.0, 5.0, 2.0, 5.0])
+    out = with_deviation(x)
+    assert out.shape == (8, 3, 1, 1)
+    assert torch.equal(out[:, :2], x)
+    # The even rows are one group, 0, 2, 0, 2: deviation 1 in one of two channels; the odd ones do not differ.
+    assert out[::2, 2].flatten().tolist() == pytest.approx([0.5] * 4, abs=1e-3)
+    assert out[1::2, 2].flatten().tolist() == pytest.approx([0.0] * 4, abs=1e-3)
+    assert with_deviation(x[:3])[:, 2].unique().numel() == 1
 
 
 def averaged(values, start=0):
@@ -278,3 +318,15 @@ def test_shapes_of_pictures():
     assert crops.shape == (6, 1, 4, 4)
     assert len({tuple(each.flatten().tolist()) for each in crops}) > 2
     assert centre_crops(ramp, 4)[0, 0, 0].tolist() == [18, 19, 20, 21]
+
+
+def test_untracked_layers_normalise_as_ever_and_keep_nothing():
+    network = FourStage().train()
+    x = torch.randn(4, 3, 32, 32)
+    (layer, *_) = layers(network, nn.BatchNorm2d)
+    kept = layer.running_mean.clone()
+    with untracked(network):
+        inside = network(x)
+    assert torch.equal(layer.running_mean, kept)
+    assert torch.allclose(network(x), inside, atol=1e-5)
+    assert not torch.equal(layer.running_mean, kept)

@@ -253,7 +253,7 @@ def test_every_training_has_the_same_compute() -> None:
                 continue
             budget = BUDGETS[each.words["method"]]
             steps = int(each.words["spec"].partition("steps=")[2])
-            step = budget.seconds * (models if budget.by_model else 1)
+            step = budget.step(models)
             asked = plan.training(table) * each.words.get("part", 1.0)
             assert abs(steps * step - asked) <= max(step, 8 * step - asked)
     parts = sorted(each.words["part"] for each in jobs if each.key.startswith("002/visor/yu"))
@@ -352,8 +352,7 @@ def test_published_hours() -> None:
     budget = BUDGETS["yu"]
     training = {"work": 2.0, "published_steps": 7200}
     assert published_hours("yu", 4, training) == pytest.approx(2 * budget.seconds * 2.0)
-    by_model = BUDGETS["pose"]
-    assert published_hours("pose", 4, training) == pytest.approx(2 * 4 * by_model.seconds * 2.0)
+    assert published_hours("pose", 4, training) == pytest.approx(2 * BUDGETS["pose"].step(4) * 2.0)
     assert published_hours("marra", 4, None) is None
 
 

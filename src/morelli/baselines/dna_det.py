@@ -10,6 +10,7 @@ import numpy as np
 from morelli.baselines.network import NetworkAttributor
 
 if TYPE_CHECKING:
+    import torch
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 SIDE = 128
 EACH, CROPS, EPOCHS = 16, 16, 30
-PRE_EPOCHS, PRE_BATCH, PRE_RATE = 50, 128, 1e-4
+PRE_EPOCHS, PRE_BATCH, PRE_RATE, PRE_DECAY_EVERY = 50, 128, 1e-4, 500
 RATE, DECAY, DECAY_EVERY, BALANCE_RATE = 1e-3, 0.9, 2500, 0.01
 
 
@@ -27,20 +28,24 @@ class DnaDet(NetworkAttributor):
     """Yang et al., *Deepfake Network Architecture Attribution* (2022), with the constants of its public program.
 
     A four-stage network over 64-pixel patches of the picture, which is brought to 128 pixels and enlarged to 512.
-    First it learns to tell 170 transforms of pictures apart (`transforms`; 50 epochs in batches of 128, Adam at 1e-4).
-    Then it learns the models: 16 pictures of each a step, 16 patches of each picture, cross-entropy and supervised
-    contrast (temperature 0.07), balanced by learnt weights; Adam at 1e-3, × 0.9 every 2,500 steps, 30 epochs (the
-    constants for LSUN and pictures in the wild; for faces the rate is 1e-4).
+    First it learns to tell 170 transforms of pictures apart (`transforms`; 50 epochs in batches of 128, Adam at 1e-4,
+    × 0.9 every 500 steps). Then, with new heads, it learns the models: 16 pictures of each a step; Adam at 1e-3, × 0.9
+    every 2,500 steps, 30 epochs (the constants for LSUN and pictures in the wild; for faces the rate is 1e-4). Both
+    stages take 16 patches of each picture, cross-entropy and supervised contrast (temperature 0.07), balanced by learnt
+    weights.
 
     Deviations: a picture's score is the mean over 16 patches of a grid, a quarter of the enlarged picture, where their
     program reads all of it at once; cross-entropy is over logits, where their program hands it probabilities; pictures
-    are resized bilinearly; the transforms are learnt on the training pictures, not on photographs; the second quality
-    of a double compression is 129 − the first, where theirs were drawn once.
+    are resized bilinearly, the centre square of those that are no squares; all patches of a step pass through the
+    network together; the learnt weights are Adam's alone; models' pictures are drawn at random, not in epochs; the
+    transforms are learnt on the training pictures, not on photographs; the second quality of a double compression is
+    129 − the first, where theirs were drawn once.
 
     Parameters
     ----------
     steps : int, optional
-        Of both stages together, dealt to them as the published ones are; None: the published epochs.
+        Of both stages together, dealt to them as the published ones are, but a third of a budget to the transforms at
+        most; None: the published epochs.
     batch : int
         Pictures of each model a step.
     crops : int
@@ -76,46 +81,45 @@ class DnaDet(NetworkAttributor):
     def _published_steps(self, pictures: int, classes: int) -> int:
         return sum(self._stages(pictures, classes))
 
+    def _first_steps(self, steps: int, pictures: int, classes: int) -> int:
+        """How many of the steps learn transforms: the published share, and of fewer steps a third at most."""
+        before, after = self._stages(pictures, classes)
+        return before if steps >= before + after else min(round(steps * before / (before + after)), steps // 3)
+
     def _tensor(self, images: Sequence[Pixels]) -> Tensor:
         from morelli.baselines.shapes import stack_squares
 
         return stack_squares(images, SIDE)
 
     def _learner(self, x: Tensor, labels: NDArray[np.intp], classes: int, steps: int) -> Learner:
-        import torch
-
-        from morelli.baselines.dna_network import DnaNetwork, Transforms
+        from morelli.baselines.dna_network import DnaNetwork
         from morelli.baselines.loop import Learner
+        from morelli.baselines.transforms import TRANSFORMS
 
         network = DnaNetwork(classes).to(self.device_)
-        first = torch.nn.ModuleDict({"head": Transforms()}).to(self.device_)
-        pre = [*network.body.parameters(), *first.parameters()]
-        balance = [network.balance]
-        others = [each for each in network.parameters() if each is not network.balance]
+        # Its body is the network's; its heads are left behind.
+        first = DnaNetwork(len(TRANSFORMS), network.body).to(self.device_)
         optimisers = {
-            "first": torch.optim.Adam(pre, lr=PRE_RATE),
-            "network": torch.optim.Adam([{"params": others}], lr=self.rate),
-            "balance": torch.optim.Adam(balance, lr=BALANCE_RATE),
+            f"{stage}{part}": optimiser
+            for stage, each, rate in (("first ", first, PRE_RATE), ("", network, self.rate))
+            for part, optimiser in _optimisers(each, rate).items()
         }
-        before, after = self._stages(len(x), classes)
-        before = round(steps * before / (before + after))
+        before = self._first_steps(steps, len(x), classes)
 
         def step(number: int, rng: np.random.Generator) -> dict[str, float]:
             if number < before:
-                return self._first(network, first["head"], optimisers["first"], x, number, rng)
+                return self._first(first, optimisers, x, number, rng)
             return self._second(network, optimisers, x, labels, number - before, rng)
 
         return Learner({"network": network, "first": first}, optimisers, step)
 
     def _first(
-        self, network: nn.Module, head: nn.Module, optimiser, x: Tensor, number: int, rng: np.random.Generator
+        self, network: nn.Module, optimisers: dict, x: Tensor, number: int, rng: np.random.Generator
     ) -> dict[str, float]:
         """A step of learning which transform a patch went through."""
         import torch
-        from torch.nn.functional import cross_entropy
 
-        from morelli.baselines.dna_network import patches
-        from morelli.baselines.loop import descend, epoch_rows
+        from morelli.baselines.loop import epoch_rows, set_rate
         from morelli.baselines.transforms import TRANSFORMS, apply_transform
 
         size = min(PRE_BATCH, len(x), PRE_BATCH * self.batch // EACH or 1)
@@ -124,11 +128,10 @@ class DnaDet(NetworkAttributor):
         pictures = [each.permute(1, 2, 0).cpu().numpy() for each in x[rows]]
         changed = np.stack([apply_transform(p, int(k), rng) for p, k in zip(pictures, kinds.tolist(), strict=True)])
         inputs = torch.from_numpy(changed).permute(0, 3, 1, 2).to(x.device)
-        with self.autocast():
-            logits = head(network.get_submodule("body")(patches(inputs, 1, rng)).mean(dim=(2, 3)))
-        loss = cross_entropy(logits.float(), torch.from_numpy(kinds).to(x.device))
-        descend(optimiser, loss, number)
-        return {"transforms": float(loss.detach())}
+        set_rate(optimisers["first network"], PRE_RATE * DECAY ** (number // PRE_DECAY_EVERY))
+        ours = optimisers["first network"], optimisers["first balance"]
+        parts = self._descend(network, ours, inputs, torch.from_numpy(kinds).to(x.device), number, rng)
+        return {f"transforms, {name}": value for name, value in parts.items()}
 
     def _second(
         self,
@@ -142,18 +145,33 @@ class DnaDet(NetworkAttributor):
         """A step of learning the models."""
         import torch
 
-        from morelli.baselines.dna_network import dna_loss, patches
-        from morelli.baselines.loop import balanced_rows, descend, set_rate
+        from morelli.baselines.loop import balanced_rows, set_rate
 
         set_rate(optimisers["network"], self.rate * DECAY ** (number // DECAY_EVERY))
         rows = balanced_rows(labels, self.batch, rng)
-        y = torch.from_numpy(labels[rows].astype(np.int64)).to(x.device).repeat_interleave(self.crops)
+        y = torch.from_numpy(labels[rows].astype(np.int64)).to(x.device)
+        return self._descend(network, (optimisers["network"], optimisers["balance"]), x[rows], y, number, rng)
+
+    def _descend(
+        self,
+        network: nn.Module,
+        optimisers: tuple[torch.optim.Optimizer, torch.optim.Optimizer],
+        pictures: Tensor,
+        targets: Tensor,
+        number: int,
+        rng: np.random.Generator,
+    ) -> dict[str, float]:
+        """A step down both losses, over patches of pictures with these classes."""
+        from morelli.baselines.dna_network import dna_loss, patches
+        from morelli.baselines.loop import descend
+
         with self.autocast():
-            _, logits, projected = network(patches(x[rows], self.crops, rng))
+            _, logits, projected = network(patches(pictures, self.crops, rng))
+        y = targets.repeat_interleave(self.crops)
         parts = dna_loss(logits.float(), projected.float(), y, network.get_parameter("balance"))
-        optimisers["balance"].zero_grad(set_to_none=True)
-        descend(optimisers["network"], parts["loss"], number)
-        optimisers["balance"].step()
+        optimisers[1].zero_grad(set_to_none=True)
+        descend(optimisers[0], parts["loss"], number)
+        optimisers[1].step()
         return {name: float(value.detach()) for name, value in parts.items()}
 
     def _read(self, network: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -163,3 +181,12 @@ class DnaDet(NetworkAttributor):
         features, logits, _ = network(shown)
         means = [part.unflatten(0, (len(x), count)).mean(1) for part in (features, logits.log_softmax(1))]
         return means[0], means[1]
+
+
+def _optimisers(network: nn.Module, rate: float) -> dict[str, torch.optim.Optimizer]:
+    """One for the network, and one for the weights that balance its losses."""
+    import torch
+
+    balance = network.get_parameter("balance")
+    others = [each for each in network.parameters() if each is not balance]
+    return {"network": torch.optim.Adam(others, lr=rate), "balance": torch.optim.Adam([balance], lr=BALANCE_RATE)}

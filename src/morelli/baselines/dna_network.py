@@ -9,7 +9,6 @@ from torch.nn.functional import cross_entropy, interpolate
 
 from morelli.baselines.four_stage import WIDTHS, FourStage
 from morelli.baselines.shapes import signed
-from morelli.baselines.transforms import TRANSFORMS
 from morelli.fingerprint.learn.losses import supervised_contrast
 
 ENLARGED, PATCH = 512, 64
@@ -19,11 +18,18 @@ _GRID = 4
 
 
 class DnaNetwork(nn.Module):
-    """Patches (n, 3, 64, 64) in −1 to 1 to features (n, 512), logits (n, classes) and projections (n, 128)."""
+    """Patches (n, 3, 64, 64) in −1 to 1 to features (n, 512), logits (n, classes) and projections (n, 128).
 
-    def __init__(self, classes: int) -> None:
+    Parameters
+    ----------
+    classes : int
+    body : FourStage, optional
+        That it shares with another network.
+    """
+
+    def __init__(self, classes: int, body: FourStage | None = None) -> None:
         super().__init__()
-        self.body = FourStage()
+        self.body = FourStage() if body is None else body
         self.head = nn.Sequential(nn.Dropout(0.2), nn.Linear(WIDTHS[-1], classes))
         self.project = nn.Sequential(nn.Linear(WIDTHS[-1], WIDTHS[-1]), nn.ReLU(), nn.Linear(WIDTHS[-1], PROJECTED))
         self.balance = nn.Parameter(torch.ones(2))
@@ -32,13 +38,6 @@ class DnaNetwork(nn.Module):
         """Features, logits, projections."""
         features = self.body(x).mean(dim=(2, 3))
         return features, self.head(features), self.project(features)
-
-
-class Transforms(nn.Linear):
-    """The head of the first stage: features to the transforms' logits."""
-
-    def __init__(self) -> None:
-        super().__init__(WIDTHS[-1], len(TRANSFORMS))
 
 
 def enlarge(picture: Tensor) -> Tensor:

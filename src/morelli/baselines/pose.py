@@ -33,7 +33,10 @@ class Pose(NetworkAttributor):
     the open space next to each: the newest pair's pictures, and those of one earlier pair. Network: Adam at 1e-4, × 0.9
     every 500 steps; pairs: Adam at 1e-2; 30 epochs, 8 pictures of each model a step.
 
-    Deviations: the cosine transform is orthonormal; a pair's rate stays as it is.
+    Deviations: the cosine transform is orthonormal; a pair's rate stays as it is; normalisation layers are in training
+    mode throughout, where their program leaves them in evaluation mode after the first epoch, and the opened pictures
+    have no part in the statistics that are kept; one earlier pair serves both halves of a step; pictures are drawn at
+    random, not in epochs, and resized bilinearly.
 
     Parameters
     ----------
@@ -90,7 +93,7 @@ class Pose(NetworkAttributor):
         import torch
 
         from morelli.baselines.loop import Learner, balanced_rows, descend, set_rate
-        from morelli.baselines.pose_networks import PoseNetwork, expansion, expansion_loss, pose_loss
+        from morelli.baselines.pose_networks import PoseNetwork, expansion, expansion_loss, pose_loss, untracked
         from morelli.baselines.shapes import signed
 
         network = PoseNetwork(self.side, classes).to(self.device_)
@@ -117,7 +120,8 @@ class Pose(NetworkAttributor):
             with self.autocast():
                 # One after another: each set is normalised by its own statistics.
                 features, logits = network(known)
-                others = [network(each)[0].float() for each in opened]
+                with untracked(network):
+                    others = [network(each)[0].float() for each in opened]
             parts = pose_loss(features.float(), logits.float(), others, y, MARGIN)
             descend(optimisers["network"], parts["loss"], number)
             return {name: float(value.detach()) for name, value in (parts | {"expansion": moved}).items()}

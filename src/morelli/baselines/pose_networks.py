@@ -72,7 +72,7 @@ def expansion_loss(
     loss = mse_loss(opened, known)
     if older is None:
         return loss
-    with frozen(network), autocast():
+    with frozen(network), untracked(network), autocast():
         with torch.no_grad():
             of_known, of_older = network(known)[0].float(), network(older)[0].float()
         of_opened = network(opened)[0].float()
@@ -88,6 +88,20 @@ def frozen(network: nn.Module) -> Iterator[None]:
         yield
     finally:
         network.requires_grad_(True)
+
+
+@contextmanager
+def untracked(network: nn.Module) -> Iterator[None]:
+    """A network whose normalisation layers keep nothing of what they see: it is not what they will be asked about."""
+    layers = [each for each in network.modules() if isinstance(each, nn.BatchNorm2d)]
+    kept = [each.momentum for each in layers]
+    for each in layers:
+        each.momentum = 0.0
+    try:
+        yield
+    finally:
+        for each, momentum in zip(layers, kept, strict=True):
+            each.momentum = momentum
 
 
 def pose_loss(

@@ -29,11 +29,12 @@ class RepMix(OnResNet50):
     probabilities multiply the attribution's logits, the real class's by p(real), the others by p(generated). Both
     cross-entropies count each of the two labels by its weight. Adam at 1e-4, weight decay 5e-4, rate × 0.85 an epoch,
     30 epochs in batches of 32; random 224-pixel crops of 256, mirrored; 95 % of the pictures go through one of
-    ImageNet-C's corruptions (`corruptions`).
+    ImageNet-C's corruptions (`corruptions`). A picture is scored whole, at 224 pixels.
 
-    Deviations: without ``real`` among the models there is nothing to detect, and the detection head is left out; the
-    weights begin at random without ``pretrained``; two of the published fifteen corruptions (frost, spatter) are
-    missing.
+    Deviations: partners are of the same batch, so that 32 mixed pictures are made of 32, and not of 64; without
+    ``real`` among the models there is nothing to detect, and the detection head is left out; the weights begin at
+    random without ``pretrained``; two of the published fifteen corruptions (frost, spatter) are missing, and the
+    elastic one has no affine part; pictures are resized bilinearly.
 
     Parameters
     ----------
@@ -80,7 +81,7 @@ class RepMix(OnResNet50):
         from morelli.baselines.loop import Learner, descend, epoch_rows, set_rate
         from morelli.baselines.repmix_network import RepMixNetwork, mixed_loss
         from morelli.baselines.resnet50 import random_crops, resnet_body
-        from morelli.baselines.shapes import imagenet
+        from morelli.baselines.shapes import signed
 
         network = RepMixNetwork(resnet_body(self.depths, self.pretrained), WIDTH, EMBEDDING, classes, self.real_)
         network = network.to(self.device_)
@@ -96,7 +97,7 @@ class RepMix(OnResNet50):
             share = torch.from_numpy(rng.dirichlet((ALPHA, ALPHA), len(rows))[:, 0].astype(np.float32))
             share = share.to(self.device_)
             with self.autocast():
-                _, logits, detection = network(imagenet(crops), partner, share)
+                _, logits, detection = network(signed(crops), partner, share)
             mine = targets[rows]
             parts = mixed_loss(logits.float(), detection, mine, mine[partner], share, self.real_)
             descend(optimiser, parts["loss"], number)
@@ -105,8 +106,10 @@ class RepMix(OnResNet50):
         return Learner({"network": network}, {"optimiser": optimiser}, step)
 
     def _read(self, network: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
-        from morelli.baselines.resnet50 import centre_crops
-        from morelli.baselines.shapes import imagenet
+        from torch.nn.functional import interpolate
 
-        features, logits, _ = network(imagenet(centre_crops(x, self.side)))
+        from morelli.baselines.shapes import signed
+
+        whole = interpolate(signed(x), (self.side, self.side), mode="bilinear", align_corners=False, antialias=True)
+        features, logits, _ = network(whole)
         return features, logits.log_softmax(1)

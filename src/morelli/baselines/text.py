@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from morelli.encoders.weights import short_hash
 from morelli.errors import MissingExtraError, WeightsError
 
 if TYPE_CHECKING:
@@ -43,6 +45,22 @@ def embed_texts(tower: str, texts: Sequence[str]) -> NDArray[np.float32]:
     parts = [run(distinct[start : start + _BATCH]) for start in range(0, len(distinct), _BATCH)]
     place = {text: number for number, text in enumerate(distinct)}
     return np.concatenate(parts)[[place[text] for text in texts]]
+
+
+def tower_revision(tower: str) -> str:
+    """16 hexadecimal digits of a tower's weights and tokenizer.
+
+    Raises
+    ------
+    WeightsError
+        The package or folder is absent.
+    """
+    folder = _folder(tower)
+    try:
+        files = sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".json"))
+        return short_hash({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files})
+    except OSError as error:
+        raise WeightsError(f"cannot be read: {error}.", argument=tower) from error
 
 
 def _folder(tower: str) -> Path:

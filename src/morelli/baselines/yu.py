@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 #: Published images shown in training, by form.
 IMAGES = {"classifier": 100_000_000, "fingerprint": 25_000_000}
-BATCH, RATE, BETAS, AVERAGE = 32, 1.5e-3, (0.0, 0.99), 0.999
+BATCH, RATE, BETAS, AVERAGE = 32, 1e-3, (0.0, 0.99), 0.999
 REBUILD, ADVERSARIAL, PENALTY, DRIFT = 20.0, 0.1, 10.0, 1e-3
 
 
@@ -33,13 +33,13 @@ class Yu(NetworkAttributor):
     "classifier" is a ProGAN discriminator from 128 to 4 pixels (`yu_networks.Classifier`) with one output a model,
     trained by cross-entropy. "fingerprint" rebuilds the picture through a 4 × 4 latent; what is missing is the
     picture's fingerprint, the weights of one convolution as large as the picture are the models', and a logit is
-    their inner product; loss: cross-entropy + 20 · L1 of the rebuilding + 0.1 · a Wasserstein critic of patches
-    (penalty 10, drift 1e-3). Both: Adam at 1.5e-3 with β = (0, 0.99), batches of 32, mirrored pictures, an average of
-    the weights over time (0.999), 100 and 25 million pictures.
+    their inner product; loss: cross-entropy + 20 · L1 of the rebuilding + 0.1 · a Wasserstein critic, ProGAN's
+    discriminator (penalty 10, drift 1e-3); what is kept is an average of the weights over time (0.999). Both: Adam at
+    1e-3 (their configuration names 1.5e-3 for 1,024 pixels alone) with β = (0, 0.99), batches of 32, mirrored pictures,
+    100 and 25 million of them, at one resolution throughout.
 
     Deviations: the average begins over short stretches of the training, which grow to the published length, so that
-    short trainings are not dominated by their random beginning; the paper's text does not give the critic, which is
-    three halving convolutions here; the network runs at one resolution throughout, as theirs does.
+    short trainings are not dominated by their random beginning; pictures are resized bilinearly.
 
     Parameters
     ----------
@@ -98,14 +98,15 @@ class Yu(NetworkAttributor):
 
         targets = torch.from_numpy(labels.astype(np.int64)).to(self.device_)
         kind = Classifier if self.form == "classifier" else FingerprintNetwork
-        live = kind(self.side, classes).to(self.device_)
-        # The average is what is kept and scored.
-        modules: dict[str, nn.Module] = {"network": copy.deepcopy(live).requires_grad_(False), "live": live}
+        live: nn.Module = kind(self.side, classes).to(self.device_)
         optimisers: dict[str, torch.optim.Optimizer] = {"live": self._adam(live)}
+        modules: dict[str, nn.Module] = {"network": live}
         if self.form == "classifier":
-            step = self._classify(modules, optimisers, x, targets)
+            step = self._classify(live, optimisers["live"], x, targets)
         else:
-            modules["critic"] = Critic().to(self.device_)
+            # The average is what is kept and scored.
+            modules = {"network": copy.deepcopy(live).requires_grad_(False), "live": live}
+            modules["critic"] = Critic(self.side).to(self.device_)
             optimisers["critic"] = self._adam(modules["critic"])
             step = self._fingerprint(modules, optimisers, x, targets)
         return Learner(modules, optimisers, step)
@@ -115,7 +116,7 @@ class Yu(NetworkAttributor):
 
         return torch.optim.Adam(module.parameters(), lr=self.rate, betas=BETAS)
 
-    def _classify(self, modules: dict[str, nn.Module], optimisers: dict, x: Tensor, targets: Tensor) -> Step:
+    def _classify(self, network: nn.Module, optimiser: torch.optim.Optimizer, x: Tensor, targets: Tensor) -> Step:
         from torch.nn.functional import cross_entropy
 
         from morelli.baselines.loop import descend
@@ -123,10 +124,9 @@ class Yu(NetworkAttributor):
         def step(number: int, rng: np.random.Generator) -> dict[str, float]:
             inputs, y = self._batch(x, targets, number, rng)
             with self.autocast():
-                _, logits = modules["live"](inputs)
+                _, logits = network(inputs)
             loss = cross_entropy(logits.float(), y)
-            descend(optimisers["live"], loss, number)
-            follow(modules["network"], modules["live"], number)
+            descend(optimiser, loss, number)
             return {"loss": float(loss.detach())}
 
         return step

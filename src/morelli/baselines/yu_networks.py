@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -37,10 +36,10 @@ class EqualConv(nn.Module):
 class EqualDense(nn.Module):
     """A dense layer whose weights are scaled when used."""
 
-    def __init__(self, d_in: int, d_out: int, gain: float = math.sqrt(2)) -> None:
+    def __init__(self, d_in: int, d_out: int, gain: float = math.sqrt(2), *, biased: bool = True) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(d_out, d_in))
-        self.bias = nn.Parameter(torch.zeros(d_out))
+        self.bias = nn.Parameter(torch.zeros(d_out)) if biased else None
         self.scale = gain / math.sqrt(d_in)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -49,18 +48,21 @@ class EqualDense(nn.Module):
 
 
 class Down(nn.Module):
-    """From the picture to 4 × 4: a 1 × 1 convolution, then two 3 × 3 a level, the second one halving the sides."""
+    """From the picture to 4 × 4: two 3 × 3 convolutions a level, the sides halved after them."""
 
     def __init__(self, side: int) -> None:
         super().__init__()
         levels = side.bit_length() - 1
-        self.first = EqualConv(3, width(levels - 1), 1)
         stages = [(width(level - 1), width(level - 2)) for level in range(levels, 2, -1)]
-        self.blocks = nn.ModuleList(nn.ModuleList([EqualConv(a, a, 3), EqualConv(a, b, 3)]) for a, b in stages)
+        # The first takes the picture itself, without a layer of its own.
+        inputs = [3, *(a for a, _ in stages[1:])]
+        self.blocks = nn.ModuleList(
+            nn.ModuleList([EqualConv(c_in, a, 3), EqualConv(a, b, 3)])
+            for c_in, (a, b) in zip(inputs, stages, strict=True)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, 3, side, side) to (n, 512, 4, 4)."""
-        x = leaky_relu(self.first(x), SLOPE)
         for block in self.blocks:
             for layer in block.children():
                 x = leaky_relu(layer(x), SLOPE)
@@ -95,15 +97,19 @@ class FingerprintNetwork(nn.Module):
     def __init__(self, side: int, classes: int) -> None:
         super().__init__()
         self.down = Down(side)
+        # Two that end the encoder, two that begin the generator.
+        self.latent = nn.ModuleList(EqualConv(width(1), width(1), 3) for _ in range(4))
         levels = side.bit_length() - 1
         stages = [(width(level - 2), width(level - 1)) for level in range(3, levels + 1)]
         self.up = nn.ModuleList(nn.ModuleList([EqualConv(a, b, 3), EqualConv(b, b, 3)]) for a, b in stages)
-        self.out = EqualConv(width(levels - 1), 3, 1, gain=1.0)
-        self.prints = EqualDense(3 * side**2, classes, gain=1.0)
+        self.out = EqualConv(width(levels - 1), 3, 3)
+        self.prints = EqualDense(3 * side**2, classes, gain=1.0, biased=False)
 
     def rebuild(self, x: Tensor) -> Tensor:
         """The picture as the latent remembers it, in −1 to 1: the same shape."""
         x = self.down(x)
+        for layer in self.latent:
+            x = leaky_relu(layer(x), SLOPE)
         for block in self.up:
             x = interpolate(x, scale_factor=2, mode="nearest")
             for layer in block.children():
@@ -121,19 +127,36 @@ class FingerprintNetwork(nn.Module):
 
 
 class Critic(nn.Module):
-    """Scores patches: three levels of halving, then one number a place."""
+    """ProGAN's discriminator: the classifier's levels, a statistic of the batch, and one number a picture."""
 
-    def __init__(self, channels: int = 64) -> None:
+    def __init__(self, side: int) -> None:
         super().__init__()
-        widths = (3, channels, channels, channels)
-        self.layers = nn.ModuleList(EqualConv(a, b, 3) for a, b in pairwise(widths))
-        self.last = EqualConv(channels, 1, 1, gain=1.0)
+        self.down = Down(side)
+        self.last = EqualConv(width(1) + 1, width(1), 3)
+        self.hidden = EqualDense(width(1) * 16, width(0))
+        self.head = EqualDense(width(0), 1, gain=1.0)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, 3, h, w) to (n, 1, h/8, w/8)."""
-        for layer in self.layers:
-            x = avg_pool2d(leaky_relu(layer(x), SLOPE), 2)
-        return self.last(x)
+        """(n, 3, side, side) to (n, 1, 1, 1)."""
+        x = leaky_relu(self.last(with_deviation(self.down(x))), SLOPE)
+        x = leaky_relu(self.hidden(x.flatten(1)), SLOPE)
+        return self.head(x)[:, :, None, None]
+
+
+def with_deviation(x: Tensor, group: int = 4) -> Tensor:
+    """A channel more: how far the pictures of a group differ, one number for each group (Karras et al. 2018, §3).
+
+    Parameters
+    ----------
+    x : Tensor, shape (n, c, h, w)
+    group : int
+        Pictures of a group, at most; as many fewer as it takes to divide n.
+    """
+    size = next(size for size in range(min(group, len(x)), 0, -1) if len(x) % size == 0)
+    parts = x.float().unflatten(0, (size, -1))
+    deviation = ((parts - parts.mean(dim=0)).square().mean(dim=0) + 1e-8).sqrt().mean(dim=(1, 2, 3))
+    channel = deviation.repeat(size)[:, None, None, None].expand(-1, 1, *x.shape[2:])
+    return torch.cat([x, channel.to(x.dtype)], dim=1)
 
 
 def critic_loss(critic: nn.Module, real: Tensor, made: Tensor, penalty: float, drift: float) -> Tensor:

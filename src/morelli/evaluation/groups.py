@@ -25,28 +25,34 @@ class Budget:
     options : str
         For `morelli.attribution.image.load_image_attributor`, without ``steps``.
     seconds : float
-        Of one processor for one step; where ``by_model``, for each model, as the batch grows with their number.
-        Measured once on one core that computes in bfloat16; only their ratios decide who gets how many steps.
-    by_model : bool
+        Of one processor for a step, whatever the number of models. Measured once on one core that computes in
+        bfloat16; only ratios decide who gets how many steps.
+    each : float
+        More for each model, where the batch grows with their number.
     """
 
     options: str
-    seconds: float
-    by_model: bool = False
+    seconds: float = 0.0
+    each: float = 0.0
+
+    def step(self, models: int) -> float:
+        """Processor seconds of a step."""
+        return self.seconds + self.each * models
 
     def steps(self, seconds: float, models: int) -> int:
         """Steps that fit into so many processor seconds, 8 at least: fewer would learn nothing of anything."""
-        return max(8, int(seconds / (self.seconds * (models if self.by_model else 1))))
+        return max(8, int(seconds / self.step(models)))
 
 
 #: The trained methods. What is not here learns within seconds, or nothing.
 BUDGETS: dict[str, Budget] = {
-    "resnet50": Budget("side=112+batch=16", 0.61),
+    # From random weights the usual rate of fine-tuning, 1e-4, learns next to nothing in so few steps.
+    "resnet50": Budget("side=112+batch=16+rate=0.001", 0.61),
     "yu": Budget("batch=16", 0.38),
-    "dna-det": Budget("batch=2+crops=4", 0.05, by_model=True),
-    "repmix": Budget("side=112+batch=16", 0.57),
+    "dna-det": Budget("batch=2+crops=4", each=0.05),
+    "repmix": Budget("side=112+batch=16+rate=0.001", 0.57),
     # Of the published thirty pairs each would be given up before it had learnt to resemble a picture.
-    "pose": Budget("batch=2+side=64+expansions=4", 0.061, by_model=True),
+    "pose": Budget("batch=2+side=64+expansions=4", each=0.061),
 }
 
 

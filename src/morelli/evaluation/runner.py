@@ -57,6 +57,8 @@ class Evaluation:
         Example pairs of the protocol verification, judged under the last encoder.
     encoder : str
         Id of the last encoder.
+    scored : mapping of (encoder, method) to Scored
+        Every query of the "all" background, by each method; rows are those of ``queries``.
     """
 
     result: dict[str, Any]
@@ -66,6 +68,7 @@ class Evaluation:
     seen: frozenset[str] = frozenset()
     cases: Sequence[Case] = ()
     encoder: str = ""
+    scored: Mapping[tuple[str, str], Scored] = field(default_factory=dict)
 
 
 def evaluate(
@@ -151,7 +154,7 @@ def evaluate(
     }
     seen = frozenset(sets.source.embeddings.models.tolist())
     kin = table.families or families
-    return Evaluation(result, confusion, kin, sets.queries, seen, table.cases, stamps[-1].encoder)
+    return Evaluation(result, confusion, kin, sets.queries, seen, table.cases, stamps[-1].encoder, table.scored)
 
 
 def _different(encoders: Sequence[Encoder]) -> list[Encoder]:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     Rows = NDArray[np.intp]
     Progress = Callable[[int, int], None]
 
+# Before the names of models that are learnt from, so that none is a candidate's.
+_OTHER = "\x1e"
 # Pictures in memory at once when they are embedded.
 _BATCH = 64
 
@@ -116,7 +118,9 @@ def _spread(parts: list[NDArray[np.float32]], rows: Rows, count: int, name: str)
 def identify(learnt: Learnt, split: ModelSplit, group: str, k: int | None, seed: int) -> tuple[Scored, Plan[Task]]:
     """Queries of one group named among its models by k references each, uncalibrated.
 
-    The gallery is the same for every method. Methods that learn from a background learn from the training images.
+    The gallery is the same for every method, and all that a method knows of a candidate is its references: methods that
+    learn from a background learn from the training images, whose models count as others there. Else a seen model would
+    be compared by the mean of all its training images, and not by its references.
 
     Raises
     ------
@@ -133,5 +137,7 @@ def identify(learnt: Learnt, split: ModelSplit, group: str, k: int | None, seed:
     background = len(rows) + np.arange(len(split.training)) if learnt.encoder else None
     tasks = tuple(replace(task, key=(0,), background=background, references=task.background) for task in plan)
     source = learnt.embeddings.take(np.concatenate([rows, split.training]) if learnt.encoder else rows)
+    names = [source.models[: len(rows)], np.char.add(_OTHER, source.models[len(rows) :])]
+    source = replace(source, models=np.concatenate(names))
     scored = run_tasks(partial(load_attributor, learnt.rule), source, tasks, calibrate=False)
     return replace(scored, under_trained=learnt.under_trained), replace(plan, items=tasks)

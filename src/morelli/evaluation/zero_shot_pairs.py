@@ -68,8 +68,8 @@ def pair_rows(
     UnknownNameError
         A rule that compares no pairs.
     """
-    scores = {group: _scores(learnt, split, pairs) for group, pairs in drawn.items()}
-    theirs = None if reference is None else {g: _scores(reference, split, pairs) for g, pairs in drawn.items()}
+    scores = {group: pair_scores(learnt, split, pairs) for group, pairs in drawn.items()}
+    theirs = None if reference is None else {g: pair_scores(reference, split, pairs) for g, pairs in drawn.items()}
     cuts = {group: best_threshold(*both) for group, both in scores.items()}
     out = {}
     for group, pairs in drawn.items():
@@ -93,7 +93,14 @@ def pair_rows(
     return out
 
 
-def _scores(learnt: Learnt, split: ModelSplit, pairs: GroupPairs) -> tuple[Floats, Floats]:
+def pair_scores(learnt: Learnt, split: ModelSplit, pairs: GroupPairs) -> tuple[Floats, Floats]:
+    """Scores of the pairs of one model, and of those of two.
+
+    Raises
+    ------
+    UnknownNameError
+        A rule that compares no pairs.
+    """
     both = (pairs.same, pairs.different)
     if learnt.rule == "plda":
         statistics = fit_pair_statistics(learnt.embeddings.take(split.training))

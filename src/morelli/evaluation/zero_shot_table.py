@@ -99,7 +99,7 @@ class _Identities:
             found = figures(scored, families, baseline=baseline, epsilon=settings.epsilon, seed=settings.seed)
             f1 = f1_interval(scored, settings.seed)
             used = np.mean([0 if task.references is None else len(task.references) for task in plan])
-            each = float(used) / len(scored.models)
+            each = float(used) / int(np.isfinite(scored.scores).any(axis=0).sum())
             row = {"models": group, **found, "references_used": each, "background": "seen models"}
             out.append(row | {"f1": f1.point, "f1_low": f1.low, "f1_high": f1.high})
         return out
