@@ -49,7 +49,8 @@ BUDGETS: dict[str, Budget] = {
     # From random weights the usual rate of fine-tuning, 1e-4, learns next to nothing in so few steps.
     "resnet50": Budget("side=112+batch=16+rate=0.001", 0.61),
     "yu": Budget("batch=16", 0.38),
-    "dna-det": Budget("batch=2+crops=4", each=0.05),
+    # A third of the steps learn transforms, of which a batch does not grow with the models.
+    "dna-det": Budget("batch=2+crops=4", seconds=0.09, each=0.036),
     "repmix": Budget("side=112+batch=16+rate=0.001", 0.57),
     # Of the published thirty pairs each would be given up before it had learnt to resemble a picture.
     "pose": Budget("batch=2+side=64+expansions=4", each=0.061),
