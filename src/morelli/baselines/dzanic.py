@@ -36,8 +36,8 @@ class Dzanic(FeatureAttributor):
 
     Deviations: rings lie around the zero frequency, where the published program's are one pixel off (plain bug, worth
     about 6 points on 128-pixel pictures); grey is not rounded to levels; empty rings are interpolated, where theirs are
-    left out by the smoothing; equal votes are decided by distance; sizes may differ, for rings are counted in shares of the radius,
-    though magnitudes grow with the size.
+    left out by the smoothing; equal votes, and classes without a vote, are ordered by distance; sizes may differ, for
+    rings are counted in shares of the radius, though magnitudes grow with the size.
 
     Parameters
     ----------

@@ -33,9 +33,9 @@ class Gram(FeatureAttributor):
     The style of a picture is the Gram matrix of a feature map's channels (Gatys et al. 2016), G = F Fᵀ / pixels, at
     several depths; its upper triangles, standardised, go into a multinomial logistic regression.
 
-    Deviations: the network is the embedded EfficientNet-Lite0 (the published one is not packaged); the classifier is
-    linear, with C chosen on held-out training pictures, where theirs is a network; the picture's centre square is
-    brought to ``side`` pixels.
+    Deviations: the network is the embedded EfficientNet-Lite0 (the published network, its layers and sizes could not be
+    looked up); the classifier is linear, with C chosen on held-out training pictures, where theirs is a network;
+    the picture's centre square is brought to ``side`` pixels.
 
     Parameters
     ----------

@@ -37,9 +37,11 @@ class Marra(FeatureAttributor):
 
     Pictures of several sizes are compared in their common centre window and never resized.
 
-    Deviations: the wavelet transform is periodic where the program mirrors the border; the network is this package's
-    small denoiser; of large pictures the centre is used (``window``), for residuals of a whole set must fit into
-    memory; ``embed`` gives residuals of all pictures together, cut to their common window.
+    Deviations: the wavelet transform is periodic where the program mirrors the border, and windows of its filter that
+    reach over a border have fewer pixels, not zeros; the network is this package's small denoiser; of large
+    pictures the centre is used (``window``), for residuals of a whole set must fit into memory; ``embed`` gives
+    residuals of all pictures together, cut to their common window and of length 1, so that a mean of them weighs
+    pictures alike.
 
     Parameters
     ----------

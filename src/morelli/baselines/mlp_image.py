@@ -27,7 +27,7 @@ class MlpImage(FeatureAttributor):
     The paper gives neither the perceptron nor its training. Here it has one hidden layer of 512 with dropout 0.5, over
     standardised embeddings, and AdamW trains it for 50 epochs in batches of 64. Its embedding is the hidden layer.
 
-    Deviations: the encoder is the embedded one; name a LAION CLIP for theirs
+    Deviations: the encoder is the embedded one, with all its vectors of three views; name a LAION CLIP for theirs
     (``hf:laion/CLIP-ViT-bigG-14-laion2B-39B-b160k@projected``).
 
     Parameters

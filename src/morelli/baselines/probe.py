@@ -33,8 +33,10 @@ class Probe(FeatureAttributor):
 
     Deviations: the published code chooses C, and the number of neighbours (1 to 20), on the very unknown classes that
     it is tested on, which is not repeated here: neighbours are a parameter. Its network is a CLIP or DINO (name one:
-    ``hf:facebook/dinov2-small@block4/cls``); the default is the embedded encoder, whose vectors are all from middle
-    blocks.
+    ``hf:facebook/dinov2-small@block4/cls``) whose class token of one block is looked at, as it is; the default is the
+    embedded encoder, with all its vectors of three views and many layers, standardised, side by side: this project's
+    features under a published idea. C is chosen by folds that are dealt by model, not by prompt. Published neighbours
+    vote by their similarity, these equally.
 
     Parameters
     ----------
