@@ -24,13 +24,14 @@ from benchmarks.papers.attack_table import attack_rows
 from benchmarks.papers.attacks import Attacks, attack_jobs
 from benchmarks.papers.costs import embedding
 from benchmarks.papers.jobs import table_jobs
+from benchmarks.papers.measure import perform
 from benchmarks.papers.plan import RULES, Plan
 from benchmarks.papers.regeneration import open_bench
 from benchmarks.papers.results import Results
 from benchmarks.papers.schedule import Job, describe, run
 from benchmarks.papers.sources import ZOO, Source, make_zoo, open_source, read_source
+from benchmarks.papers.stored_attacks import StoredAttacks, stored_jobs
 from benchmarks.papers.tables import failures, reasons
-from benchmarks.papers.work import perform
 
 from morelli.attribution.image import IMAGE_REGISTRY
 from morelli.cli.engines import chosen_engine
@@ -105,6 +106,8 @@ def measure(given: argparse.Namespace, plan: Plan, engine: Engine) -> tuple[Path
     until = None if given.hours is None else time.monotonic() + 3600 * given.hours
     sources = open_sources(given, plan, skipped)
     jobs = table_jobs(plan, sources, given.weights)
+    stored = _stored(plan, sources, given.out) if "001" in plan.tables else {}
+    jobs += [job for cells, _ in stored.values() for job in cells]
     results = Results(given.out / "papers.jsonl", {"plan": asdict(plan), "sources": [asdict(each) for each in sources]})
     if jobs:
         costs = embedding(sources) + sum(job.seconds for job in jobs)
@@ -112,12 +115,14 @@ def measure(given: argparse.Namespace, plan: Plan, engine: Engine) -> tuple[Path
         embed_all(sources, plan, given.out, engine)
     place = str(given.out.resolve())
     run(jobs, results, perform, place, processes=given.processes, hours=_left(until), engine=engine, say=say)
-    attacked: list[dict[str, Any]] = []
+    attacked: dict[str, list[dict[str, Any]]] = {
+        name: attack_rows(results, cells, attacks) for name, (cells, attacks) in stored.items()
+    }
     cells: list[Job] = []
     failed: list[str] = []
     if "001" in plan.tables:
         try:
-            attacked, cells = _attacked(given, plan, results, place, until)
+            attacked[ZOO], cells = _attacked(given, plan, results, place, until)
         except MorelliError as error:
             skipped["001"] = str(error)
         except Exception as error:  # noqa: BLE001 - the other tables are measured, and must not be lost
@@ -131,6 +136,16 @@ def measure(given: argparse.Namespace, plan: Plan, engine: Engine) -> tuple[Path
         results, plan, sources, [*jobs, *cells], given.out, skipped=skipped, attacked=attacked, reasons=why
     )
     return *pages, [*failures(results, [*jobs, *cells]), *failed]
+
+
+def _stored(plan: Plan, sources: Sequence[Source], out: Path) -> dict[str, tuple[list[Job], StoredAttacks]]:
+    """Cells of table 001 on data sets of stored images, by the data set's name."""
+    found = {}
+    for source in sources:
+        if source.name != ZOO:
+            attacks = StoredAttacks(source.folder, source.prompts, plan.seed, str(out.resolve()))
+            found[source.name] = stored_jobs(plan, source, attacks), attacks
+    return found
 
 
 def _left(until: float | None) -> float | None:

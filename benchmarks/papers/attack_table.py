@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 from benchmarks.papers import published
-from benchmarks.papers.attacks import MEASURES, Attacks, fused_ranks
+from benchmarks.papers.attacks import Attacks, fused_ranks
 from benchmarks.papers.results import Results
 from benchmarks.papers.schedule import Job
+from benchmarks.papers.stored_attacks import StoredAttacks
 from benchmarks.papers.tables import THEIRS, labelled, measured
 from benchmarks.zoo.measure import accuracy, ranks
 from benchmarks.zoo.plan import ATTACKS
@@ -27,35 +28,38 @@ COLUMNS = (
 )
 
 
-def attack_rows(results: Results, jobs: Sequence[Job], attacks: Attacks) -> list[dict[str, Any]]:
+Attacked = Attacks | StoredAttacks
+
+
+def attack_rows(results: Results, jobs: Sequence[Job], attacks: Attacked) -> list[dict[str, Any]]:
     """Regeneration alone, then each method alone and with every likeness; what is missing says why."""
     likeness: dict[str, Any] = {}
     rows: list[dict[str, Any]] = []
     for job in jobs:
-        if job.words["kind"] == "likeness":
+        if "likeness" in job.words["kind"]:
             found, why = measured(results, job)
             if found is None:
                 rows.append({"method": f"{job.key} ({why.partition(':')[0]})"})
             else:
                 likeness[str(job.words["attack"])] = found["values"]
-    prompts = [query.prompt for query in attacks.queries]
+    prompts = attacks.prompts
     there = [attack for attack in ATTACKS if attack in likeness]
-    for name in MEASURES if there else ():
+    for name in attacks.measures if there else ():
         row: dict[str, Any] = {"method": f"regeneration alone, {name}"}
         for attack in there:
             values = np.array(likeness[attack][name])
             row[attack] = percent(accuracy(ranks(values, attacks.models, attacks.truth(attack)), prompts))
-        if name == MEASURES[0]:
+        if name == attacks.measures[0]:
             row["paper"] = f"{published.REGENERATION['none']}; attacked {published.REGENERATION['attacked']}"
         rows.append(row)
     for job in jobs:
-        if job.words["kind"] == "method":
+        if "method" in job.words["kind"]:
             rows += _method_rows(results, job, attacks, likeness, prompts)
     return rows
 
 
 def _method_rows(
-    results: Results, job: Job, attacks: Attacks, likeness: dict[str, Any], prompts: list[int]
+    results: Results, job: Job, attacks: Attacked, likeness: dict[str, Any], prompts: list[Any]
 ) -> list[dict[str, Any]]:
     method, (found, why) = job.words["method"], measured(results, job)
     if found is None:
@@ -63,7 +67,7 @@ def _method_rows(
     ranked = fused_ranks(attacks, likeness, found["scores"])
     name = labelled(method, found["under_trained"])
     rows = []
-    for way in ("alone", *(f"with {measure}" for measure in MEASURES)):
+    for way in ("alone", *(f"with {measure}" for measure in attacks.measures)):
         there = [attack for attack in ATTACKS if way in ranked[attack]]
         if not there:
             continue
@@ -71,6 +75,7 @@ def _method_rows(
         row |= {attack: percent(accuracy(ranked[attack][way], prompts)) for attack in there}
         if way != "alone":
             # The lift is over all attacks, or it is none.
+            row |= {"lift": None, "beyond": None}
             if len(there) == len(ATTACKS):
                 together = {attack: ranked[attack][way] for attack in ATTACKS}
                 row["lift"] = _lift(together, {attack: ranked[attack]["alone"] for attack in ATTACKS}, prompts)
@@ -81,14 +86,14 @@ def _method_rows(
     return rows
 
 
-def _alone(attacks: Attacks, likeness: Mapping[str, Any], measure: str) -> dict[str, Any]:
+def _alone(attacks: Attacked, likeness: Mapping[str, Any], measure: str) -> dict[str, Any]:
     """Ranks of the right model by regeneration alone, by attack."""
     return {
         attack: ranks(np.array(likeness[attack][measure]), attacks.models, attacks.truth(attack)) for attack in ATTACKS
     }
 
 
-def _lift(ours: Mapping[str, Any], theirs: Mapping[str, Any], prompts: list[int]) -> str:
+def _lift(ours: Mapping[str, Any], theirs: Mapping[str, Any], prompts: list[Any]) -> str:
     """Top-1 of ranks less that of others, query by query, over all attacks."""
     hits = [[float(rank == 1) for attack in ATTACKS for rank in each[attack]] for each in (ours, theirs)]
     names = np.array([f"prompt {prompt}" for _ in ATTACKS for prompt in prompts])

@@ -12,6 +12,7 @@ from benchmarks.papers.methods import spec_with, versions
 from benchmarks.papers.plan import ATTACKED
 from benchmarks.papers.plan import Plan as Papers
 from benchmarks.papers.schedule import Job
+from benchmarks.papers.stored_attacks import StoredAttacks
 from benchmarks.zoo.bench import Bench
 from benchmarks.zoo.images import BACKGROUND, images
 from benchmarks.zoo.measure import ranks
@@ -115,6 +116,13 @@ class Attacks:
             for number, prompt in enumerate(self.bench.prompts)
         ]
 
+    measures: tuple[str, ...] = MEASURES
+
+    @property
+    def prompts(self) -> list[int]:
+        """The prompt of each query."""
+        return [query.prompt for query in self.queries]
+
     @property
     def queries(self) -> list[Query]:
         """The queries, by prompt."""
@@ -184,7 +192,9 @@ def attack_jobs(plan: Papers, bench: Bench) -> list[Job]:
     return jobs
 
 
-def fused_ranks(attacks: Attacks, likeness: Mapping[str, Any], scores: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def fused_ranks(
+    attacks: Attacks | StoredAttacks, likeness: Mapping[str, Any], scores: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
     """Ranks of the right model: of a method alone and with each measure as a plug-in, by attack.
 
     Parameters
@@ -196,8 +206,8 @@ def fused_ranks(attacks: Attacks, likeness: Mapping[str, Any], scores: Mapping[s
     """
     models, out = attacks.models, {}
     weighed = np.array([models.index(name) for name in attacks.truth(None)], dtype=np.intp)
-    own = np.array(scores["None"], dtype=np.float64)
     weights = likeness.get("None", {})
+    own = np.array(scores["None"] if weights else [], dtype=np.float64)
     fusions = {name: fit_fusion(own, np.array(values, dtype=np.float64), weighed) for name, values in weights.items()}
     for attack in ATTACKS:
         truth, mine = attacks.truth(attack), np.array(scores[attack], dtype=np.float64)

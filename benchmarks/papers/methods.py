@@ -23,6 +23,7 @@ _PROTOCOLS = {
 #: What measures a cell of table 001, and what that follows.
 _ATTACKS = ("benchmarks.papers.attacks", "benchmarks.papers.regeneration")
 _ATTACKED = (*FOLLOWED, "morelli.regeneration", "morelli.generators", "morelli.inversion", "benchmarks.zoo")
+_STORED = tuple(f"benchmarks.papers.{name}" for name in ("stored_attacks", "learnt", "sources"))
 # Options that name a folder in which a method keeps what it computed, and the folder's name below --out.
 _KEPT = {"checkpoint": "trained", "cache": "cache"}
 
@@ -33,15 +34,23 @@ def versions(kind: str, spec: str, encoder: str) -> dict[str, str]:
     Parameters
     ----------
     kind : str
-        "main", "zero-shot" or "attack".
+        "main", "zero-shot", "attack" or "stored".
     spec : str
         The method, with or without options.
     encoder : str
         "" where the cell looks at none.
     """
-    protocol = code_version(*_ATTACKS, followed=_ATTACKED) if kind == "attack" else code_version(*_PROTOCOLS[kind])
+    protocol = _protocol(kind)
     found = {"protocol": protocol, "method": _method(spec.partition("@")[0]), "encoder": _stamp(encoder)}
     return found | ({"tower": _tower(spec)} if spec.partition("@")[0] == "mlp-image-text" else {})
+
+
+def _protocol(kind: str) -> str:
+    if kind == "attack":
+        return code_version(*_ATTACKS, followed=_ATTACKED)
+    if kind == "stored":
+        return code_version(*_STORED, followed=(*FOLLOWED, "morelli.regeneration"))
+    return code_version(*_PROTOCOLS[kind])
 
 
 @lru_cache(maxsize=32)

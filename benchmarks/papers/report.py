@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from benchmarks.papers import tables
@@ -16,7 +17,7 @@ from benchmarks.papers.maps import curve_figure, draw_maps
 from benchmarks.papers.plan import Plan
 from benchmarks.papers.results import Results
 from benchmarks.papers.schedule import Job
-from benchmarks.papers.sources import Source
+from benchmarks.papers.sources import ZOO, Source
 from benchmarks.zoo.plan import ATTACKS
 
 from morelli.encoders.catalogue import DEFAULT_ENCODER
@@ -32,6 +33,14 @@ INTRO = (
 )
 
 
+STANDING_IN = (
+    "No image was regenerated: stored images of the query's prompt by each model, none of them a query, stand in for "
+    "what the model would be asked for, with the true prompt. Without a CLIP of photographs the published cosine is of "
+    f"{DEFAULT_ENCODER}'s vectors."
+)
+NOTHING_STORED = (
+    "Models have one image of a prompt: there is nothing that could stand in for regenerated ones, and so no plug-in."
+)
 #: Data sets that choices of this project were made on.
 CHOSEN_ON = ("visor", "sdnext")
 Table = tuple[str, Sequence[Mapping[str, Any]], Sequence[Column]]
@@ -56,7 +65,7 @@ def write(
     out: Path,
     *,
     skipped: Mapping[str, str],
-    attacked: Sequence[Mapping[str, Any]] = (),
+    attacked: Mapping[str, Sequence[Mapping[str, Any]]] = MappingProxyType({}),
     reasons: Sequence[str] = (),
 ) -> tuple[Path, Path]:
     """``papers.md`` and ``papers.html``.
@@ -65,8 +74,8 @@ def write(
     ----------
     skipped : mapping of str to str
         What of the run could not be measured at all, and why: said first.
-    attacked : sequence of mapping
-        Rows of table 001.
+    attacked : mapping of str to sequence of mapping
+        Rows of table 001, by data set.
     reasons : sequence of str
         Why methods of table 001 were not run.
     """
@@ -77,7 +86,11 @@ def write(
         if "002" in plan.tables:
             parts.append(_zero_shot(results, plan, source, tables.jobs_of(jobs, "002", source.name), out))
     if "001" in plan.tables:
-        parts.append(_attacks(plan, attacked, skipped.get("001"), reasons))
+        for source in sources:
+            if source.name != ZOO:
+                shown = tables.jobs_of(jobs, "001", source.name)
+                parts.append(_stored(results, plan, source, shown, attacked.get(source.name, ())))
+        parts.append(_attacks(plan, attacked.get(ZOO, ()), skipped.get("001"), reasons))
     parts.append(_costs(results, jobs))
     markdown, page = out / "papers.md", out / "papers.html"
     markdown.write_text(_markdown(parts), encoding="utf-8")
@@ -199,8 +212,32 @@ def _costs(results: Results, jobs: Sequence[Job]) -> Part:
     return part
 
 
+def _stored(
+    results: Results, plan: Plan, source: Source, jobs: Sequence[Job], rows: Sequence[Mapping[str, Any]]
+) -> Part:
+    part = Part(f"attacks-{source.name}", f"Paper 001: methods under attacks, {source.name}")
+    plugged = any("likeness" in job.words["kind"] for job in jobs)
+    part.sentences += [
+        STANDING_IN if plugged else NOTHING_STORED,
+        "Methods are not told the prompt and learn from other prompts. Ours have degraded copies of some of these "
+        "images, as a gallery has; others learn from them as published.",
+        *_chosen(source),
+        _strengths(source),
+        f"Every training has {plan.training('001'):g} processor seconds, and eight steps at least.",
+        *tables.reasons(results, jobs),
+    ]
+    part.tables.append(("Top-1 under attacks", rows, ATTACK_COLUMNS))
+    return part
+
+
+def _strengths(source: Source | None = None) -> str:
+    told = "; ".join(f"{name} is {text.replace('+', ', then ')}" for name, text in ATTACKS.items() if text)
+    where = "" if source is None else f" of {source.megapixels:.2g} megapixels"
+    return f"Attacks, on pictures{where or ' of 64 pixels a side'}: {told}."
+
+
 def _attacks(plan: Plan, rows: Sequence[Mapping[str, Any]], why: str | None, reasons: Sequence[str]) -> Part:
-    part = Part("attacks", "Paper 001: methods under attacks, with and without regeneration as a plug-in")
+    part = Part("attacks", "Paper 001: methods under attacks, with and without regeneration as a plug-in, zoo")
     if why is not None:
         part.sentences.append(f"NOT MEASURED: {why}")
         return part
@@ -217,12 +254,11 @@ def _attacks(plan: Plan, rows: Sequence[Mapping[str, Any]], why: str | None, rea
 
 def _attacked_sizes(plan: Plan) -> list[str]:
     sizes = small_plan(plan)
-    told = "; ".join(f"{name} is {text.replace('+', ', then ')}" for name, text in ATTACKS.items() if text)
     return [
         f"{sizes.subset} queries of {sizes.prompts} prompts, γ = {sizes.gamma} regenerated images a model; the methods "
         f"learn from {sizes.background_images} images of each model for each of two thirds of {sizes.background} other "
         "prompts, without attacked copies.",
-        f"Attacks, on pictures of 64 pixels: {told}.",
+        _strengths(),
         "Which of paper 001's four conditions is unattacked its text does not say; the first is taken to be.",
     ]
 

@@ -1,0 +1,72 @@
+"""What table 001 scores pictures by: a method that learnt from training images, of whatever kind it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from benchmarks.papers.methods import spec_with
+
+from morelli.attribution.catalogue import load_attributor
+from morelli.attribution.image import FeatureAttributor, is_image_attributor, load_image_attributor
+from morelli.attribution.learned import free_references
+from morelli.attribution.likelihood import LikelihoodAttributor
+from morelli.encoders.cache import EmbeddingCache
+from morelli.encoders.catalogue import DEFAULT_ENCODER, load_encoder
+from morelli.encoders.copies import SAMPLE, choose_sample, embed_copies
+from morelli.encoders.embed import embed
+from morelli.images.load import Picture, load_image
+from morelli.types import LabelledEmbeddings
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from morelli.types import Item
+
+    Score = Callable[[Sequence[Picture]], NDArray[np.float64]]
+
+
+def scorer(spec: str, training: Sequence[Item], out: str) -> tuple[Score, list[str], str]:
+    """Train a method.
+
+    Methods over embeddings have degraded copies of some training images, as a gallery does; methods that see pictures
+    are trained as published.
+
+    Returns
+    -------
+    score : callable
+        Pictures to scores, shape (n, m).
+    models : list of str
+        Its columns.
+    under_trained : str
+    """
+    if not is_image_attributor(spec):
+        return (*_by_embeddings(spec, training, out), "")
+    attributor = load_image_attributor(spec_with({"spec": spec}, out))
+    attributor.fit([load_image(each.path).pixels for each in training], np.array([each.model for each in training]))
+    assert not (isinstance(attributor, FeatureAttributor) and attributor.uses_texts)
+    models = attributor.models_.tolist()
+    return lambda pictures: attributor.scores([each.pixels for each in pictures]), models, attributor.under_trained
+
+
+def _by_embeddings(name: str, training: Sequence[Item], out: str) -> tuple[Score, list[str]]:
+    encoder, cache = load_encoder(DEFAULT_ENCODER), EmbeddingCache(Path(out) / "cache")
+    paths = [each.path for each in training]
+    embedded = embed(encoder, paths, cache=cache, on_error="raise")
+    models, prompts, families = (
+        np.array([getattr(each, name) for each in training]) for name in ("model", "prompt_id", "family")
+    )
+    rows = choose_sample(models.tolist(), [each.content for each in embedded.pictures], SAMPLE)
+    copies = embed_copies(encoder, [paths[row] for row in rows], rows, cache=cache)
+    data = LabelledEmbeddings(embedded.vectors, models, prompts, families, copies)
+    attributor = load_attributor(name).fit(data)
+    assert isinstance(attributor, LikelihoodAttributor)
+    references = free_references(attributor, data)
+
+    def score(pictures: Sequence[Picture]) -> NDArray[np.float64]:
+        found = embed(encoder, list(pictures), cache=cache, on_error="raise")
+        return attributor.scores(found.vectors, references)
+
+    return score, attributor.candidates(references).tolist()

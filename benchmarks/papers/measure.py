@@ -1,0 +1,19 @@
+"""Any cell that a process can measure by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks.papers import stored_attacks, work
+
+
+def perform(words: Mapping[str, Any], out: str) -> dict[str, Any]:
+    """Measure a cell.
+
+    Raises
+    ------
+    MorelliError
+        The method cannot be run there.
+    """
+    return (stored_attacks if words["kind"].startswith("stored") else work).perform(words, out)

@@ -1,0 +1,97 @@
+"""Table 001 on stored images: what is a query, what a candidate, and what methods learn from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from benchmarks.papers import learnt, stored_attacks
+from benchmarks.papers.attack_table import attack_rows
+from benchmarks.papers.measure import perform
+from benchmarks.papers.plan import Plan
+from benchmarks.papers.results import Results
+from benchmarks.papers.schedule import run
+from benchmarks.papers.sources import open_source
+from benchmarks.papers.stored_attacks import StoredAttacks, stored_jobs
+from benchmarks.zoo.plan import ATTACKS
+
+from morelli.testing.datasets import write_dataset
+
+from ..regeneration.painters import Grain
+
+PLAN = Plan(tables=("001",), methods=("fused", "dzanic"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_dataset(tmp_path_factory.mktemp("stored") / "d", models=4, prompts=15, seeds=4, size=64)
+
+
+@pytest.fixture(autouse=True)
+def grain(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (stored_attacks, learnt):
+        monkeypatch.setattr(module, "load_encoder", lambda *_: Grain())
+
+
+def test_queries_candidates_and_training_have_nothing_in_common(folder: Path, tmp_path: Path) -> None:
+    attacks = StoredAttacks(str(folder), None, 0, str(tmp_path))
+    assert (attacks.gamma, len(attacks.models)) == (3, 4)
+    asked, weighed = attacks.items("none"), attacks.items(None)
+    assert len(asked) == 4 * 6  # two fifths of fifteen prompts
+    learnt_from = {item.prompt_id for item in attacks.training}
+    groups = [{item.prompt_id for item in asked}, {item.prompt_id for item in weighed}, learnt_from]
+    assert [len(group) for group in groups] == [6, 3, 6]
+    assert len(set().union(*groups)) == 15
+    for prompt in groups[0]:
+        candidates = attacks.candidates(prompt)
+        assert candidates.models.tolist() == attacks.models
+        paths = {image.path for image in candidates.images}
+        assert len(paths) == 3 * 4
+        assert not paths & {item.path for item in asked}
+    other = StoredAttacks(str(folder), None, 1, str(tmp_path))
+    assert {item.prompt_id for item in other.items("none")} != groups[0]
+
+
+def test_the_same_noise_in_every_run_and_another_for_each_picture(folder: Path, tmp_path: Path) -> None:
+    attacks = StoredAttacks(str(folder), None, 0, str(tmp_path))
+    items = attacks.items("noise")[:2]
+    first = attacks.picture(items[0], "noise").pixels
+    assert np.array_equal(first, attacks.picture(items[0], "noise").pixels)
+    plain = [attacks.picture(each, "none").pixels.astype(int) for each in items]
+    noise = [attacks.picture(each, "noise").pixels - clean for each, clean in zip(items, plain, strict=True)]
+    assert noise[0].std() > 1
+    assert not np.array_equal(*noise)
+
+
+def test_rows_with_the_plug_in(folder: Path, tmp_path: Path) -> None:
+    source = open_source(folder, None)
+    attacks = StoredAttacks(source.folder, None, 0, str(tmp_path))
+    jobs = stored_jobs(PLAN, source, attacks)
+    results = Results(tmp_path / "r.jsonl", {})
+    run(jobs, results, perform, str(tmp_path), say=lambda _: None)
+    rows = {row["method"]: row for row in attack_rows(results, jobs, attacks)}
+    ways = ("alone", "with cosine", "with fused")
+    assert set(rows) == {
+        "regeneration alone, cosine",
+        "regeneration alone, fused",
+        *(f"{method} {way}" for method in ("fused", "dzanic") for way in ways),
+    }
+    assert all(set(ATTACKS) <= set(row) for row in rows.values())
+    assert rows["dzanic with fused"]["lift"]
+    assert rows["dzanic with fused"]["beyond"]
+    run(jobs, results, lambda *_: pytest.fail("a cell is measured twice"), "", say=lambda _: None)
+
+
+def test_one_image_a_prompt_has_no_plug_in(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "d", models=3, prompts=12, seeds=1, size=64)
+    source = open_source(folder, None)
+    attacks = StoredAttacks(source.folder, None, 0, str(tmp_path))
+    assert (attacks.gamma, attacks.measures) == (0, ())
+    jobs = stored_jobs(PLAN, source, attacks)
+    assert not any("likeness" in job.key for job in jobs)
+    results = Results(tmp_path / "r.jsonl", {})
+    run(jobs, results, perform, str(tmp_path), say=lambda _: None)
+    rows = attack_rows(results, jobs, attacks)
+    assert [row["method"] for row in rows] == ["fused alone", "dzanic alone"]
+    assert all(set(ATTACKS) <= set(row) for row in rows)
