@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.papers.costs import main_cell, zero_shot_cell
 from benchmarks.papers.methods import versions
-from benchmarks.papers.plan import RULES, ZERO_SHOT, Plan
+from benchmarks.papers.plan import RULES, SAME_EMBEDDING, ZERO_SHOT, Plan
 from benchmarks.papers.schedule import Job
 from benchmarks.papers.sources import ZOO, Source
 
@@ -58,6 +58,8 @@ def _zero_shot(plan: Plan, source: Source, weights: Path) -> Iterator[Job]:
             yield Job(f"002/{source.name}/{name}", words, zero_shot_cell(rule, source, plan.unseen, 0.0))
     seen = max(2, round((1 - plan.unseen) * source.models))
     for method in plan.pictures_methods():
+        if method in SAME_EMBEDDING:
+            continue
         for part in plan.fractions if method in BUDGETS else (1.0,):
             spec = _spec(method, source, seen, part * seconds, weights)
             words = _words("zero-shot", plan, source, method, spec, DEFAULT_ENCODER) | {"part": part, **asked}

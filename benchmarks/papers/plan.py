@@ -21,8 +21,10 @@ ZERO_SHOT = (
     ("plda", "fingerprint"),
     ("lda", "fingerprint"),
 )
-#: Other forms of methods, with a row of their own in tables 000 and 002.
+#: Other forms of methods, with rows of their own.
 FORMS = ("marra@form=dncnn", "probe@classifier=knn")
+#: Forms that embed pictures as the method itself does, so that table 002 would have the same row twice.
+SAME_EMBEDDING = ("probe@classifier=knn",)
 #: What is this project's; `PUBLISHED_RULES` are as published, on this project's encoder; all else is a baseline.
 OURS = ("plda", "lda", "fused", "cosine, fingerprint", "cosine, residual-spectrum")
 PUBLISHED_RULES = ("euclid", "cosine", f"cosine, {DEFAULT_ENCODER}")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from morelli.baselines.dzanic import BINS, Dzanic, decay_features, fit_decay, moving_average, ring_means
+from morelli.baselines.dzanic import BINS, Dzanic, decay_features, fit_decay, grey, moving_average, ring_means
 from morelli.baselines.knn import euclidean, vote_scores
 from morelli.errors import ArrayError, ImageTooSmallError, InputError, NotEnoughReferencesError, NotFittedError
 from tests.baselines.toys import accuracy, pictures, stripes
@@ -34,6 +34,15 @@ def test_a_power_law_gives_its_exponent_back(decay):
 def test_the_fit_is_exact_whatever_the_magnitude(c, scale):
     x = np.linspace(0.85, 1.0, 60)
     assert fit_decay(x, scale * x**c) == pytest.approx(c, abs=1e-3)
+
+
+def test_the_published_constants():
+    """200 rings, five neighbours, and MATLAB's grey: a picture of three pure colours tells its weights."""
+    assert BINS == 200
+    assert Dzanic().k == 5
+    pure = np.zeros((16, 16, 3), dtype=np.uint8)
+    pure[:5, :, 0], pure[5:10, :, 1], pure[10:, :, 2] = 100, 100, 100
+    assert grey(pure)[[0, 5, 10], 0].tolist() == pytest.approx([29.89, 58.7, 11.4], abs=0.02)
 
 
 def test_rings_are_means_of_magnitudes():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from morelli.baselines.marra import Marra, normalised, wiener_spectrum, zero_mean_phases
 from morelli.errors import ImageTooSmallError, NotFittedError, UnknownNameError
@@ -109,3 +110,34 @@ def test_bad_input_is_named(hidden):
         Marra(form="wavelets").fit(images, models)
     with pytest.raises(ImageTooSmallError):
         Marra().fit([image[:20] for image in images], models)
+
+
+def test_the_whole_chain_step_by_step():
+    """Denoised by wavelets (db4, four levels, σ = 5), grey, phases without means, the spectrum's peaks taken down."""
+    from morelli.fingerprint import wavelet
+    from morelli.fingerprint.residual import load_residual
+
+    assert (wavelet.LEVELS, wavelet.SIGMA, wavelet._WINDOWS, len(wavelet._LOW)) == (4, 5.0, (3, 5, 7, 9), 8)
+    image = np.random.default_rng(7).integers(0, 256, (48, 64, 3)).astype(np.uint8)
+    noise = load_residual("wavelet")(torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255)[0].numpy()
+    x = 0.2989 * noise[0].astype(float) + 0.587 * noise[1] + 0.114 * noise[2]
+    for down in (0, 1):
+        for across in (0, 1):
+            part = x[down::2, across::2] - x[down::2, across::2].mean()
+            part = part - part.mean(axis=1)[:, None]
+            x[down::2, across::2] = part - part.mean(axis=0)[None]
+    sigma = np.sqrt(((x - x.mean()) ** 2).sum() / (x.size - 1))
+    spectrum = np.fft.fft2(x)
+    energy = np.abs(spectrum) ** 2 / x.size
+    kept = np.empty_like(energy)
+    for i in range(48):
+        for j in range(64):
+            means = []
+            for window in (3, 5, 7, 9):
+                h = window // 2
+                near = energy[max(i - h, 0) : i + h + 1, max(j - h, 0) : j + h + 1]
+                means.append(near.sum() / window**2)
+            kept[i, j] = sigma**2 / (sigma**2 + max(min(means) - sigma**2, 0))
+    wanted = np.real(np.fft.ifft2(spectrum * kept))
+    found = Marra().features([image])[0]
+    assert np.allclose(found, wanted, atol=1e-3 * np.abs(wanted).max())
