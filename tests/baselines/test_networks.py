@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from morelli.attribution.image import IMAGE_REGISTRY, load_image_attributor
 from morelli.baselines.dna_det import DnaDet
@@ -63,7 +64,7 @@ def test_a_budget_is_told_and_the_published_one_is_not():
     assert DnaDet()._first_steps(50 * 13 + 30 * 15, 1680, 7) == 50 * 13
     # Of a budget most is for the models, however many they are.
     assert DnaDet()._first_steps(21, 481, 41) == 7
-    assert DnaDet()._first_steps(1000, 192, 4) == 333
+    assert DnaDet()._first_steps(100, 192, 4) == 33
     assert Pose()._published_steps(1680, 7) == 30 * 30
 
 
@@ -92,6 +93,84 @@ def test_a_training_of_other_code_is_repeated(tmp_path, monkeypatch):
     monkeypatch.setattr("morelli.baselines.code.method_version", lambda maker: "edited")
     train()
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def learner(make, count=4, side=32, steps=12):
+    """What a training would change, before its first step."""
+    images, models = pictures(count, side, stripes(side), 40, seed=0)
+    attributor = make(steps)
+    attributor.real_, attributor.device_, attributor.steps_ = None, "cpu", steps
+    labels = np.unique(models, return_inverse=True)[1]
+    return attributor._seeded(attributor._tensor(images), labels, 3)
+
+
+@pytest.mark.parametrize(
+    ("make", "wanted"),
+    [
+        (lambda n: ResNetPixels(n, batch=4, side=32, depths=SMALL), {"optimiser": (1e-4, (0.9, 0.999), 0)}),
+        (lambda n: RepMix(n, batch=4, side=32, depths=SMALL), {"optimiser": (1e-4, (0.9, 0.999), 5e-4)}),
+        (lambda n: Yu(steps=n, batch=4, side=16), {"live": (1e-3, (0.0, 0.99), 0)}),
+        (
+            lambda n: Yu("fingerprint", steps=n, batch=4, side=16),
+            {"live": (1e-3, (0.0, 0.99), 0), "critic": (1e-3, (0.0, 0.99), 0)},
+        ),
+        (
+            lambda n: DnaDet(n, batch=2, crops=2),
+            {
+                "first network": (1e-4, (0.9, 0.999), 0),
+                "first balance": (1e-2, (0.9, 0.999), 0),
+                "network": (1e-3, (0.9, 0.999), 0),
+                "balance": (1e-2, (0.9, 0.999), 0),
+            },
+        ),
+        (
+            lambda n: Pose(n, batch=2, expansions=2, side=32),
+            {"network": (1e-4, (0.9, 0.999), 0), "pairs": (1e-2, (0.9, 0.999), 0)},
+        ),
+    ],
+    ids=["resnet50", "repmix", "yu", "yu-fingerprint", "dna-det", "pose"],
+)
+def test_the_published_optimisers(make, wanted):
+    found = {
+        name: (each.defaults["lr"], each.defaults["betas"], each.defaults["weight_decay"])
+        for name, each in learner(make).optimisers.items()
+    }
+    assert found == wanted
+
+
+@pytest.mark.parametrize(
+    ("make", "which", "rates"),
+    [
+        (
+            lambda n: RepMix(n, batch=4, side=32, depths=SMALL),
+            "optimiser",
+            {0: 1e-4, 2: 1e-4, 3: 0.85e-4, 6: 0.85**2 * 1e-4},
+        ),
+        (lambda n: Pose(n, batch=2, expansions=900, side=32), "network", {0: 1e-4, 499: 1e-4, 500: 0.9e-4}),
+        # Of nine thousand steps a third learns transforms; the counts begin anew with the second stage.
+        (lambda n: DnaDet(n, batch=2, crops=2), "first network", {0: 1e-4, 499: 1e-4, 500: 0.9e-4}),
+        (lambda n: DnaDet(n, batch=2, crops=2), "network", {3000: 1e-3, 5499: 1e-3, 5500: 0.9e-3}),
+    ],
+    ids=["repmix", "pose", "dna-det's transforms", "dna-det"],
+)
+def test_the_published_rates_by_step(make, which, rates, monkeypatch):
+    monkeypatch.setattr(DnaDet, "_first_steps", lambda self, steps, pictures, classes: steps // 3)
+    made = learner(make, steps=9000)
+    for number, rate in rates.items():
+        made.step(number, np.random.default_rng(number))
+        assert made.optimisers[which].param_groups[0]["lr"] == pytest.approx(rate)
+
+
+def test_what_learnt_transforms_goes_on_to_learn_models():
+    made = learner(lambda n: DnaDet(n, batch=2, crops=2))
+    network, first = made.modules["network"], made.modules["first"]
+    assert network.body is first.body
+    before = [each.detach().clone() for each in network.head.parameters()]
+    weight = next(network.body.parameters()).detach().clone()
+    losses = made.step(0, np.random.default_rng(0))
+    assert set(losses) == {"transforms, loss", "transforms, attribution", "transforms, contrast"}
+    assert not torch.equal(weight, next(network.body.parameters()))
+    assert all(torch.equal(a, b) for a, b in zip(before, network.head.parameters(), strict=True))
 
 
 def test_repmix_tells_photographs_apart_where_there_are_some():
