@@ -26,7 +26,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("inversion", "synthesis", "fingerprint"),
     ("regeneration", "baselines", "exposure", "defence", "evaluation"),
     ("_identify", "_audit"),
-    ("enrol", "identify", "verify", "audit", "protect"),
+    ("enrol", "identify", "verify", "lineage", "audit", "protect"),
     ("report", "testing"),
     ("web",),
     ("cli",),

@@ -26,6 +26,7 @@ _PUBLIC = {
     "Identifier": "morelli.identify",
     "Protector": "morelli.protect",
     "Verifier": "morelli.verify",
+    "derived_from": "morelli.lineage",
 }
 
 

@@ -7,6 +7,7 @@ from morelli.gallery.store import Gallery as Gallery
 from morelli.identify import Identifier as Identifier
 from morelli.images.dataset import read_dataset as read_dataset
 from morelli.images.load import load_image as load_image
+from morelli.lineage import derived_from as derived_from
 from morelli.protect import Protector as Protector
 from morelli.types import Item as Item
 from morelli.types import LabelledEmbeddings as LabelledEmbeddings

@@ -20,6 +20,7 @@ ERROR_SCHEMA = "morelli.error/1"
 EXPOSURE_SCHEMA = "morelli.exposure/1"
 VOTES_SCHEMA = "morelli.votes/1"
 PROTECT_SCHEMA = "morelli.protect/1"
+LINEAGE_SCHEMA = "morelli.lineage/1"
 
 
 @dataclass(frozen=True, slots=True)

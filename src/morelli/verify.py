@@ -213,8 +213,7 @@ class Verifier:
     def _network(self) -> Encoder:
         given, view = self.encoder, self._view
         if given is None:
-            known = [] if view is None else [stamp.encoder for stamp in view.stamps()]
-            given = DEFAULT_ENCODER if DEFAULT_ENCODER in known or not known else known[0]
+            given = DEFAULT_ENCODER if view is None else view.usual_encoder(DEFAULT_ENCODER)
         loaded = load_encoder(given) if isinstance(given, str) else given
         if view is not None:
             view.require(loaded.stamp)

@@ -102,7 +102,7 @@ def hold(gallery: GalleryView | str | Path, encoder: Encoder | str | None, level
     view = gallery if isinstance(gallery, GalleryView) else GalleryView.open(gallery)
     known = [stamp.encoder for stamp in view.stamps()]
     if encoder is None:
-        chosen = DEFAULT_ENCODER if DEFAULT_ENCODER in known or not known else known[0]
+        chosen = view.usual_encoder(DEFAULT_ENCODER)
     elif isinstance(encoder, str):
         # What names an encoder need not be the id that its embeddings are kept under.
         chosen = encoder if encoder in known else load_encoder(encoder).stamp.encoder

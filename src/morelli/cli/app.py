@@ -27,6 +27,7 @@ COMMANDS: dict[str, str] = {
     "identify": "morelli.cli.identify",
     "check": "morelli.cli.check",
     "verify": "morelli.cli.verify",
+    "lineage": "morelli.cli.lineage",
     "claims": "morelli.cli.claims",
     "generate": "morelli.cli.generate",
     "evaluate": "morelli.cli.evaluate",

@@ -134,6 +134,11 @@ class GalleryView:
         """The encoders that the gallery has a column for, in the order in which they were added."""
         return tuple(layout.stamps(self._dataset.schema).values())
 
+    def usual_encoder(self, preferred: str) -> str:
+        """The encoder that is meant where none is named: the preferred one, or else the first that there is."""
+        known = [stamp.encoder for stamp in self.stamps()]
+        return preferred if preferred in known or not known else known[0]
+
     def stamp(self, encoder_id: str) -> EncoderStamp:
         """The stamp of one encoder.
 

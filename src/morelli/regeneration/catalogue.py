@@ -89,8 +89,7 @@ def _clip(encoder: Encoder | str | None) -> Encoder:
 
 def _encoder(encoder: Encoder | str | None, gallery: str | Path | None) -> Encoder:
     if encoder is None and gallery is not None:
-        known = [stamp.encoder for stamp in GalleryView.open(gallery).stamps()]
-        encoder = DEFAULT_ENCODER if DEFAULT_ENCODER in known or not known else known[0]
+        encoder = GalleryView.open(gallery).usual_encoder(DEFAULT_ENCODER)
     if encoder is None or isinstance(encoder, str):
         return load_encoder(encoder or DEFAULT_ENCODER)
     return encoder

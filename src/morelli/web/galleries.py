@@ -83,7 +83,7 @@ class Snapshot:
         known = [stamp.encoder for stamp in self.view.stamps()]
         if wanted is not None and wanted not in known:
             raise UnknownNameError("encoder", wanted, known)
-        return wanted or (DEFAULT_ENCODER if DEFAULT_ENCODER in known or not known else known[0])
+        return wanted or self.view.usual_encoder(DEFAULT_ENCODER)
 
 
 class Galleries:
