@@ -12,6 +12,7 @@ from morelli.cli.engines import AddressOption, EngineOption, chosen_engine
 from morelli.cli.evaluate_pictures import Pictures, check_pictures, draw
 from morelli.cli.output import emit_json, say
 from morelli.cli.progress import staged_progress
+from morelli.cli.provenance import provenance
 
 if TYPE_CHECKING:
     from morelli.evaluation.runner import Evaluation
@@ -130,7 +131,7 @@ def _answer(asked: _Request) -> None:
     found = _measure(asked)
     # The figures first: they are not lost if the picture cannot be written.
     if asked.as_json:
-        emit_json(found.result)
+        emit_json(found.result | provenance(found.queries))
     else:
         _print(found.result)
     draw(found, asked.pictures)

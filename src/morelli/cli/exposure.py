@@ -11,6 +11,7 @@ import typer
 from morelli.cli.engines import AddressOption, EngineOption, chosen_engine
 from morelli.cli.output import emit_json, plain, say
 from morelli.cli.progress import staged_progress
+from morelli.cli.provenance import provenance
 from morelli.errors import InputError, StorageError
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def exposure(
     votes = VoteSettings(simulations=simulations, seed=seed)
     settings = AuditSettings(method, tau, k, parse_price(price), sweeps, not raw, votes, seed)
     found = _measure(dataset, names, settings, engine, ray_address)
+    found.result.update(provenance(found.data))
     if as_json:
         emit_json(found.result)
     else:

@@ -136,8 +136,13 @@ def _verdicts(
 
 def _provenance(given: Sequence[Given]) -> str:
     rows = [row for each in given for row in _sources(each)]
-    columns = [Column(key) for key in ("file", "schema", "Morelli", "libraries", "encoder", "revision", "preprocessing",
-                                       "gallery", "generators", "inverter", "seed", "SHA-256 of the file")]  # fmt: skip
+    columns = [
+        Column(key)
+        for key in (
+            "file", "schema", "Morelli", "libraries", "encoder", "revision", "preprocessing", "gallery", "generators",
+            "inverter", "seed", "SHA-256 of the images", "SHA-256 of the file",
+        )
+    ]  # fmt: skip
     kept = [column for column in columns if any(row.get(column.key) is not None for row in rows)]
     return table(rows, kept, "Inputs, and what made them; – where an input does not say")
 
@@ -161,6 +166,7 @@ def _sources(each: Given) -> list[dict[str, Any]]:
             "generators": ", ".join(str(_object(made).get("id")) for made in method.get("generators") or ()) or None,
             "inverter": named(method.get("inverter"), method.get("inverter_revision")),
             "seed": one.get("seed", method.get("seed")),
+            "SHA-256 of the images": one.get("images_sha256"),
             "SHA-256 of the file": each.sha256,
         }
         if row not in out:
