@@ -81,6 +81,13 @@ CATALOGUE: tuple[EncoderInfo, ...] = (
         offline=True,
     ),
     EncoderInfo(
+        "residual-lattice",
+        "A fingerprint without training: what a wavelet filter takes away, by place in blocks of 16 pixels.",
+        "Apache-2.0",
+        1,
+        offline=True,
+    ),
+    EncoderInfo(
         "hf:laion/CLIP-ViT-bigG-14-laion2B-39B-b160k",
         "The large CLIP of published centroid attribution; wants a GPU.",
         "MIT",
