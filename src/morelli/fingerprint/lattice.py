@@ -3,8 +3,8 @@
 Decoders enlarge their latents in steps of two, three or four times over, so that what their last layers do depends on
 where a pixel lies in a block of 8 or 16. A magnitude spectrum (`log_spectrum`) says how strong such a pattern is; the
 mean over all blocks says what it looks like, and of a thousand blocks it is known to a thirtieth of what one scatters.
-(docs/decisions/0011 has the trials.) It takes for granted that the picture has its pixels where the model put them: a crop by other than 16 pixels moves the
-lattice, and resizing takes it away.
+docs/decisions/0011 has the trials. It takes for granted that the picture has its pixels where the model put them: a
+crop by other than 16 pixels moves the lattice, and resizing takes it away.
 """
 
 from __future__ import annotations
