@@ -64,7 +64,8 @@ def test_the_operator(here: Path) -> None:
 def test_the_owner(here: Path) -> None:
     asked = world_prompts("test", 2, 0)
     Path("prompts.txt").write_text("".join(f"{prompt}\n" for prompt in asked), encoding="utf-8")
-    write_dataset("images-of-other-models", models=2, prompts=2, seeds=3, size=64)
+    write_dataset("images-of-other-models", models=4, prompts=2, seeds=3, size=64)
+    write_dataset("suspects", models=1, prompts=3, seeds=2, size=64, seed=9)
     lines = commands(PATHS[1])
     names = {"diffusers:FOLDER_OF_MY_MODEL": "zoo/gan", "MY_MODEL": "gan"}
     run(lines[:1], names)

@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.papers.costs import main_cell, zero_shot_cell
 from benchmarks.papers.methods import versions
-from benchmarks.papers.plan import RULES, SAME_EMBEDDING, ZERO_SHOT, Plan
+from benchmarks.papers.plan import ALSO, RULES, SAME_EMBEDDING, ZERO_SHOT, Plan
 from benchmarks.papers.schedule import Job
 from benchmarks.papers.sources import ZOO, Source
 
@@ -44,6 +44,11 @@ def _main(plan: Plan, source: Source, weights: Path) -> Iterator[Job]:
         words = _words("main", plan, source, method, spec, DEFAULT_ENCODER)
         cost = main_cell(method, source, ANY_PROMPT_FOLDS, seconds)
         yield Job(f"000/{source.name}/{method}", words, cost)
+    for rule, encoder in ALSO:
+        if plan.wants(rule):
+            name = f"{rule}, {encoder}"
+            words = _words("main", plan, source, name, rule, encoder)
+            yield Job(f"000/{source.name}/{name}", words, main_cell(rule, source, ANY_PROMPT_FOLDS, seconds))
 
 
 def _zero_shot(plan: Plan, source: Source, weights: Path) -> Iterator[Job]:

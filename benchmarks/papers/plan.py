@@ -20,13 +20,18 @@ ZERO_SHOT = (
     ("fused", DEFAULT_ENCODER),
     ("plda", "fingerprint"),
     ("lda", "fingerprint"),
+    ("cosine", "residual-lattice"),
+    ("lda", "residual-lattice"),
+    ("fused", f"{DEFAULT_ENCODER}+residual-lattice"),
 )
+#: Rules of table 000 over other encoders than the default.
+ALSO = (("fused", f"{DEFAULT_ENCODER}+residual-lattice"),)
 #: Other forms of methods, with rows of their own.
 FORMS = ("marra@form=dncnn", "probe@classifier=knn")
 #: Forms that embed pictures as the method itself does, so that table 002 would have the same row twice.
 SAME_EMBEDDING = ("probe@classifier=knn",)
 #: What is this project's; `PUBLISHED_RULES` are as published, on this project's encoder; all else is a baseline.
-OURS = ("plda", "lda", "fused", "cosine, fingerprint", "cosine, residual-spectrum")
+OURS = ("plda", "lda", "fused", "cosine, fingerprint", "cosine, residual-")
 PUBLISHED_RULES = ("euclid", "cosine", f"cosine, {DEFAULT_ENCODER}")
 #: Baselines over vectors of an encoder, for which this project's stands.
 OVER_ENCODER = ("mlp-image", "mlp-image-text", "probe")

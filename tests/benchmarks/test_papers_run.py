@@ -286,4 +286,7 @@ def test_a_zoo_without_weights_is_skipped_loudly(tmp_path: Path, capsys: pytest.
 
 
 def test_encoders_are_those_of_the_plan() -> None:
-    assert {encoder for _, encoder in plan.ZERO_SHOT} == {"fingerprint", "residual-spectrum", DEFAULT_ENCODER}
+    joined = f"{DEFAULT_ENCODER}+residual-lattice"
+    alone = {"fingerprint", "residual-spectrum", "residual-lattice", DEFAULT_ENCODER}
+    assert {encoder for _, encoder in plan.ZERO_SHOT} == {*alone, joined}
+    assert {encoder for _, encoder in plan.ALSO} == {joined}

@@ -116,7 +116,8 @@ def _unseen_models(data: LabelledEmbeddings, share: float, seed: int) -> tuple[N
         chosen = _deal(models, kin, target, order.permutation(np.unique(kin)))
         if len(chosen) >= 2:
             break
-    return chosen, kin is not models
+    families, inside = data.families[first], np.isin(models, chosen)
+    return chosen, not set(families[inside].tolist()) & set(families[~inside].tolist())
 
 
 def _deal(models: Names, kin: Names, target: int, order: Names) -> Names:
