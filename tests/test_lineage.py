@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from morelli.images.load import from_array, load_image
 from morelli.lineage import derived_from
 from morelli.testing.datasets import write_dataset
 
-from .evaluation.samples import TextureEncoder
+from .evaluation.samples import TextureEncoder, add_bases
 
 KEYS = {"images", "errors", "schema", "version", "tests", "method", "notes"}
 TEST = {"base", "likeness", "p_value", "smallest_p_value", "others", "lineage", "nearest_other"}
@@ -38,13 +37,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
             base = next(folder.glob(f"{BASES[item.model]}/{item.path.name}"))
             pixels = load_image(base).pixels.astype(int) + rng.integers(-2, 3, (48, 48, 3))
             Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(item.path)
-    path = folder / "metadata.csv"
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, [*rows[0], "base"])
-        writer.writeheader()
-        writer.writerows({**row, "base": BASES.get(row["model"], "")} for row in rows)
+    add_bases(folder, BASES)
     return read_dataset(folder)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from benchmarks.papers.methods import spec_with, versions
+from benchmarks.papers.learnt import Known, attacked, scorer
+from benchmarks.papers.methods import versions
 from benchmarks.papers.plan import ATTACKED
 from benchmarks.papers.plan import Plan as Papers
 from benchmarks.papers.schedule import Job
@@ -18,15 +18,8 @@ from benchmarks.zoo.images import BACKGROUND, images
 from benchmarks.zoo.measure import ranks
 from benchmarks.zoo.plan import ATTACKS, Plan, Query
 
-from morelli.attribution.catalogue import load_attributor
-from morelli.attribution.image import FeatureAttributor, is_image_attributor, load_image_attributor
-from morelli.attribution.learned import free_references
-from morelli.attribution.likelihood import LikelihoodAttributor
-from morelli.encoders.cache import EmbeddingCache
-from morelli.encoders.embed import embed
 from morelli.evaluation.groups import BUDGETS, budgeted
-from morelli.images.degrade import degrade
-from morelli.images.load import Picture, from_array, load_image
+from morelli.images.load import Picture, load_image
 from morelli.regeneration.fusion import fit_fusion
 
 if TYPE_CHECKING:
@@ -44,15 +37,6 @@ def small_plan(plan: Papers) -> Plan:
     prompts = plan.prompts or 24
     return Plan(prompts=prompts, queries=2, subset=6 * prompts, gamma=5, background=prompts, background_images=3,
                 seed=plan.seed)  # fmt: skip
-
-
-@dataclass(frozen=True, eq=False)
-class Known:
-    """A background image: its file, model and prompt."""
-
-    path: Path
-    model: str
-    prompt: str
 
 
 class Attacks:
@@ -73,7 +57,6 @@ class Attacks:
         order = np.random.default_rng([bench.plan.seed, 4]).permutation(len(bench.background_prompts))
         learns = {bench.background_prompts[i] for i in order[: max(1, 2 * len(order) // 3)]}
         known = [self._known(row) for row in range(len(bench.background.references))]
-        self.rows = np.array([each.prompt in learns for each in known])
         self.training = [each for each in known if each.prompt in learns]
         # One image of each prompt and model says as much for a weight as three that depend on each other.
         first = [reference.seed == BACKGROUND for reference in bench.background.references]
@@ -84,7 +67,7 @@ class Attacks:
         generator = next(each for each in self.bench.lineup.generators if each.model == reference.model)
         assert reference.seed is not None
         made = images(generator, reference.prompt, 1, reference.seed, self.bench.folder)
-        return Known(made[0].path, reference.model, reference.prompt)
+        return Known(made[0].path, reference.model, reference.family, reference.prompt)
 
     def perform(self, words: Mapping[str, Any], out: str) -> dict[str, Any]:
         """Measure a cell: likenesses, or a method."""
@@ -136,43 +119,15 @@ class Attacks:
         return [each.model for prompt in prompts for each in self.weighing if each.prompt == prompt]
 
     def _attacked(self, query: Query, text: str) -> Picture:
-        picture = self.bench.picture(query)
-        if not text:
-            return picture
-        # Every picture gets noise of its own, the same in every run.
-        return from_array(degrade(picture.pixels, text, seed=int(picture.content[:8], 16)), query.key)
+        return attacked(self.bench.picture(query), text, query.key)
 
     def _method(self, words: Mapping[str, Any]) -> dict[str, Any]:
-        score, under_trained = self._scorer(words["spec"])
+        score, models, under_trained = scorer(words["spec"], self.training, self.bench.encoder, self.out)
+        assert models == self.models
         attacks = [None, *ATTACKS]
         pictures = {attack: [each for _, some in self._groups(attack) for each in some] for attack in attacks}
         return {"scores": {str(attack): score(some).tolist() for attack, some in pictures.items()},
                 "under_trained": under_trained}  # fmt: skip
-
-    def _scorer(self, spec: str) -> tuple[Callable[[Sequence[Picture]], Scores], str]:
-        """What scores pictures, learnt from the training images, and what it lacks of its published training."""
-        if not is_image_attributor(spec):
-            return self._by_embeddings(spec), ""
-        attributor = load_image_attributor(spec_with({"spec": spec}, self.out))
-        pixels = [load_image(each.path).pixels for each in self.training]
-        labels = np.array([each.model for each in self.training])
-        attributor.fit(pixels, labels)
-        assert attributor.models_.tolist() == self.models
-        assert not (isinstance(attributor, FeatureAttributor) and attributor.uses_texts)
-        return lambda pictures: attributor.scores([each.pixels for each in pictures]), attributor.under_trained
-
-    def _by_embeddings(self, name: str) -> Callable[[Sequence[Picture]], Scores]:
-        data = self.bench.background.data.take(self.rows)
-        attributor = load_attributor(name).fit(data)
-        assert isinstance(attributor, LikelihoodAttributor)
-        references = free_references(attributor, data)
-        cache = EmbeddingCache(self.bench.out / "cache")
-
-        def score(pictures: Sequence[Picture]) -> Scores:
-            found = embed(self.bench.encoder, list(pictures), cache=cache, on_error="raise")
-            return attributor.scores(found.vectors, references)
-
-        return score
 
 
 def attack_jobs(plan: Papers, bench: Bench) -> list[Job]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,25 +15,44 @@ from morelli.attribution.image import FeatureAttributor, is_image_attributor, lo
 from morelli.attribution.learned import free_references
 from morelli.attribution.likelihood import LikelihoodAttributor
 from morelli.encoders.cache import EmbeddingCache
-from morelli.encoders.catalogue import DEFAULT_ENCODER, load_encoder
 from morelli.encoders.copies import SAMPLE, choose_sample, embed_copies
 from morelli.encoders.embed import embed
-from morelli.images.load import Picture, load_image
+from morelli.images.degrade import degrade
+from morelli.images.load import Picture, from_array, load_image
 from morelli.types import LabelledEmbeddings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from morelli.types import Item
+    from morelli.encoders.base import Encoder
 
     Score = Callable[[Sequence[Picture]], NDArray[np.float64]]
 
 
-def scorer(spec: str, training: Sequence[Item], out: str) -> tuple[Score, list[str], str]:
+@dataclass(frozen=True, eq=False)
+class Known:
+    """An image to learn from: its file, model, family and prompt."""
+
+    path: Path
+    model: str
+    family: str
+    prompt: str
+
+
+def scorer(spec: str, training: Sequence[Known], encoder: Encoder, out: str) -> tuple[Score, list[str], str]:
     """Train a method.
 
     Methods over embeddings have degraded copies of some training images, as a gallery does; methods that see pictures
     are trained as published.
+
+    Parameters
+    ----------
+    spec : str
+    training : sequence of Known
+    encoder : Encoder
+        Of methods over embeddings.
+    out : str
+        Folder for trained methods and embeddings.
 
     Returns
     -------
@@ -43,7 +63,7 @@ def scorer(spec: str, training: Sequence[Item], out: str) -> tuple[Score, list[s
     under_trained : str
     """
     if not is_image_attributor(spec):
-        return (*_by_embeddings(spec, training, out), "")
+        return (*_by_embeddings(spec, training, encoder, out), "")
     attributor = load_image_attributor(spec_with({"spec": spec}, out))
     attributor.fit([load_image(each.path).pixels for each in training], np.array([each.model for each in training]))
     assert not (isinstance(attributor, FeatureAttributor) and attributor.uses_texts)
@@ -51,12 +71,11 @@ def scorer(spec: str, training: Sequence[Item], out: str) -> tuple[Score, list[s
     return lambda pictures: attributor.scores([each.pixels for each in pictures]), models, attributor.under_trained
 
 
-def _by_embeddings(name: str, training: Sequence[Item], out: str) -> tuple[Score, list[str]]:
-    encoder, cache = load_encoder(DEFAULT_ENCODER), EmbeddingCache(Path(out) / "cache")
-    paths = [each.path for each in training]
+def _by_embeddings(name: str, training: Sequence[Known], encoder: Encoder, out: str) -> tuple[Score, list[str]]:
+    cache, paths = EmbeddingCache(Path(out) / "cache"), [each.path for each in training]
     embedded = embed(encoder, paths, cache=cache, on_error="raise")
     models, prompts, families = (
-        np.array([getattr(each, name) for each in training]) for name in ("model", "prompt_id", "family")
+        np.array([getattr(each, label) for each in training]) for label in ("model", "prompt", "family")
     )
     rows = choose_sample(models.tolist(), [each.content for each in embedded.pictures], SAMPLE)
     copies = embed_copies(encoder, [paths[row] for row in rows], rows, cache=cache)
@@ -70,3 +89,10 @@ def _by_embeddings(name: str, training: Sequence[Item], out: str) -> tuple[Score
         return attributor.scores(found.vectors, references)
 
     return score, attributor.candidates(references).tolist()
+
+
+def attacked(picture: Picture, text: str, name: str) -> Picture:
+    """A picture after an attack in its text form, "" for none; its noise is its own, the same in every run."""
+    if not text:
+        return picture
+    return from_array(degrade(picture.pixels, text, seed=int(picture.content[:8], 16)), name)

@@ -90,7 +90,8 @@ def write(
             if source.name != ZOO:
                 shown = tables.jobs_of(jobs, "001", source.name)
                 parts.append(_stored(results, plan, source, shown, attacked.get(source.name, ())))
-        parts.append(_attacks(plan, attacked.get(ZOO, ()), skipped.get("001"), reasons))
+        if ZOO in attacked or "001" in skipped:
+            parts.append(_attacks(plan, attacked.get(ZOO, ()), skipped.get("001"), reasons))
     parts.append(_costs(results, jobs))
     markdown, page = out / "papers.md", out / "papers.html"
     markdown.write_text(_markdown(parts), encoding="utf-8")
@@ -257,7 +258,7 @@ def _attacked_sizes(plan: Plan) -> list[str]:
     return [
         f"{sizes.subset} queries of {sizes.prompts} prompts, γ = {sizes.gamma} regenerated images a model; the methods "
         f"learn from {sizes.background_images} images of each model for each of two thirds of {sizes.background} other "
-        "prompts, without attacked copies.",
+        "prompts; ours have degraded copies of some, as a gallery has.",
         _strengths(),
         "Which of paper 001's four conditions is unattacked its text does not say; the first is taken to be.",
     ]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from benchmarks.papers.learnt import scorer
+from benchmarks.papers.learnt import Known, attacked, scorer
 from benchmarks.papers.methods import versions
 from benchmarks.papers.plan import ATTACKED, Plan
 from benchmarks.papers.schedule import Job
@@ -24,9 +24,9 @@ from benchmarks.zoo.plan import ATTACKS
 
 from morelli.encoders.cache import EmbeddingCache
 from morelli.encoders.catalogue import DEFAULT_ENCODER, load_encoder
+from morelli.errors import NotEnoughReferencesError
 from morelli.evaluation.groups import BUDGETS, budgeted
-from morelli.images.degrade import degrade
-from morelli.images.load import Picture, from_array, load_image
+from morelli.images.load import Picture, load_image
 from morelli.regeneration.by_attributor import ByAttributor
 from morelli.regeneration.candidates import Candidate, Candidates
 from morelli.regeneration.pairwise import ClipCosine
@@ -73,7 +73,10 @@ class StoredAttacks:
         self._cells = cells
         self._asked, self._weighs = sorted(dealt[:asked].tolist()), sorted(weighs.tolist())
         self.training = [
-            each for name in sorted(learns.tolist()) for own in _sorted(cells[name]).values() for each in own[:IMAGES]
+            Known(each.path, each.model, each.family, each.prompt_id)
+            for name in sorted(learns.tolist())
+            for own in _sorted(cells[name]).values()
+            for each in own[:IMAGES]
         ]
         #: Models that can be named: those that have something to learn from.
         self.models = sorted({item.model for item in self.training})
@@ -110,10 +113,7 @@ class StoredAttacks:
 
     def picture(self, item: Item, attack: str | None) -> Picture:
         """A query's picture, attacked."""
-        picture, text = load_image(item.path), ATTACKS[attack] if attack else ""
-        if not text:
-            return picture
-        return from_array(degrade(picture.pixels, text, seed=int(picture.content[:8], 16)), item.name)
+        return attacked(load_image(item.path), ATTACKS[attack] if attack else "", item.name)
 
     def candidates(self, prompt: str) -> Candidates:
         """γ images of each model for a prompt, none of them a query."""
@@ -143,7 +143,7 @@ class StoredAttacks:
 
     def method(self, spec: str) -> dict[str, Any]:
         """A cell: a method's scores of all queries, by attack."""
-        score, models, under_trained = scorer(spec, self.training, self.out)
+        score, models, under_trained = scorer(spec, self.training, load_encoder(DEFAULT_ENCODER), self.out)
         assert models == self.models
         found = {}
         for attack in (None, *ATTACKS) if self.gamma else ATTACKS:
@@ -166,6 +166,12 @@ def perform(words: Mapping[str, Any], out: str) -> dict[str, Any]:
     """Measure a cell, in whatever process."""
     source = words["source"]
     attacks = StoredAttacks(source["folder"], source["prompts"], words["seed"], out)
+    if len(attacks.models) < 2 or not attacks.items("none"):
+        raise NotEnoughReferencesError(
+            "attacks take two models with images of several prompts.",
+            argument="dataset",
+            fix="Add images of other prompts.",
+        )
     return attacks.likeness(words["attack"]) if words["kind"] == "stored likeness" else attacks.method(words["spec"])
 
 

@@ -48,7 +48,7 @@ def test_the_weight_is_learnt_from_prompts_that_methods_have_not_seen(attacks: A
     assert not learnt & weighed
     assert learnt | weighed == set(TRAINING)
     assert len(attacks.weighing) == 3 * len(weighed)
-    assert attacks.rows.sum() == len(attacks.training)
+    assert len(attacks.training) == sum(each.prompt in learnt for each in attacks.bench.background.references)
     assert len(attacks.truth(None)) == len(attacks.weighing)
 
 

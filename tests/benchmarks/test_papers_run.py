@@ -91,7 +91,7 @@ def test_all_three_tables(folder: Path, tmp_path: Path, capsys: pytest.CaptureFi
     methods = ("--method", "euclid,cosine,plda,lda,tiny,dzanic")
     assert bench(folder, tmp_path, *methods) == 0
     talk = capsys.readouterr().err
-    assert "SKIPPED, table 001" in talk
+    assert "SKIPPED" not in talk  # nobody asked for the zoo
     assert "min left" in talk
     found = cells(tmp_path)
     assert {key for key in found if key.startswith("002/made-up/tiny")} == {
@@ -103,8 +103,8 @@ def test_all_three_tables(folder: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert main["top1_low"] <= main["top1"] <= main["top1_high"]
     assert "accuracy" in found["000/made-up/tiny"]["leaks"]
     text = (tmp_path / "papers.md").read_text()
-    for wanted in ("tiny (under-trained)", "on their data", "NOT MEASURED", "Leak test", "Table VIII", "Table IX",
-                   "Learning curves", "What full scale would take", "What the cells took"):  # fmt: skip
+    for wanted in ("tiny (under-trained)", "on their data", "methods under attacks, made-up", "Leak test",
+                   "Table VIII", "Table IX", "Learning curves", "What full scale would take", "What the cells took"):  # fmt: skip
         assert wanted in text, wanted
     assert "cosine, fingerprint (not run) |" in text
     assert "cosine, fingerprint was not run: fingerprint: this version carries no weights" in text
@@ -283,6 +283,9 @@ def test_a_zoo_without_weights_is_skipped_loudly(tmp_path: Path, capsys: pytest.
     assert bench("zoo", tmp_path, "--weights", str(tmp_path / "none"), "--table", "000") == 0
     assert "SKIPPED, the data set zoo" in capsys.readouterr().err
     assert "NOT MEASURED, zoo" in (tmp_path / "papers.md").read_text()
+    assert bench("zoo", tmp_path, "--weights", str(tmp_path / "none"), "--table", "001") == 0
+    assert "SKIPPED, table 001" in capsys.readouterr().err
+    assert "NOT MEASURED, 001" in (tmp_path / "papers.md").read_text()
 
 
 def test_encoders_are_those_of_the_plan() -> None:

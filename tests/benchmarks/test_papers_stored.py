@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.papers import learnt, stored_attacks
+from benchmarks.papers import stored_attacks
 from benchmarks.papers.attack_table import attack_rows
 from benchmarks.papers.measure import perform
 from benchmarks.papers.plan import Plan
@@ -30,8 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def grain(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (stored_attacks, learnt):
-        monkeypatch.setattr(module, "load_encoder", lambda *_: Grain())
+    monkeypatch.setattr(stored_attacks, "load_encoder", lambda *_: Grain())
 
 
 def test_queries_candidates_and_training_have_nothing_in_common(folder: Path, tmp_path: Path) -> None:
@@ -39,7 +38,7 @@ def test_queries_candidates_and_training_have_nothing_in_common(folder: Path, tm
     assert (attacks.gamma, len(attacks.models)) == (3, 4)
     asked, weighed = attacks.items("none"), attacks.items(None)
     assert len(asked) == 4 * 6  # two fifths of fifteen prompts
-    learnt_from = {item.prompt_id for item in attacks.training}
+    learnt_from = {each.prompt for each in attacks.training}
     groups = [{item.prompt_id for item in asked}, {item.prompt_id for item in weighed}, learnt_from]
     assert [len(group) for group in groups] == [6, 3, 6]
     assert len(set().union(*groups)) == 15

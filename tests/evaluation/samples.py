@@ -68,6 +68,17 @@ def bare(models: Sequence[str], prompts: Sequence[str], families: Sequence[str] 
     return LabelledEmbeddings({"v": rows}, np.array(models), np.array(prompts), np.array(kin))
 
 
+def add_bases(folder: Path, bases: Mapping[str, str]) -> None:
+    """Give a dataset's metadata.csv a column base; "" for models that are not named."""
+    path = folder / "metadata.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, [*rows[0], "base"])
+        writer.writeheader()
+        writer.writerows({**row, "base": bases.get(row["model"], "")} for row in rows)
+
+
 def relabel(folder: Path, change: Callable[[list[dict[str, str]]], list[dict[str, str]]]) -> None:
     """Rewrite a dataset's metadata.csv."""
     path = folder / "metadata.csv"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from morelli.evaluation.runner import Settings, evaluate
 from morelli.images.dataset import read_dataset
 from morelli.testing.datasets import write_dataset
 
-from .samples import TextureEncoder, bare
+from .samples import TextureEncoder, add_bases, bare
 
 BASES = {"model-00": "model-00", "model-01": "model-00", "model-02": "model-00"}
 
@@ -26,13 +25,7 @@ BASES = {"model-00": "model-00", "model-01": "model-00", "model-02": "model-00"}
 def folder(tmp_path_factory) -> Path:
     kin = ["x", "x", "x", "a", "b", "c", "d"]
     where = write_dataset(tmp_path_factory.mktemp("set") / "d", 7, 6, 2, 32, families=kin)
-    path = where / "metadata.csv"
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, [*rows[0], "base"])
-        writer.writeheader()
-        writer.writerows({**row, "base": BASES.get(row["model"], "")} for row in rows)
+    add_bases(where, BASES)
     return where
 
 

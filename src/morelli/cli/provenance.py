@@ -18,7 +18,7 @@ LIBRARIES = {"numpy": "numpy", "scipy": "scipy", "PIL": "pillow", "torch": "torc
 def provenance(data: EvaluationSet | None) -> dict[str, Any]:
     """Fields for a result: ``versions`` by package, and ``images_sha256`` where there are images.
 
-    The hash is over pixels, models and prompt ids of the images that were used, in whatever order or files they came.
+    The hash is over pixels, models and prompt ids of these images, in whatever order or files they came.
     """
     found: dict[str, Any] = {"versions": {"python": platform.python_version(), **_loaded()}}
     if data is not None:
