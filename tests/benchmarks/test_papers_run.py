@@ -104,7 +104,8 @@ def test_all_three_tables(folder: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert "accuracy" in found["000/made-up/tiny"]["leaks"]
     text = (tmp_path / "papers.md").read_text()
     for wanted in ("tiny (under-trained)", "on their data", "methods under attacks, made-up", "Leak test",
-                   "Table VIII", "Table IX", "Learning curves", "What full scale would take", "What the cells took"):  # fmt: skip
+                   "Table VIII", "Table IX", "Learning curves", "What full scale would take",
+                   "What the cells took"):  # fmt: skip
         assert wanted in text, wanted
     assert "cosine, fingerprint (not run) |" in text
     assert "cosine, fingerprint was not run: fingerprint: this version carries no weights" in text
