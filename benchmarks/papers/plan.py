@@ -76,7 +76,7 @@ class Plan:
     """
 
     tables: tuple[str, ...] = ("000", "002", "001")
-    seconds: tuple[tuple[str, float], ...] = (("000", 45.0), ("001", 120.0), ("002", 200.0))
+    seconds: tuple[tuple[str, float], ...] = (("000", 30.0), ("001", 90.0), ("002", 150.0))
     fractions: tuple[float, ...] = (0.25, 0.5, 1.0)
     k: int = 10
     unseen: float = 0.5

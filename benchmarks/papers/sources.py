@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import sys
 from dataclasses import dataclass, replace
@@ -35,7 +36,7 @@ class Source:
     prompts : int or None
         How many of its prompts are used, in the order of their names; None: all.
     state : str
-        A short hash of its pictures' names, labels, sizes and times: another state is another data set.
+        A short hash of its pictures' names, labels and contents: another state is another data set.
     models, images : int
     megapixels : float
         Of one picture; the first one stands for all.
@@ -51,7 +52,7 @@ class Source:
 
 
 def open_source(folder: Path, prompts: int | None, name: str = "") -> Source:
-    """Look at a data set; no picture is decoded.
+    """Look at a data set; its files are read, and no picture is decoded.
 
     Raises
     ------
@@ -61,9 +62,8 @@ def open_source(folder: Path, prompts: int | None, name: str = "") -> Source:
     dataset = read_source(str(folder), prompts)
     try:
         seen = [
-            [item.name, item.model, item.family, item.prompt_id, item.prompt, info.st_size, info.st_mtime_ns]
+            [item.name, item.model, item.family, item.prompt_id, item.prompt, _content(item.path)]
             for item in dataset.items
-            for info in (item.path.stat(),)
         ]
     except OSError as error:
         raise StorageError(f"holds a picture that cannot be read: {error}.", argument=str(folder)) from error
@@ -72,6 +72,11 @@ def open_source(folder: Path, prompts: int | None, name: str = "") -> Source:
     place = folder.resolve()
     pixels = _megapixels(dataset.items[0].path)
     return Source(name or place.name, str(place), prompts, state, len(models), len(dataset.items), pixels)
+
+
+def _content(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _megapixels(path: Path) -> float:
