@@ -133,7 +133,15 @@ def measure(given: argparse.Namespace, plan: Plan, engine: Engine) -> tuple[Path
             say(f"SKIPPED, table 001: {skipped['001']}")
     why = reasons(results, cells)
     pages = report.write(
-        results, plan, sources, [*jobs, *cells], given.out, skipped=skipped, attacked=attacked, reasons=why
+        results,
+        plan,
+        sources,
+        [*jobs, *cells],
+        given.out,
+        skipped=skipped,
+        attacked=attacked,
+        pictures={name: attacks.pictures for name, (_, attacks) in stored.items()},
+        reasons=why,
     )
     return *pages, [*failures(results, [*jobs, *cells]), *failed]
 

@@ -23,7 +23,7 @@ _PROTOCOLS = {
 #: What measures a cell of table 001, and what that follows.
 _ATTACKS = ("benchmarks.papers.attacks", "benchmarks.papers.regeneration")
 _ATTACKED = (*FOLLOWED, "morelli.regeneration", "morelli.generators", "morelli.inversion", "benchmarks.zoo")
-_STORED = tuple(f"benchmarks.papers.{name}" for name in ("stored_attacks", "learnt", "sources"))
+_STORED = tuple(f"benchmarks.papers.{name}" for name in ("stored_attacks", "learnt", "one_form", "sources"))
 # Options that name a folder in which a method keeps what it computed, and the folder's name below --out.
 _KEPT = {"checkpoint": "trained", "cache": "cache"}
 

@@ -14,6 +14,7 @@ from benchmarks.papers import tables
 from benchmarks.papers.attack_table import COLUMNS as ATTACK_COLUMNS
 from benchmarks.papers.attacks import small_plan
 from benchmarks.papers.maps import curve_figure, draw_maps
+from benchmarks.papers.one_form import Pictures
 from benchmarks.papers.plan import Plan
 from benchmarks.papers.results import Results
 from benchmarks.papers.schedule import Job
@@ -66,6 +67,7 @@ def write(
     *,
     skipped: Mapping[str, str],
     attacked: Mapping[str, Sequence[Mapping[str, Any]]] = MappingProxyType({}),
+    pictures: Mapping[str, Pictures] = MappingProxyType({}),
     reasons: Sequence[str] = (),
 ) -> tuple[Path, Path]:
     """``papers.md`` and ``papers.html``.
@@ -76,6 +78,8 @@ def write(
         What of the run could not be measured at all, and why: said first.
     attacked : mapping of str to sequence of mapping
         Rows of table 001, by data set.
+    pictures : mapping of str to Pictures
+        What table 001 looked at, by data set.
     reasons : sequence of str
         Why methods of table 001 were not run.
     """
@@ -89,7 +93,8 @@ def write(
         for source in sources:
             if source.name != ZOO:
                 shown = tables.jobs_of(jobs, "001", source.name)
-                parts.append(_stored(results, plan, source, shown, attacked.get(source.name, ())))
+                rows, looked_at = attacked.get(source.name, ()), pictures.get(source.name)
+                parts.append(_stored(results, plan, source, shown, rows, looked_at))
         if ZOO in attacked or "001" in skipped:
             parts.append(_attacks(plan, attacked.get(ZOO, ()), skipped.get("001"), reasons))
     parts.append(_costs(results, jobs))
@@ -214,7 +219,12 @@ def _costs(results: Results, jobs: Sequence[Job]) -> Part:
 
 
 def _stored(
-    results: Results, plan: Plan, source: Source, jobs: Sequence[Job], rows: Sequence[Mapping[str, Any]]
+    results: Results,
+    plan: Plan,
+    source: Source,
+    jobs: Sequence[Job],
+    rows: Sequence[Mapping[str, Any]],
+    pictures: Pictures | None,
 ) -> Part:
     part = Part(f"attacks-{source.name}", f"Paper 001: methods under attacks, {source.name}")
     plugged = any("likeness" in job.words["kind"] for job in jobs)
@@ -222,6 +232,7 @@ def _stored(
         STANDING_IN if plugged else NOTHING_STORED,
         "Methods are not told the prompt and learn from other prompts. Ours have degraded copies of some of these "
         "images, as a gallery has; others learn from them as published.",
+        *([] if pictures is None else [tables.leak_sentence(pictures.leaks), *pictures.notes]),
         *_chosen(source),
         _strengths(source),
         f"Every training has {plan.training('001'):g} processor seconds, and eight steps at least.",

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from benchmarks.papers.learnt import Known, attacked, scorer
 from benchmarks.papers.methods import versions
+from benchmarks.papers.one_form import read_pictures
 from benchmarks.papers.plan import ATTACKED, Plan
 from benchmarks.papers.schedule import Job
-from benchmarks.papers.sources import Source, read_source
+from benchmarks.papers.sources import Source
 from benchmarks.zoo.plan import ATTACKS
 
 from morelli.encoders.cache import EmbeddingCache
@@ -62,8 +63,8 @@ class StoredAttacks:
     def __init__(self, folder: str, prompts: int | None, seed: int, out: str) -> None:
         self.out = out
         cells: dict[str, dict[str, list[Item]]] = defaultdict(lambda: defaultdict(list))
-        items = read_source(folder, prompts).items
-        for item in items:
+        self.pictures = read_pictures(folder, prompts, out)
+        for item in self.pictures.items:
             cells[item.prompt_id][item.model].append(item)
         names = np.array(sorted(name for name in cells if name))
         dealt = names[np.random.default_rng([seed, 5]).permutation(len(names))]

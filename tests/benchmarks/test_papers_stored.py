@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.papers import stored_attacks
+from benchmarks.papers import report, stored_attacks
 from benchmarks.papers.attack_table import attack_rows
 from benchmarks.papers.measure import perform
 from benchmarks.papers.plan import Plan
@@ -15,7 +15,11 @@ from benchmarks.papers.schedule import run
 from benchmarks.papers.sources import open_source
 from benchmarks.papers.stored_attacks import StoredAttacks, stored_jobs
 from benchmarks.zoo.plan import ATTACKS
+from PIL import Image
 
+from morelli.images.dataset import read_dataset
+from morelli.images.load import load_image
+from morelli.images.uniform import Uniform
 from morelli.testing.datasets import write_dataset
 
 from ..regeneration.painters import Grain
@@ -94,3 +98,29 @@ def test_one_image_a_prompt_has_no_plug_in(tmp_path: Path) -> None:
     rows = attack_rows(results, jobs, attacks)
     assert [row["method"] for row in rows] == ["fused alone", "dzanic alone"]
     assert all(set(ATTACKS) <= set(row) for row in rows)
+
+
+def test_one_form_without_duplicates_and_with_a_leak_test(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "d", models=3, prompts=10, seeds=3, size=64)
+    items = read_dataset(folder).items
+    wide = next(item for item in items if item.model == items[0].model)
+    for item in items:  # one model's pictures are larger, which names it
+        if item.model == wide.model:
+            Image.open(item.path).resize((96, 80)).save(item.path)
+    first, second = [item for item in items if item.model != wide.model][:2]
+    second.path.write_bytes(first.path.read_bytes())
+    attacks = StoredAttacks(str(folder), None, 0, str(tmp_path / "out"))
+    pictures = attacks.pictures
+    assert len(pictures.items) == len(items) - 1
+    assert pictures.leaks["sources"] == ["size", "all"]
+    assert [note.partition(" ")[0] for note in pictures.notes] == ["1", "Formats"]
+    used = [*attacks.items("none"), *(each for name in attacks.prompts[:1] for each in attacks.candidates(name).images)]
+    assert {Image.open(each.path).size for each in used} == {(64, 64)}
+    assert {Image.open(each.path).size for each in attacks.training} == {(64, 64)}
+    centre = Uniform(64).apply(load_image(wide.path).pixels)
+    (same,) = (each for each in pictures.items if each.name == wide.name)
+    assert np.array_equal(load_image(same.path).pixels, centre)
+    words = report._stored(
+        Results(tmp_path / "r.jsonl", {}), PLAN, open_source(folder, None), [], [], pictures
+    ).sentences
+    assert any(line.startswith("Leak test") for line in words)
