@@ -14,12 +14,12 @@ import numpy as np
 from benchmarks.fingerprint.ceiling_folds import Fold
 from benchmarks.fingerprint.ceiling_measure import ZERO_SHOT, measure
 from benchmarks.fingerprint.ceiling_table import plain
+from benchmarks.one_form import one_form
 
 from morelli.cli.train import FINETUNE_RATE
-from morelli.defence.files import png_bytes
 from morelli.encoders.cache import EmbeddingCache
 from morelli.encoders.embed import embed
-from morelli.encoders.weights import file_sha256, short_hash
+from morelli.encoders.weights import short_hash
 from morelli.errors import MorelliError
 from morelli.evaluation.data import EvaluationSet, prepare
 from morelli.fingerprint.encoders import Fingerprint
@@ -27,11 +27,8 @@ from morelli.fingerprint.extractor import load_extractor
 from morelli.fingerprint.learn.classes import dataset_classes
 from morelli.fingerprint.learn.run import Budget, Place, learn, one_epoch
 from morelli.fingerprint.learn.settings import LearnSettings
-from morelli.generators.files import append, write_whole
+from morelli.generators.files import append
 from morelli.images.dataset import Dataset
-from morelli.images.load import load_image
-from morelli.images.probe import probe
-from morelli.images.uniform import plan_uniform
 from morelli.types import Item, LabelledEmbeddings
 
 #: The highest learning rate on the test models' own images: below that of a training from nothing, 2e-3.
@@ -172,31 +169,6 @@ def read_whole(
     (whole,) = prepare([formed], encoder, cache=cache, copies=0)
     by_path = {item.path: item for item in formed.items}
     return whole, [by_path[path] for path in whole.paths]
-
-
-def one_form(dataset: Dataset, folder: Path) -> Dataset:
-    """The dataset; where formats or sizes differ, with files of one form in ``folder``, for training and test alike."""
-    readable = {}
-    for item in dataset.items:
-        try:
-            readable[item.name] = probe(item.path)
-        except ValueError:  # an evaluation leaves it out by name
-            continue
-    form = plan_uniform(list(readable.values())) if readable else None
-    if form is None:
-        return dataset
-    items = []
-    for item in dataset.items:
-        if item.name in readable:
-            path = folder / f"{short_hash([item.name, file_sha256(item.path), form.side])}.png"
-            if not path.is_file():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write_whole(path, png_bytes(form.apply(load_image(item.path).pixels)))
-            items.append(replace(item, path=path))
-    short = len(dataset.items) - len(items)
-    notes = [f"Formats or sizes differ; all images were brought to one form: {form}."]
-    notes += [f"{short} images could not be read and were left out."] if short else []
-    return replace(dataset, items=tuple(items), notes=(*dataset.notes, *notes))
 
 
 def _only(data: EvaluationSet, layers: str) -> EvaluationSet:

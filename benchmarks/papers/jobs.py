@@ -12,6 +12,7 @@ from benchmarks.papers.methods import versions
 from benchmarks.papers.plan import ALSO, RULES, SAME_EMBEDDING, ZERO_SHOT, Plan
 from benchmarks.papers.schedule import Job
 from benchmarks.papers.sources import ZOO, Source
+from benchmarks.papers.tuned import tuned_jobs
 
 from morelli.encoders.catalogue import DEFAULT_ENCODER
 from morelli.evaluation.groups import BUDGETS, budgeted
@@ -33,7 +34,7 @@ def table_jobs(plan: Plan, sources: Sequence[Source], weights: Path) -> list[Job
         if "000" in plan.tables:
             jobs += _main(plan, source, weights)
         if "002" in plan.tables:
-            jobs += _zero_shot(plan, source, weights)
+            jobs += [*_zero_shot(plan, source, weights), *tuned_jobs(plan, source)]
     return sorted(jobs, key=lambda job: job.seconds)
 
 

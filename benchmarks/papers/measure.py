@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.papers import stored_attacks, work
+from benchmarks.papers import stored_attacks, tuned, work
 
 
 def perform(words: Mapping[str, Any], out: str) -> dict[str, Any]:
@@ -16,4 +16,5 @@ def perform(words: Mapping[str, Any], out: str) -> dict[str, Any]:
     MorelliError
         The method cannot be run there.
     """
-    return (stored_attacks if words["kind"].startswith("stored") else work).perform(words, out)
+    kind = words["kind"]
+    return (stored_attacks if kind.startswith("stored") else tuned if kind == "tuned" else work).perform(words, out)

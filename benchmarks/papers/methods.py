@@ -23,7 +23,11 @@ _PROTOCOLS = {
 #: What measures a cell of table 001, and what that follows.
 _ATTACKS = ("benchmarks.papers.attacks", "benchmarks.papers.regeneration")
 _ATTACKED = (*FOLLOWED, "morelli.regeneration", "morelli.generators", "morelli.inversion", "benchmarks.zoo")
-_STORED = tuple(f"benchmarks.papers.{name}" for name in ("stored_attacks", "learnt", "one_form", "sources"))
+_STORED = (
+    *(f"benchmarks.papers.{name}" for name in ("stored_attacks", "learnt", "pictures", "sources")),
+    "benchmarks.one_form",
+)
+_TUNED = ("benchmarks.papers.tuned", "benchmarks.one_form", "morelli.fingerprint.learn.run")
 # Options that name a folder in which a method keeps what it computed, and the folder's name below --out.
 _KEPT = {"checkpoint": "trained", "cache": "cache"}
 
@@ -34,7 +38,7 @@ def versions(kind: str, spec: str, encoder: str) -> dict[str, str]:
     Parameters
     ----------
     kind : str
-        "main", "zero-shot", "attack" or "stored".
+        "main", "zero-shot", "tuned", "attack" or "stored".
     spec : str
         The method, with or without options.
     encoder : str
@@ -48,6 +52,8 @@ def versions(kind: str, spec: str, encoder: str) -> dict[str, str]:
 def _protocol(kind: str) -> str:
     if kind == "attack":
         return code_version(*_ATTACKS, followed=_ATTACKED)
+    if kind == "tuned":
+        return code_version(*_PROTOCOLS["zero-shot"], *_TUNED)
     if kind == "stored":
         return code_version(*_STORED, followed=(*FOLLOWED, "morelli.regeneration"))
     return code_version(*_PROTOCOLS[kind])

@@ -14,7 +14,7 @@ from benchmarks.papers import tables
 from benchmarks.papers.attack_table import COLUMNS as ATTACK_COLUMNS
 from benchmarks.papers.attacks import small_plan
 from benchmarks.papers.maps import curve_figure, draw_maps
-from benchmarks.papers.one_form import Pictures
+from benchmarks.papers.pictures import Pictures
 from benchmarks.papers.plan import Plan
 from benchmarks.papers.results import Results
 from benchmarks.papers.schedule import Job

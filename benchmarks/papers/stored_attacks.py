@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from benchmarks.papers.learnt import Known, attacked, scorer
 from benchmarks.papers.methods import versions
-from benchmarks.papers.one_form import read_pictures
+from benchmarks.papers.pictures import read_pictures
 from benchmarks.papers.plan import ATTACKED, Plan
 from benchmarks.papers.schedule import Job
 from benchmarks.papers.sources import Source

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from benchmarks.fingerprint import ceiling, ceiling_bench
 from benchmarks.fingerprint.ceiling import main
-from benchmarks.fingerprint.ceiling_bench import one_form, read_whole
+from benchmarks.fingerprint.ceiling_bench import read_whole
+from benchmarks.one_form import one_form
 from PIL import Image
 
 from morelli.encoders.cache import EmbeddingCache

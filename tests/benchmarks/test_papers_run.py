@@ -67,6 +67,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (papers, work, methods):
         monkeypatch.setattr(module, "load_encoder", load)
     methods._stamp.cache_clear()
+    # The real network's cells have tests of their own: test_papers_tuned.
+    monkeypatch.setattr(jobs, "tuned_jobs", lambda *_: ())
 
 
 @pytest.fixture(scope="module")

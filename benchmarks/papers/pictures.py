@@ -6,21 +6,18 @@ are files, so that pictures of another form are written anew.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.one_form import one_form
 from benchmarks.papers.sources import read_source
-from PIL import Image
 
-from morelli.encoders.weights import short_hash
 from morelli.errors import DatasetError, MorelliError
 from morelli.evaluation.leaks import find_duplicates, leak_test
 from morelli.images.load import load_image
 from morelli.images.probe import FileInfo, probe
-from morelli.images.uniform import Uniform, plan_uniform
 
 if TYPE_CHECKING:
     from morelli.types import Item
@@ -53,9 +50,10 @@ def read_pictures(folder: str, prompts: int | None, out: str) -> Pictures:
     DatasetError
         No picture can be read.
     """
+    dataset = read_source(folder, prompts)
     read: list[tuple[Item, FileInfo, str]] = []
     unreadable = []
-    for item in read_source(folder, prompts).items:
+    for item in dataset.items:
         try:
             read.append((item, probe(item.path), load_image(item.path).content))
         except MorelliError as error:
@@ -64,7 +62,7 @@ def read_pictures(folder: str, prompts: int | None, out: str) -> Pictures:
         raise DatasetError("none of its pictures can be read.", argument=folder)
     twice = find_duplicates([content for *_, content in read], [item.model for item, *_ in read])
     kept = [each for each, keep in zip(read, twice.keep, strict=True) if keep]
-    notes = []
+    notes = list(dataset.notes)
     if unreadable:
         notes.append(f"{len(unreadable)} images could not be read and were left out: {'; '.join(unreadable[:3])}")
     if len(kept) < len(read):
@@ -73,21 +71,5 @@ def read_pictures(folder: str, prompts: int | None, out: str) -> Pictures:
     if len({item.model for item, *_ in kept}) > 1:
         models, texts = [item.model for item, *_ in kept], [item.prompt_id for item, *_ in kept]
         leaks = leak_test([info for _, info, _ in kept], models, texts).to_json()
-    form = plan_uniform([info for _, info, _ in kept]) if kept else None
-    items = tuple(item for item, *_ in kept)
-    if form is not None:
-        notes.append(f"Formats or sizes differ; all images were brought to one form: {form}.")
-        items = tuple(_formed(item, content, form, Path(out) / "one-form") for item, _, content in kept)
-    return Pictures(items, leaks, tuple(notes))
-
-
-def _formed(item: Item, content: str, form: Uniform, folder: Path) -> Item:
-    """The same item with its picture in the common form."""
-    path = folder / f"{short_hash([content, str(form)])}.png"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        # Under another name until it is whole: other processes may look for it.
-        fresh = path.with_suffix(f".{os.getpid()}.new")
-        Image.fromarray(form.apply(load_image(item.path).pixels)).save(fresh, format="PNG", compress_level=1)
-        fresh.replace(path)
-    return replace(item, path=path)
+    formed = one_form(replace(dataset, items=tuple(item for item, *_ in kept), notes=tuple(notes)), Path(out) / "form")
+    return Pictures(formed.items, leaks, tuple(formed.notes))
