@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from morelli.encoders.catalogue import encoder_names, load_encoder
-from morelli.errors import FlatImageError, ImageTooSmallError
+from morelli.errors import ArrayError, FlatImageError, ImageTooSmallError, InputError
 from morelli.fingerprint.lattice import MOST, PERIOD, ResidualLattice, _cuts, _folded
 from morelli.testing.encoders import check_encoder
 
@@ -96,4 +96,35 @@ def test_what_cannot_be_looked_at() -> None:
     # Where only a part is flat, the others count.
     half = with_pattern(256, 512, pattern(1))
     half[:, 256:] = 9
-    assert alike(vector(half), vector(half[:, :256])) > 0.999
+    assert alike(vector(half), vector(half[:, :256])) > 0.99
+
+
+@pytest.mark.parametrize("shape", [(512, 512), (300, 530)])
+def test_no_place_stands_out_for_what_lies_at_the_borders(shape: tuple[int, int]) -> None:
+    """Ground that is dark on the left and bright on the right, as a transform that wraps round makes an edge of it."""
+    height, width = shape
+    grain = np.random.default_rng(0).normal(0, 1, (height, width, 3))
+    ramp = np.linspace(40, 200, width)[None, :, None] + np.linspace(-30, 30, height)[:, None, None]
+    found = vector((ramp + grain).round().clip(0, 255).astype(np.uint8))[0]
+    for axis in (0, 1):
+        places = np.abs(found.mean(axis=axis))
+        assert places[[0, -1]].max() < 1.5 * places[1:-1].max()
+        assert places.max() < 0.05
+
+
+@pytest.mark.parametrize("side", [32, 33, 47, 48])
+def test_small_pictures(side: int) -> None:
+    assert vector(with_pattern(side, side + 3, pattern(1))).shape == (3, PERIOD, PERIOD)
+
+
+@pytest.mark.parametrize(
+    "wrong", [np.zeros((64, 64), np.uint8), np.zeros((64, 64, 4), np.uint8), np.zeros((64, 64, 3))]
+)
+def test_what_is_no_picture(wrong: np.ndarray) -> None:
+    with pytest.raises(ArrayError, match="uint8"):
+        ResidualLattice().prepare(wrong)
+
+
+def test_a_residual_that_loses_its_margin_is_refused() -> None:
+    with pytest.raises(InputError, match="pixels a side"):
+        ResidualLattice("denoiser")

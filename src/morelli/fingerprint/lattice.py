@@ -19,8 +19,9 @@ import torch
 from torch import Tensor
 
 from morelli.encoders.weights import short_hash
-from morelli.errors import FlatImageError, ImageTooSmallError
+from morelli.errors import FlatImageError, ImageTooSmallError, InputError
 from morelli.fingerprint.residual import is_flat, load_residual
+from morelli.images.pixels import check_pixels
 from morelli.types import EncoderStamp
 
 if TYPE_CHECKING:
@@ -30,8 +31,10 @@ if TYPE_CHECKING:
 
 #: Sides of a block in pixels, and how far a residual counts at most, in units of 1/256: an edge is no trace.
 PERIOD, MOST = 16, 8.0
-#: Least side of a picture, and sides of the parts that are worked on: multiples of the period.
-LEAST, PART = 32, 256
+#: Least side of a picture, sides of the parts that are worked on, and what is filtered around a part and cut off again:
+#: multiples of the period. The wavelet transform wraps round, and where left and right differ it makes an edge, always
+#: at the same places of the lattice; beyond the picture's border its mirror image lies.
+LEAST, PART, MARGIN = 32, 256, 16
 RESIDUAL = "wavelet"
 # Brightness, red against green, blue against green.
 _CHANNELS = ((1 / 3, 1 / 3, 1 / 3), (1.0, -1.0, 0.0), (0.0, -1.0, 1.0))
@@ -46,6 +49,11 @@ class ResidualLattice:
     ----------
     residual : str
         One of `morelli.fingerprint.residual.RESIDUALS` without a margin.
+
+    Raises
+    ------
+    InputError
+        The residual loses a margin: its places would not be the picture's.
     """
 
     #: ``encode`` may run in several threads at once.
@@ -53,12 +61,18 @@ class ResidualLattice:
 
     def __init__(self, residual: str = RESIDUAL) -> None:
         self.residual = load_residual(residual)
+        if self.residual.margin:
+            raise InputError(
+                f"{residual} loses {self.residual.margin} pixels a side, and the lattice takes none that does.",
+                argument="residual",
+                fix=f"Take {RESIDUAL}.",
+            )
         words = {
             "residual": [self.residual.name, self.residual.revision],
             "scaling": "v / 255",
             "period": PERIOD,
             "most": MOST,
-            "part": PART,
+            "part": [PART, MARGIN, "mirrored"],
             "channels": _CHANNELS,
             "flat": "left out",
         }
@@ -75,12 +89,18 @@ class ResidualLattice:
 
         Raises
         ------
+        ArrayError
+            No picture: another shape or dtype.
         ImageTooSmallError
             A side is below 32 pixels.
         """
-        height, width = pixels.shape[:2]
+        height, width = check_pixels(pixels).shape[:2]
         if min(height, width) < LEAST:
-            raise ImageTooSmallError(f"{width} × {height} pixels, and {LEAST} a side are needed.", argument="pixels")
+            raise ImageTooSmallError(
+                f"{width} × {height} pixels, and a lattice needs {LEAST} a side.",
+                argument="pixels",
+                fix="Leave the image out, or the encoder residual-lattice.",
+            )
         return pixels[: height - height % PERIOD, : width - width % PERIOD]
 
     def encode(self, prepared: Sequence[Pixels]) -> dict[str, NDArray[np.float32]]:
@@ -100,7 +120,7 @@ class ResidualLattice:
         """The mean block of one picture, channel by channel: (768,)."""
         total, blocks = torch.zeros(len(_CHANNELS), PERIOD, PERIOD, dtype=torch.float64), 0
         for parts in _parts(pixels):
-            residuals = self.residual(parts)
+            residuals = self.residual(parts)[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
             held = residuals[~is_flat(residuals)]
             if len(held):
                 total += _folded(held)
@@ -117,13 +137,16 @@ class ResidualLattice:
 def _parts(pixels: Pixels) -> Iterator[Tensor]:
     """A picture in parts of 256 pixels a side and what is left at the right and the bottom, 0–1, a size at a time.
 
-    What is left is joined to the part before it where it is less than 32 pixels wide.
+    Each has 16 pixels more on every side, of the picture or mirrored. What is left is joined to the part before it
+    where it is less than 32 pixels wide.
     """
     rows, columns = (_cuts(extent) for extent in pixels.shape[:2])
+    around = np.pad(pixels, ((MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)), mode="reflect")
     same: dict[tuple[int, int], list[Pixels]] = defaultdict(list)
     for top, bottom in rows:
         for left, right in columns:
-            same[bottom - top, right - left].append(pixels[top:bottom, left:right])
+            part = around[top : bottom + 2 * MARGIN, left : right + 2 * MARGIN]
+            same[bottom - top, right - left].append(part)
     for parts in same.values():
         for start in range(0, len(parts), 4):
             stacked = np.ascontiguousarray(np.stack(parts[start : start + 4]))
