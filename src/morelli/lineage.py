@@ -16,6 +16,7 @@ from morelli.encoders.catalogue import DEFAULT_ENCODER, load_encoder
 from morelli.encoders.embed import Embedded, embed
 from morelli.encoders.variants import source_name
 from morelli.errors import InputError, NotEnoughReferencesError, UnknownNameError
+from morelli.gallery.sizes import size_notes
 from morelli.gallery.view import GalleryView
 from morelli.types import LINEAGE_SCHEMA, LabelledEmbeddings
 
@@ -106,6 +107,9 @@ def derived_from(
         notes.append(f"{dropped} of the images are references of the gallery, and were left out of it.")
     if len(names) < FEW:
         notes.append(f"{len(names)} {'image says' if len(names) == 1 else 'images say'} little of a model: give more.")
+    shown = (made.pictures[row] for row in rows.tolist())
+    sizes = {name: (each.width, each.height) for name, each in zip(names, shown, strict=True)}
+    notes += size_notes(references, sizes)
     if not any(reference.base for reference in references):
         notes.append("The gallery does not say what its models derive from: each stands for itself.")
     tests = _tests(lineage, base)

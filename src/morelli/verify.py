@@ -16,6 +16,7 @@ from morelli.encoders.catalogue import DEFAULT_ENCODER, load_encoder
 from morelli.encoders.embed import embed
 from morelli.encoders.variants import source_name
 from morelli.errors import InputError
+from morelli.gallery.sizes import size_notes
 from morelli.gallery.view import GalleryView
 from morelli.images.load import Picture, load_image
 from morelli.images.pixels import is_blank
@@ -144,12 +145,9 @@ class Verifier:
             for name, picture in zip(names, pictures, strict=True)
             if picture.content in own
         ]
-        sizes = {(reference.width, reference.height) for reference in references}
-        for name, picture in zip(names, pictures, strict=True):
-            height, width, _ = picture.pixels.shape
-            if (width, height) not in sizes:
-                told = "resizing or cropping may weigh more than the model."
-                notes.append(f"No reference has the size of {name}, {width}×{height}: {told}")
+        shapes = (picture.pixels.shape for picture in pictures)
+        sizes = {name: (width, height) for name, (height, width, _) in zip(names, shapes, strict=True)}
+        notes += size_notes(references, sizes)
         if judge.calibration is None:
             notes.append(
                 f"Not calibrated: {judge.models} models, or the few images of each, give too few pairs that other "

@@ -51,8 +51,10 @@ def test_a_store_with_its_report(store: Path, photos: Path, capsys: pytest.Captu
 
 def test_the_ceiling_policy(tmp_path: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = ["--photos", str(photos), "--out", str(tmp_path / "s"), "--architectures", "000000", *QUICK]
-    assert main(["synthesize", *given, "--policy", "ceiling", "--ceiling", "0.000001"]) == 0
-    assert "0 models of 1, 1 trained now; 0 reached eta, 0 did not; 1 rejected" in capsys.readouterr().out
+    assert main(["synthesize", *given, "--policy", "ceiling", "--ceiling", "0.000001"]) == 1
+    told = capsys.readouterr()
+    assert "0 models of 1, 1 trained now; 0 reached eta, 0 did not; 1 rejected" in told.out
+    assert "no model was kept" in told.err
 
 
 def test_models_that_cannot_be_had_end_with_status_1(

@@ -91,10 +91,12 @@ def test_tasks_that_leave_a_model_out_never_show_it():
         assert not set(models[task.queries]) & set(models[task.background])
         assert not set(prompts[task.queries]) & set(prompts[task.background])
         assert set(bases[task.queries]) <= set(bases[task.background])
+        assert set(bases[task.background]) == {"a", "d", "e"}  # whoever is left out, the candidates are the same
         asked += task.queries.tolist()
     # All but the six images of d, which is alone in its lineage, are asked about once.
     assert sorted(asked) == np.flatnonzero(bases != "d").tolist()
-    assert "6 images are no queries" in plan.notes[0]
+    assert plan.notes[0] == "Without its own model a query has 3 bases as candidates."
+    assert "6 images are no queries" in plan.notes[1]
     with pytest.raises(NotEnoughReferencesError):
         left_out_tasks(models, models, prompts, 0)
 
@@ -131,9 +133,11 @@ def test_levels_that_cannot_be_asked(folder):
 
 def test_the_summary_counts():
     tests = [
-        {"labelled": True, "p_value": 0.02},
-        {"labelled": True, "p_value": 0.3},
-        {"labelled": False, "p_value": 1.0},
+        {"labelled": True, "itself": False, "p_value": 0.02},
+        {"labelled": True, "itself": False, "p_value": 0.3},
+        {"labelled": True, "itself": True, "p_value": 0.01},
+        {"labelled": False, "itself": False, "p_value": 1.0},
     ]
-    assert "1 of 2 that derive from the base; 0 of 1 that do not" in derived_summary(tests)
+    told = "1 of 2 that derive from the base; 1 of 1 that are the base; 0 of 1 that do neither"
+    assert told in derived_summary(tests)
     assert derived_summary([]) == ""

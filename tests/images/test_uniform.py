@@ -48,6 +48,11 @@ def test_probe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert tables
     assert tables != infos["c.jpg"].quantisation, "another quality"
     assert tables == probe(str(tmp_path / "e.jpg")).quantisation, "another picture, the same tables"
+    for coarse in (0, 2):
+        Image.fromarray(scene()).save(tmp_path / f"{coarse}.jpg", quality=75, subsampling=coarse)
+    fine, halved = (probe(tmp_path / f"{coarse}.jpg").quantisation for coarse in (0, 2))
+    assert halved == tables
+    assert fine != tables, "the same tables, colours at full size"
 
 
 def test_probe_sees_the_loaders_size(tmp_path: Path) -> None:

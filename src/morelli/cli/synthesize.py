@@ -113,6 +113,9 @@ def _make(plan: Plan, settings: TrainingSettings, folder: Path, out: Path, as_js
     if told["missing"]:
         say(f"{told['missing']} models are missing: too many of their seeds diverged.")
         raise typer.Exit(1)
+    if not told["kept"]:
+        say("no model was kept: none reached eta within its steps. Raise --max-steps or --ceiling, or take floor.")
+        raise typer.Exit(1)
 
 
 def _line(out: Path, told: dict[str, Any]) -> str:

@@ -123,6 +123,11 @@ def fingerprint(
         _check_new(store, photos, begin)
     else:
         _check_finetuning(begin, [store, photos, architecture, chain, pretrained, also])
+        _check_plain(plain, keep)
+    if minutes is not None and steps is not None:
+        raise typer.BadParameter("plans the steps itself: leave --steps out.", param_hint="--minutes")
+    if centre and finetune is None and also is None:
+        raise typer.BadParameter("is about the images of --finetune or --also.", param_hint="--centre")
     settings = make(
         preset, architecture=architecture, chain=chain, loss=loss, triplet=triplet, margin=margin,
         temperature=temperature, sampler=sampler, p=p, k=k, siblings=siblings, same_photos=same_photos, augment=augment,
@@ -153,6 +158,13 @@ def _check_finetuning(begin: Path | None, others: list[Any]) -> None:
             "--also.",
             param_hint="--finetune",
         )
+
+
+def _check_plain(plain: bool, keep: str | None) -> None:
+    if plain:
+        raise typer.BadParameter("shows no photographs with --finetune.", param_hint="--plain-photos")
+    if keep == "best":
+        raise typer.BadParameter("needs held-out models, and --finetune has none.", param_hint="--keep")
 
 
 def _train(asked: _Request, settings: LearnSettings) -> None:

@@ -59,8 +59,9 @@ def at_base(data: EvaluationSet) -> EvaluationSet:
 def left_out_tasks(models: Names, bases: Names, prompts: Names, seed: int) -> Plan[Task]:
     """Queries of models without a single reference of their own; candidates are the bases of all other models.
 
-    The models are dealt to groups, lineage by lineage; a group's images of a fold of prompts are compared with all
-    other groups' images of the other folds' prompts. A query of a base that no other group has is left out.
+    The models of lineages of two and more are dealt to groups, lineage by lineage; a group's images of a fold of
+    prompts are compared with all others' images of the other folds' prompts. A model that is alone in its lineage is a
+    candidate always and a query never.
 
     Raises
     ------
@@ -69,12 +70,15 @@ def left_out_tasks(models: Names, bases: Names, prompts: Names, seed: int) -> Pl
     """
     names, first, codes = np.unique(models, return_index=True, return_inverse=True)
     chance = np.random.default_rng(seed).random(len(names))
-    group = np.empty(len(names), dtype=np.intp)
+    _, lineage, members = np.unique(bases[first], return_inverse=True, return_counts=True)
     # Lineage by lineage, so that no group takes more than its share of one.
-    group[np.lexsort((chance, bases[first]))] = np.arange(len(names)) % GROUPS
+    order = np.lexsort((chance, lineage))
+    order = order[members[lineage[order]] > 1]
+    group = np.full(len(names), -1)
+    group[order] = np.arange(len(order)) % GROUPS
     fold = prompt_folds(prompts, FOLDS, seed, models)
     tasks = []
-    dropped = 0
+    dropped = int((group[codes] < 0).sum())
     for g in range(GROUPS):
         for f in range(FOLDS):
             background = np.flatnonzero((group[codes] != g) & (fold != f))
@@ -90,24 +94,42 @@ def left_out_tasks(models: Names, bases: Names, prompts: Names, seed: int) -> Pl
             argument="base",
             fix="Add images of the base, or of another model that derives from it.",
         )
-    note = f"{dropped} images are no queries without their own model: no other one of their base has references."
-    return Plan(tuple(tasks), (note,) if dropped else ())
+    known = [len(np.unique(bases[task.background])) for task in tasks if task.background is not None]
+    few, many = min(known), max(known)
+    notes = [f"Without its own model a query has {few if few == many else f'{few} to {many}'} bases as candidates."]
+    if dropped:
+        notes.append(
+            f"{dropped} images are no queries without their own model: no other one of their base has references."
+        )
+    return Plan(tuple(tasks), tuple(notes))
 
 
 def derived_tests(data: LabelledEmbeddings, bases: Names) -> list[dict[str, Any]]:
-    """The test "derived from" of every model against every base from which another one derives; see `Lineage`."""
+    """The test "derived from" of every model against every base from which another one derives; see `Lineage`.
+
+    ``labelled``: the labels say that the model derives from the base; ``itself``: the model is that base.
+    """
     lineage = Lineage(data, bases)
     return [
-        asdict(test) | {"smallest_p_value": test.smallest, "labelled": lineage.base[test.model] == test.base}
+        asdict(test)
+        | {
+            "smallest_p_value": test.smallest,
+            "labelled": lineage.base[test.model] == test.base,
+            "itself": test.model == test.base,
+        }
         for test in lineage.tests()
     ]
 
 
 def derived_summary(tests: Sequence[dict[str, Any]], alpha: float = 0.05) -> str:
-    """How often the test says "derived" of models that are labelled so, and of others: one sentence."""
+    """How often the test says "derived" of models that are labelled so, of bases themselves, and of others."""
     parts = []
-    for labelled, words in ((True, "that derive from the base"), (False, "that do not")):
-        p = [test["p_value"] for test in tests if test["labelled"] is labelled]
+    for labelled, itself, words in (
+        (True, False, "that derive from the base"),
+        (True, True, "that are the base"),
+        (False, False, "that do neither"),
+    ):
+        p = [test["p_value"] for test in tests if test["labelled"] is labelled and test["itself"] is itself]
         if p:
             parts.append(f"{sum(value <= alpha for value in p)} of {len(p)} {words}")
     return f"derived-from test at p ≤ {alpha:g}: says so of {'; '.join(parts)}" if parts else ""

@@ -26,7 +26,8 @@ class FileInfo:
     bytes : int
         Size of the file.
     quantisation : str
-        Short hash of a JPEG's quantisation tables (its quality and its encoder); "" for other formats.
+        Short hash of a JPEG's quantisation tables (its quality and its encoder) and of how coarsely it samples each
+        channel; "" for other formats.
     """
 
     width: int
@@ -51,11 +52,13 @@ def probe(path: str | Path, *, limits: Limits = Limits()) -> FileInfo:
         image = open_header(stream, name, limits)
         width, height = image.size if orientation(image) < 5 else image.size[::-1]
         tables: dict[int, list[int]] = getattr(image, "quantization", {})
-        return FileInfo(width, height, image.format or "", image.mode, size, _short_hash(tables))
+        # A channel's number, its horizontal and vertical sampling, and the number of its table.
+        layers: list[tuple[int, int, int, int]] = getattr(image, "layer", [])
+        return FileInfo(width, height, image.format or "", image.mode, size, _short_hash(tables, layers))
 
 
-def _short_hash(tables: dict[int, list[int]]) -> str:
+def _short_hash(tables: dict[int, list[int]], layers: list[tuple[int, int, int, int]]) -> str:
     if not tables:
         return ""
-    text = repr(sorted((number, list(values)) for number, values in tables.items()))
+    text = repr([sorted((number, list(values)) for number, values in tables.items()), layers])
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -160,6 +160,9 @@ def test_fine_tuning_goes_on_from_a_file(made: Store, seen: Photos, cache: Path,
     classes = dataset_classes(items, settings)
     epoch = one_epoch(classes, settings, windows=2)
     assert (epoch.slots, epoch.steps) == (8, 6)  # 3 models × 8 windows in batches of 4
+    # Of 16 models a batch takes the three that there are: 6 pictures, not 32.
+    assert one_epoch(classes, few(p=16, k=2), windows=2).steps == 4
+    assert one_epoch(classes, few(p=16, k=2, sampler="random"), windows=2).steps == 1
     begin = load_extractor(first)
     out = tmp_path / "second.safetensors"
     told = learn(classes, epoch, out, Place(tmp_path / "c2", cache), begin=begin, say=lambda _: None)

@@ -25,6 +25,7 @@ def test_the_rate_rises_stays_and_falls_to_a_fiftieth() -> None:
 
 def test_the_published_schedule_is_torchs_warm_restarts() -> None:
     settings = preset("as-published")
+    assert settings.cache == "none"  # new crops at each step
     optimiser = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=1e-4)
     schedule = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimiser, 15, 2, eta_min=1e-5)
     for epoch in range(40):

@@ -282,10 +282,13 @@ def _network(
 
 
 def one_epoch(classes: Classes, settings: LearnSettings, windows: int = 9) -> LearnSettings:
-    """Settings of a fine-tuning: ``windows`` windows of each image of the model that has the most, seen once.
+    """Settings of a fine-tuning: as many pictures as ``windows`` windows of each image are.
 
-    Models with fewer images are seen as often, so that all models count the same.
+    Models with fewer images than the one that has the most are seen as often, so that all models count the same.
+    Windows are drawn step by step: each is seen once on average.
     """
-    slots = windows * classes.least_slots
-    steps = max(1, math.ceil(slots * len(classes.learn.names) / settings.batch))
+    slots, models = windows * classes.least_slots, len(classes.learn.names)
+    # A batch of P models has no more of them than there are.
+    shown = settings.batch if settings.sampler == "random" else min(settings.p, models) * settings.k
+    steps = max(1, math.ceil(slots * models / shown))
     return replace(settings, slots=slots, steps=steps)

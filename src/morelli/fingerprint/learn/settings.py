@@ -169,7 +169,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "as-published": {
         "architecture": "resnet50", "chain": "published", "normalise": False, "sampler": "random", "p": 200, "k": 1,
         "siblings": 1, "same_photos": False, "slots": 256, "view": "resize", "margin_px": 0, "lr": 1e-4,
-        "weight_decay": 0.01, "schedule": "warm-restarts", "steps": 40_520, "precision": "float32",
+        "weight_decay": 0.01, "schedule": "warm-restarts", "steps": 40_520, "precision": "float32", "cache": "none",
     },
 }  # fmt: skip
 
