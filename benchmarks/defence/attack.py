@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from benchmarks.defence.clock import Clock
 from benchmarks.defence.networks import Networks
-from benchmarks.defence.shields import Protection, Shield
+from benchmarks.defence.shields import GRADIENT, Protection, Shield
 from benchmarks.defence.split import labelled, pixels_of
 
 from morelli.attribution.base import Attributor
@@ -23,7 +23,10 @@ from morelli.types import Item, LabelledEmbeddings
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-METHODS = ("euclid", "cosine", "fused")
+#: Attributors: the published rules, the default one, and that one where it has never seen noise, which random signs of
+#: the control are: what a perturbation takes beyond them is then not owed to what its attacker was taught.
+WITHOUT_NOISE = "fused, no noise"
+METHODS = ("euclid", "cosine", WITHOUT_NOISE, "fused")
 #: What attributors know of degraded queries where the background is seen as it is: what any gallery's copies teach,
 #: random noise of two levels among it, and what the attackers' purifiers do.
 CONDITIONS = (*USUAL, "jpeg:75", "jpeg:60", "blur:1", "resize:0.5+resize:2", "resize:0.6+resize:1.667")
@@ -51,7 +54,7 @@ class Attacks:
         Of the leaderboard; who retrains has his own images protected by it.
     networks : Networks
     retrain : int
-        Prompts of the background that are protected for who retrains.
+        Prompts of the background that are protected by gradients for who retrains; without gradients all are.
     clock : Clock
     """
 
@@ -81,24 +84,27 @@ class Attacks:
         key = (encoder, method, learns)
         if key in self._fitted:
             return self._fitted[key]
-        made = load_attributor(method)
-        background = self._background(encoder, attacker, shield) if made.uses_background else None
+        made = load_attributor(method.partition(",")[0])
+        quiet = method == WITHOUT_NOISE
+        background = self._background(encoder, attacker, shield, quiet) if made.uses_background else None
         fitted = made.fit(background)
         if not attacker.retrains:  # that is of one defence, and is not asked again
             self._fitted[key] = fitted
         return fitted
 
-    def _background(self, encoder: str, attacker: Attacker, shield: Shield) -> LabelledEmbeddings:
+    def _background(self, encoder: str, attacker: Attacker, shield: Shield, quiet: bool) -> LabelledEmbeddings:
         items, network = self.protection.parts.background, self.networks[encoder]
-        if attacker.retrains:
-            # Degraded copies would teach what protected images never are: as they came.
+        costly = attacker.retrains and shield.defence in GRADIENT
+        if costly:  # seconds an image: some prompts, and no copies of images that nobody would degrade
             kept = sorted({item.prompt_id for item in items})[: self.retrain]
             own = [item for item in items if item.prompt_id in kept]
             return labelled(own, self._embed(attacker, network, self._own(own, shield)))
-        eye = attacker if attacker.throughout else load_attacker("plain")
-        pixels = pixels_of(items)
+        eye = attacker if attacker.throughout or attacker.retrains else load_attacker("plain")
+        pixels = self._own(items, shield) if attacker.retrains else pixels_of(items)
         rows = np.linspace(0, len(items) - 1, min(SAMPLE, len(items))).astype(np.intp)
-        conditions, some = USUAL if attacker.throughout else CONDITIONS, [pixels[row] for row in rows]
+        conditions = USUAL if attacker.throughout or attacker.retrains else CONDITIONS
+        conditions = [text for text in conditions if not (quiet and text.startswith("noise"))]
+        some = [pixels[row] for row in rows]
         seen = {"cache": self.networks.cache, "progress": self.clock.check}
         copies = embed_copies_as(eye, network, some, rows, conditions, **seen)
         return labelled(items, self._embed(eye, network, pixels), copies)

@@ -19,7 +19,7 @@ from benchmarks.defence.networks import Networks
 from benchmarks.defence.split import Split, labelled, pixels_of
 
 from morelli.defence.canonical import RECIPE, canonical
-from morelli.defence.ensemble import Ensemble
+from morelli.defence.ensemble import GRADIENT_DEFENCES, Ensemble
 from morelli.defence.files import png_bytes, write_file
 from morelli.defence.perturb import sign_noise
 from morelli.defence.settings import LARGEST, PerturbSettings
@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[np.uint8]
 
-#: Defences that follow gradients: seconds an image.
-GRADIENT = ("pgd", "eot")
+#: Defences that follow gradients: seconds an image. The first two are always in the table, others where they are named.
+GRADIENT = tuple(GRADIENT_DEFENCES)
+USUAL = ("pgd", "eot")
 # Whole ε, and a little below the target: what is too strong can be weakened.
 _MARGIN, _TRIES = 1.03, 3
 
@@ -46,7 +47,8 @@ class Shield:
 
     Attributes
     ----------
-    defence : {"none", "noise", "pgd", "eot", "canonical"}
+    defence : str
+        "none", "noise", "canonical" or one of `GRADIENT_DEFENCES`.
     epsilon : float
         Levels of 255; of ``like`` where the strength is found. 0 where there is none.
     like : {"", "pgd", "canonical"}
@@ -63,12 +65,20 @@ class Shield:
         return f"{self.defence}-{self.epsilon:g}" + (f"~{self.like}" if self.like else "")
 
 
-def shields(epsilons: Sequence[float]) -> list[Shield]:
-    """All defences, small ε first: as they are, what is cheap before what is not, then at one PSNR."""
+def shields(epsilons: Sequence[float], named: Sequence[str] = ()) -> list[Shield]:
+    """All defences, small ε first: as they are, what is cheap before what is not, then at one PSNR.
+
+    Parameters
+    ----------
+    epsilons : sequence of float
+    named : sequence of str
+        Defences beside the usual ones.
+    """
+    gradient = [*USUAL, *(each for each in GRADIENT if each in named and each not in USUAL)]
     plain = [Shield("none"), Shield("canonical"), *(Shield("noise", float(e)) for e in epsilons)]
-    plain += [Shield(defence, float(e)) for e in epsilons for defence in GRADIENT]
+    plain += [Shield(defence, float(e)) for e in epsilons for defence in gradient]
     equal = [Shield("noise", 0.0, "canonical")]
-    equal += [Shield(defence, float(e), "pgd") for e in epsilons for defence in ("noise", "canonical", "eot")]
+    equal += [Shield(defence, float(e), "pgd") for e in epsilons for defence in ("noise", "canonical", *gradient[1:])]
     return sorted(plain + equal, key=lambda shield: shield.epsilon)
 
 

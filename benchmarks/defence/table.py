@@ -17,6 +17,8 @@ from morelli.report.votes import vote_rows
 #: Top-1 that paper 000 reports for its own 22 models: unprotected, and at ε = 2 and 8.
 PAPER = {0: 0.90, 2: 0.75, 8: 0.46}
 
+VOTES = VoteSettings(simulations=200, most=10_000)
+
 Row = dict[str, Any]
 Found = Mapping[tuple[Shield, str, str, str], Row]
 
@@ -71,10 +73,20 @@ def table(rows: Sequence[Row], prompts: Sequence[str], surrogates: Sequence[str]
             if first is not None:
                 cells = [figure(found, (shield, attacker, encoder, each), against, prompts) for each in methods]
                 eyes = [attacker, encoder, place(encoder, surrogates)]
-                lines.append("| " + " | ".join([*_look(shield, first), *eyes, *cells]) + " |")
+                lines.append("| " + " | ".join([*_look(shield, first, _lpips(rows)), *eyes, *cells]) + " |")
     if not lines:
         return []
-    head = ["defence", "ε", "PSNR", "MS-SSIM", "attacker", "encoder", "ensemble", *methods]
+    head = [
+        "defence",
+        "ε",
+        "PSNR",
+        "MS-SSIM",
+        *(["LPIPS"] if _lpips(rows) else []),
+        "attacker",
+        "encoder",
+        "ensemble",
+        *methods,
+    ]
     return [f"| {' | '.join(head)} |", "|" + "---|" * len(head), *lines]
 
 
@@ -96,11 +108,17 @@ def _lines(there: Sequence[Shield], matched: bool) -> list[tuple[Shield, Shield 
     return out
 
 
-def _look(shield: Shield, row: Row) -> list[str]:
+def _lpips(rows: Sequence[Row]) -> bool:
+    return any(row.get("lpips") is not None for row in rows)
+
+
+def _look(shield: Shield, row: Row, learnt: bool) -> list[str]:
     db = "–" if row["psnr"] is None else f"{row['psnr']:.1f}"
     epsilon, share = row["strength"]["epsilon"], row["strength"]["share"]
     strength = [f"{epsilon:g}"] * (epsilon > 0) + [f"× {share:.2f}"] * (share < 1)
-    return [shield.defence, " ".join(strength), db, f"{row['ms_ssim']:.4f}"]
+    known = row.get("lpips")
+    distance = ["–" if known is None else f"{known:.4f}"] if learnt else []
+    return [shield.defence, " ".join(strength), db, f"{row['ms_ssim']:.4f}", *distance]
 
 
 def figure(found: Found, key: tuple[Shield, str, str, str], against: Shield | None, prompts: Sequence[str]) -> str:
@@ -126,21 +144,28 @@ def _between(found: Interval, word: str) -> str:
 
 
 def votes(rows: Sequence[Row], method: str, encoders: Sequence[str], surrogates: Sequence[str]) -> str:
-    """Votes to move a model one place, by what the plain attacker still recognises under each defence as it is.
+    """Votes to move a model one place, by what is still recognised under each defence as it is.
 
-    The median target, with the interval of 95 % that its simulations span; what the queries' number leaves open is not
-    in it.
+    Of the plain attacker, and of the strongest of all that were measured against that defence, whom a defence has to
+    reckon with. The target is the median one where nothing is protected, and the same under all defences; the interval
+    says what the number of queries leaves open. The strongest was chosen on these very queries, which flatters it.
     """
-    head = ["encoder", "ensemble", "defence", "ε", "recognised", "votes to move the median model one place (95 %)"]
+    head = ["encoder", "ensemble", "defence", "ε", "attacker", "recognised", "votes to move the same model one place"]
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for encoder in encoders:
-        for row in rows:
-            if (row["attacker"], row["method"], row["encoder"], row["like"]) == ("plain", method, encoder, ""):
+        mine = [row for row in rows if (row["method"], row["encoder"], row["like"]) == (method, encoder, "")]
+        target = None
+        for shield in dict.fromkeys(shield_of(row) for row in mine):
+            against = {row["attacker"]: row for row in mine if shield_of(row) == shield}
+            strongest = max(against.values(), key=lambda row: _confusion(row["confusion"]).accuracy)["attacker"]
+            for attacker in dict.fromkeys(name for name in ("plain", strongest) if name in against):
+                row = against[attacker]
                 matrix = _confusion(row["confusion"])
-                found = simulate_votes(matrix, VoteSettings(simulations=40, most=10_000))
-                needed = typical_row(vote_rows(found), "votes")
-                text = "more than 10,000 battles" if needed is None else needed["votes_text"]
-                cells = [encoder, place(encoder, surrogates), row["defence"], f"{row['epsilon']:g}",
+                found = vote_rows(simulate_votes(matrix, VOTES, targets=None if target is None else [target]))
+                needed = typical_row(found, "votes")
+                target = target or (needed["target"] if needed and shield.defence == "none" else None)
+                text = f"more than {VOTES.most:,} battles" if needed is None else needed["votes_text"]
+                cells = [encoder, place(encoder, surrogates), row["defence"], f"{row['epsilon']:g}", attacker,
                          f"{matrix.accuracy:.2f}", text]  # fmt: skip
                 lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

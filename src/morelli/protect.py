@@ -26,6 +26,7 @@ from morelli.errors import MorelliError, NotEnoughReferencesError, UnknownNameEr
 from morelli.gallery.prompts import find_prompt
 from morelli.gallery.view import GalleryView
 from morelli.images.load import Picture, from_array, load_image
+from morelli.images.small import SMALL
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -264,6 +265,10 @@ class Protector:
         progress: Callable[[int, int], None] | None,
     ) -> Protected:
         judge, notes = self._judge, [*self._notes, *setting.notes, *setting.comparison.notes]
+        if min(picture.pixels.shape[:2]) < SMALL:
+            notes.append(
+                f"It is smaller than {SMALL} pixels a side, and was enlarged for encoders: they see less of it."
+            )
         (before,) = judge.versions(setting.comparison, [picture])
         row = judge.rows.get(picture.content)
         model, known = (told, "told") if told else (before.first, "attributed")

@@ -85,7 +85,9 @@ def test_json_and_files(run, query: Path, tmp_path: Path) -> None:
     away = np.abs(pixels(found["output"]) - pixels(query))
     assert 1 <= away.max() == found["quality"]["largest_change"] <= 3
     assert (found["defence"]["epsilon"], found["defence"]["steps"]) == (3.0, 4)
-    assert sorted(path.name for path in out.iterdir()) == sorted([f"{query.stem}.png", "sheet.png"])
+    assert sorted(path.name for path in out.iterdir()) == sorted([f"{query.stem}.png", "reports.jsonl", "sheet.png"])
+    assert [json.loads(each) for each in (out / "reports.jsonl").read_text().splitlines()] == [found]
+    assert any("smaller than 128 pixels" in note for note in found["notes"])
     assert pixels(out / "sheet.png").shape == (40, 3 * 40 + 16, 3)
     assert query.read_bytes() == before
 
@@ -121,7 +123,16 @@ def test_nothing_is_replaced_unless_asked(run, query: Path, tmp_path: Path) -> N
     assert "exists already" in err
     assert target.read_bytes() == b"mine"
     assert run(query, "--out", tmp_path, *BASE, "--overwrite")[0] == 0
-    assert target.read_bytes() != b"mine"
+    first = target.read_bytes()
+    assert first != b"mine"
+    # Another run has other secrets, and its report takes the place of the first one's; with a seed all is the same.
+    assert run(query, "--out", tmp_path, *BASE, "--overwrite")[0] == 0
+    assert target.read_bytes() != first
+    reports = [json.loads(line) for line in (tmp_path / "reports.jsonl").read_text().splitlines()]
+    assert [each["output_sha256"] for each in reports] == [hashlib.sha256(target.read_bytes()).hexdigest()]
+    seed = reports[0]["defence"]["seed"]
+    assert run(query, "--out", tmp_path / "again", *BASE, "--seed", seed)[0] == 0
+    assert (tmp_path / "again" / target.name).read_bytes() == target.read_bytes()
     # An original is not overwritten whatever is asked.
     copy = shutil.copy(query, tmp_path / "own.png")
     status, _, err = run(copy, "--out", tmp_path, *BASE, "--overwrite")
@@ -139,7 +150,7 @@ def test_a_bad_image_among_good_ones(run, query: Path, tmp_path: Path) -> None:
     assert first["image"] == str(tmp_path / "tiny.png")
     assert second["schema"] == "morelli.protect/1"
     assert "tiny.png" in err
-    assert [path.name for path in (tmp_path / "o").iterdir()] == [f"{query.stem}.png"]
+    assert sorted(path.name for path in (tmp_path / "o").iterdir()) == [f"{query.stem}.png", "reports.jsonl"]
 
 
 @pytest.mark.parametrize(
@@ -153,7 +164,8 @@ def test_a_bad_image_among_good_ones(run, query: Path, tmp_path: Path) -> None:
         (("--surrogate", "blind"), "no gradient flows through the encoder blind"),
         (("--surrogate", ","), "names no encoder"),
         (("--model", "model-7"), "no model is called"),
-        (("--defence", "canonical", "--recipe", "jpeg:0"), "the quality must be"),
+        (("--defence", "canonical"), "--epsilon: plays no part in canonical"),
+        (("--recipe", "median"), "--recipe: plays no part in pgd"),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(run, query: Path, tmp_path: Path, arguments, said: str) -> None:
@@ -162,6 +174,13 @@ def test_bad_input_is_one_line_and_writes_nothing(run, query: Path, tmp_path: Pa
     assert len(err.splitlines()) == 1
     assert said in err
     assert not (tmp_path / "o").exists()
+
+
+def test_a_recipe_that_cannot_be_followed(run, query: Path, tmp_path: Path) -> None:
+    asked = ("--method", "euclid", "--defence", "canonical", "--recipe", "jpeg:0")
+    status, _, err = run(query, "--out", tmp_path / "o", *asked)
+    assert (status, len(err.splitlines())) == (1, 1)
+    assert "the quality must be" in err
 
 
 def test_one_model_only(run, items: tuple[Item, ...], query: Path, tmp_path: Path) -> None:
@@ -183,4 +202,5 @@ def test_encoders_without_gradients_are_left_out_by_default(run, items, query: P
     status, _, err = run(query, "--out", tmp_path / "p", *BASE, of=blind)
     assert status == 1
     assert "no gradient flows" in err
-    assert run(query, "--out", tmp_path / "p", *BASE, "--defence", "canonical", of=blind)[0] == 0
+    plain = ("--method", "euclid", "--defence", "canonical")
+    assert run(query, "--out", tmp_path / "p", *plain, of=blind)[0] == 0

@@ -208,7 +208,7 @@ def test_sub_folders_name_the_models(run, dataset: Path, tmp_path: Path) -> None
     flat.mkdir()
     shutil.copy(next(dataset.rglob("*.png")), flat / "one.png")
     assert run(flat, "--out", tmp_path / "p", *PLAIN)[0] == 0
-    assert [path.name for path in (tmp_path / "p").iterdir()] == ["one.png"]
+    assert sorted(path.name for path in (tmp_path / "p").iterdir()) == ["one.png", "reports.jsonl"]
 
 
 def test_prompts_that_the_gallery_lacks_are_told(run, dataset: Path, tmp_path: Path) -> None:
@@ -219,7 +219,9 @@ def test_prompts_that_the_gallery_lacks_are_told(run, dataset: Path, tmp_path: P
     *reports, told = map(json.loads, out.splitlines())
     without = [each["image"] for each in reports if any("compared without the prompt" in n for n in each["notes"])]
     assert sorted(without) == sorted(str(i.path) for i in read_dataset(dataset).items if i.prompt_id == "elsewhere")
-    assert [(note.split()[0], count) for note, count in told["notes"].items()] == [("Judged", 12), ("The", 3)]
+    assert [(note.split()[0], count) for note, count in told["notes"].items()] == [
+        ("Judged", 12), ("It", 12), ("The", 3),
+    ]  # fmt: skip
 
 
 def reference(prompt_id: str, prompt: str) -> Reference:
@@ -247,9 +249,8 @@ def test_which_prompt_of_the_gallery_is_meant(prompt_id: str, prompt: str, found
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--model", "model-00"), "names the model and prompt of each picture"),
-        (("--prompt", "001"), "names the model and prompt of each picture"),
-        (("--sheet",), "names the model and prompt of each picture"),
+        (("--model", "model-00"), "names the model and prompt of each"),
+        (("--prompt", "001"), "names the model and prompt of each"),
         (("--epsilon", "0"), "epsilon: must lie between 1 and 32"),
     ],
 )
@@ -278,3 +279,27 @@ def test_datasets_that_do_not_fit(run, dataset: Path, tmp_path: Path) -> None:
     shutil.copy(twin.path, twin.path.with_suffix(".png"))
     (dataset / "metadata.csv").write_text(metadata + f"{Path(twin.name).with_suffix('.png')},model-00,kin,,,,,,\n")
     refused("would both be written")
+
+
+def test_a_sheet_of_the_first_images_lies_beside_the_folder(run, dataset: Path, tmp_path: Path) -> None:
+    out = tmp_path / "protected"
+    status, _, err = run(dataset, "--out", out, *PLAIN, "--sheet")
+    assert status == 0
+    assert f"wrote {tmp_path / 'protected-sheet.png'}" in err
+    rows = len(read_dataset(dataset).items)
+    assert pixels(tmp_path / "protected-sheet.png").shape == (rows * 40 + (rows - 1) * 8, 3 * 40 + 16, 3)
+    assert len(read_dataset(out).items) == rows
+
+
+def test_a_run_that_goes_on_keeps_its_secret(run, dataset: Path, tmp_path: Path) -> None:
+    out = tmp_path / "protected"
+    assert run(dataset, "--out", out, *QUICK)[0] == 0
+    lines = (out / "protected.jsonl").read_text().splitlines()
+    before = snapshot(out)
+    gone = next(out.rglob("*.png"))
+    gone.unlink()
+    assert run(dataset, "--out", out, *QUICK)[0] == 0
+    assert {name: data for name, (data, _) in snapshot(out).items()} == {n: data for n, (data, _) in before.items()}
+    head = json.loads((out / "protected.jsonl").read_text().splitlines()[0])
+    assert head == json.loads(lines[0])
+    assert head["defence"]["seed"] > 0

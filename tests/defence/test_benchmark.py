@@ -127,8 +127,16 @@ def test_a_defence_that_is_too_weak_says_so(protection: Protection) -> None:
     assert protection.strength(Shield("pgd", 8)) == Strength(8)
 
 
+def test_parts_of_the_better_defence_are_measured_where_they_are_named() -> None:
+    assert not {each.defence for each in shields([2])} & {"pgd-masked", "pgd-transforms", "pgd-likelihood"}
+    found = shields([2], ["pgd-masked", "eot"])
+    assert [each.like for each in found if each.defence == "pgd-masked"] == ["", "pgd"]
+    asked = command.options(["d", "--out", "f", "--epsilons", "2", "--defences", "pgd-masked"])
+    assert {shield.defence for shield, *_ in command.plan(asked)} == {"pgd-masked"}
+
+
 def test_every_drop_has_its_control() -> None:
-    every = shields([2, 4])
+    every = shields([2, 4], ["pgd-masked"])
     for shield in every:
         signs = control(shield)
         if shield.defence in ("none", "noise"):
@@ -205,11 +213,26 @@ def test_who_retrains_learns_from_protected_images(protection: Protection, monke
     Spy.seen = []
     run = Attacks(protection, protection.networks, retrain=2)
     list(run(Shield("canonical"), load_attacker("retrain"), "grain"))
-    (background,) = Spy.seen
-    own = [item for item in protection.parts.background if item.prompt_id in ("002", "003")]
+    list(run(Shield("pgd", 2), load_attacker("retrain"), "grain"))
+    cheap, costly = Spy.seen
+    own = protection.parts.background
     want = GrainEncoder().encode([GrainEncoder().prepare(canonical(each)) for each in pixels_of(own)])
-    np.testing.assert_allclose(background.vectors["grain/steps"], want["grain/steps"], rtol=1e-5)
-    assert background.degraded is None
+    np.testing.assert_allclose(cheap.vectors["grain/steps"], want["grain/steps"], rtol=1e-5)
+    assert cheap.degraded is not None and len(cheap.degraded)
+    # By gradients a picture takes seconds: as many prompts as were asked for.
+    assert sorted(set(costly.prompts.tolist())) == ["002", "003"]
+    assert costly.degraded is None
+
+
+def test_one_attributor_has_never_seen_noise(protection: Protection, monkeypatch) -> None:
+    monkeypatch.setattr(attacks, "METHODS", (attacks.WITHOUT_NOISE, "fused"))
+    monkeypatch.setattr(attacks, "load_attributor", lambda name: Spy() if name == "fused" else pytest.fail(name))
+    for name in ("plain", "average throughout"):
+        Spy.seen = []
+        list(Attacks(protection, protection.networks)(Shield("none"), load_attacker(name), "grain"))
+        kinds = [{text.partition(":")[0] for text in each.degraded.names.tolist()} for each in Spy.seen]
+        assert kinds[1] - kinds[0] == {"noise"}
+        assert kinds[0] < kinds[1]
 
 
 def test_regeneration_from_stored_images_sees_no_query(protection: Protection) -> None:
@@ -305,7 +328,7 @@ def test_it_resumes_and_its_table_holds_every_cell(
     assert "### Regeneration: at one PSNR" in text
     assert "0.90 at ε = 0, 0.75 at ε = 2, 0.46 at ε = 8" in text
     assert "; net " in text
-    assert "| encoder | ensemble | defence | ε | recognised |" in text
+    assert "| encoder | ensemble | defence | ε | attacker | recognised |" in text
     # Killed in the middle of a line, it does what is missing and no more, and comes to the same.
     kept = file.read_text().splitlines(keepends=True)
     file.write_text("".join(kept[:-2]) + kept[-2][:30])
@@ -315,6 +338,10 @@ def test_it_resumes_and_its_table_holds_every_cell(
     assert command.main([*asked, "--table"]) == 0
     assert capsys.readouterr().out == text
     with pytest.raises(SystemExit, match="of another run"):
+        command.main([*asked, "--steps", "3"])
+    # Without its file the pictures are still of their own settings.
+    file.unlink()
+    with pytest.raises(SystemExit, match="of another run or version"):
         command.main([*asked, "--steps", "3"])
 
 
@@ -500,17 +527,26 @@ def test_votes_have_an_interval_and_stand_for_every_encoder() -> None:
             "encoder": encoder, "confusion": {"labels": labels, "said": labels, "matrix": matrix}
         }  # fmt: skip
 
-    rows = [cell("e", 18), cell("other", 10), row(Shield("noise", 2.0, "pgd"), [1])]
+    protected, seen_through = (
+        cell("e", right) | vars(Shield("pgd", 2.0)) | {"attacker": name}
+        for right, name in ((8, "plain"), (14, "purify blur"))
+    )
+    rows = [cell("e", 18), protected, seen_through, cell("other", 10), row(Shield("noise", 2.0, "pgd"), [1])]
     text = votes(rows, "euclid", ["e", "other", "absent"], ["e"]).splitlines()
-    assert len(text) == 4
+    assert len(text) == 6
+    # Against a defence stands the plain attacker, and whoever of all sees most.
+    assert [re.split(r" \| ", each)[2:6] for each in text[3:5]] == [
+        ["pgd", "2", "plain", "0.40"], ["pgd", "2", "purify blur", "0.70"],
+    ]  # fmt: skip
     own, other = (
-        re.fullmatch(r"\| (.*) \| none \| 0 \| (0\.\d\d) \| (\d+) \((\d+)–(\d+)\) \|", each) for each in text[2:]
+        re.fullmatch(r"\| (.*) \| none \| 0 \| plain \| (0\.\d\d) \| (\d+) \((\d+)–(\d+|∞)\) \|", each)
+        for each in (text[2], text[5])
     )
     assert own is not None
     assert other is not None
     assert (own[1], own[2], other[1], other[2]) == ("e | in", "0.90", "other | outside", "0.50")
     for found in (own, other):
-        assert int(found[4]) <= int(found[3]) <= int(found[5])
+        assert int(found[4]) <= int(found[3]) <= float(found[5].replace("∞", "inf"))
     assert int(own[3]) < int(other[3])
 
 

@@ -8,10 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from morelli.defence.ensemble import Ensemble, defence_settings
+from morelli.defence.ensemble import GRADIENT_DEFENCES, Ensemble, defence_settings
 from morelli.defence.levels import to_levels
 from morelli.defence.masking import SMOOTH, masking_map, whole_limits
-from morelli.defence.perturb import Target, perturb, rounded, sign_noise
+from morelli.defence.perturb import Target, perturb, rounded, sign_noise, stream
 from morelli.defence.settings import PerturbSettings
 from morelli.errors import DivergedError, InputError, UnknownNameError
 from morelli.types import LabelledEmbeddings
@@ -73,6 +73,21 @@ def test_more_epsilon_reaches_more() -> None:
     pixels = scene()
     reached = [value(perturb(pixels, [ROUGH], PerturbSettings(epsilon=e, steps=10))) for e in (1, 2, 4, 8)]
     assert reached == sorted(reached, reverse=True)
+
+
+def test_pictures_have_nothing_in_common_that_one_could_know_of_another() -> None:
+    """On flat ground half of the samples may not move: which, is each picture's own."""
+    flat = [np.full((32, 32, 3), level, np.uint8) for level in (100, 101)]
+    settings = PerturbSettings(2, 2, masked=True, seed=5)
+    still = [perturb(pixels, [ROUGH], settings) == pixels for pixels in flat]
+    for each in still:
+        assert 0.3 < each.mean() < 0.8
+    alike = (still[0] == still[1]).mean()
+    by_chance = np.mean([still[0].mean() * still[1].mean() + (1 - still[0].mean()) * (1 - still[1].mean())])
+    assert alike == pytest.approx(by_chance, abs=0.05)
+    assert stream(flat[0], 5) != stream(flat[1], 5)
+    assert stream(flat[0], 5) != stream(flat[0], 6)
+    assert stream(flat[0], 5) == stream(flat[0].copy(), 5)
 
 
 def test_the_seed_decides_everything() -> None:
@@ -201,3 +216,11 @@ def test_ensemble_refuses() -> None:
         Ensemble([GrainSurrogate()], {})
     with pytest.raises(UnknownNameError):
         defence_settings("canonical", PerturbSettings())
+    for defence, has in GRADIENT_DEFENCES.items():
+        found = defence_settings(defence, PerturbSettings())
+        assert (bool(found.transforms), found.masked) == (has.transforms, has.masked)
+    # What a caller asks for and the defence lacks is not dropped in silence.
+    for asked in (PerturbSettings(masked=True), PerturbSettings(transforms=("jpeg:75",))):
+        with pytest.raises(InputError, match="no part of pgd"):
+            defence_settings("pgd", asked)
+    assert defence_settings("eot", PerturbSettings(transforms=("blur:1",))).transforms == ("blur:1",)

@@ -10,7 +10,7 @@ import pytest
 
 from morelli._audit.attacks import plan_attacks
 from morelli._audit.measured import battle, confusion, measure
-from morelli._audit.prediction import chosen_rows, predict
+from morelli._audit.prediction import chosen_rows, filtered_rows, predict
 from morelli._version import __version__
 from morelli.audit import AuditSettings, audit
 from morelli.cli.output import plain
@@ -136,11 +136,18 @@ def test_prompts_that_differ_in_exposure_are_predicted_and_picked():
     )
     plan = plan_attacks(data, 3, 0)
     held = predict(data, plan, measure("euclid", data, plan), 0.5)
-    rows = chosen_rows(held)
+    rows = chosen_rows(held, 0)
     half = next(row for row in rows if row["m"] == 20)
     assert half["by_d"] > rows[-1]["all_prompts"] + 0.25
     assert half["by_expected"] > rows[-1]["all_prompts"] + 0.25
     assert rows[-1]["by_d"] == pytest.approx(rows[-1]["all_prompts"])
+    for row in rows:
+        assert row["by_d_low"] <= row["by_d"] <= row["by_d_high"]
+    assert half["by_d_low"] > rows[-1]["by_d_high"]
+    # Without the exposing half the others are left, which is far less than all.
+    without = next(row for row in filtered_rows(held, 0) if row["dropped"] == 20)
+    assert without["by_d_lift"] == pytest.approx(without["by_d"] - rows[-1]["all_prompts"])
+    assert without["by_d_lift_low"] < without["by_d_lift"] < without["by_d_lift_high"] < -0.1
 
 
 def test_together_is_better_than_alone_and_both_are_counted():
@@ -225,6 +232,7 @@ def test_a_method_that_learns_needs_other_prompts(tmp_path):
         (AuditSettings(method="nearly"), UnknownNameError),
         (AuditSettings(tau=1.0), InputError),
         (AuditSettings(k=0), InputError),
+        (AuditSettings(seed=-1), InputError),
         (AuditSettings(price=-1.0), InputError),
         (AuditSettings(price={"model-00": 1.0}), InputError),
         (AuditSettings(votes=VoteSettings(noise=3.0)), InputError),
@@ -239,3 +247,23 @@ def test_wrong_settings_stop_before_the_work(pictures, settings, error):
         audit(read_dataset(pictures), [Never()], settings)
     with pytest.raises(MorelliError):
         audit(read_dataset(pictures), [], AuditSettings())
+
+
+def test_what_labels_rule_out_is_said_before_the_work(pictures):
+    class Never(TextureEncoder):
+        def encode(self, prepared):
+            raise AssertionError("nothing may be embedded")
+
+    whole = read_dataset(pictures)
+    prompt, model = whole.items[0].prompt_id, whole.items[0].model
+    for keep, method, said in (
+        (lambda item: item.model == model, "euclid", "has one"),
+        (lambda item: item.prompt_id == prompt, "fused", "one prompt"),
+        (lambda item: item.seed == whole.items[0].seed, "euclid", "one image of each prompt"),
+    ):
+        part = replace(whole, items=tuple(filter(keep, whole.items)))
+        with pytest.raises(NotEnoughReferencesError, match=said):
+            audit(part, [Never()], AuditSettings(method, votes=FEW))
+    bare = replace(whole, items=tuple(replace(item, prompt_id="", prompt="") for item in whole.items))
+    with pytest.raises(NotEnoughReferencesError, match="known prompt"):
+        audit(bare, [Never()], AuditSettings("euclid", votes=FEW))

@@ -221,6 +221,9 @@ def test_nothing_is_replaced_unless_asked(morelli, pictures, tmp_path):
     assert (out / "exposure.json").read_text() == "mine"
     assert morelli("exposure", pictures, *BASE, "--no-sweeps", "--out", out, "--overwrite")[0] == 0
     assert (out / "exposure.json").read_text() != "mine"
+    (out / "figures" / "of-an-earlier-run.svg").write_text("<svg/>")
+    assert morelli("exposure", pictures, *BASE, "--no-sweeps", "--out", out, "--overwrite")[0] == 0
+    assert not (out / "figures" / "of-an-earlier-run.svg").exists()
     status, _, err = morelli("exposure", pictures, *BASE, "--out", out / "exposure.json", "--overwrite")
     assert status == 1
     assert "is no folder" in err
@@ -265,21 +268,30 @@ def test_simulate_votes_reads_what_exposure_wrote(morelli, pictures, tmp_path):
     assert title.startswith("bradley-terry, 500 honest votes (10 % at random), places 15 Elo points apart, voting up")
     assert heading.split()[:2] == ["target", "defence"]
     assert [row.split()[0] for row in rows] == ["model-00", "model-01", "model-02"]
-    (tmp_path / "weak.csv").write_text(",model-00,model-01,model-02\nmodel-00,1,1,1\nmodel-01,1,1,1\nmodel-02,1,1,1\n")
+    weak = tmp_path / "weak.csv"
+    weak.write_text(",model-00,model-01,model-02\nmodel-00,1,1,1\nmodel-01,1,1,1\nmodel-02,1,1,1\n")
     (tmp_path / "ratings.csv").write_text("model,rating\nmodel-00,1000\nmodel-01,1020\nmodel-02,990\n")
+    asked = ("--target", "model-02", "--system", "elo", "--json", "--direction", "down", "--cover")
     status, out, err = morelli(
-        "simulate-votes", tmp_path / "exposure.json", *few, "--target", "model-02", "--system", "elo", "--json",
-        "--defended", tmp_path / "weak.csv", "--ratings", tmp_path / "ratings.csv", "--direction", "down", "--cover",
+        "simulate-votes", tmp_path / "exposure.json", *few, *asked,
+        "--defended", f"jpeg={weak}", "--defended", f"blur={weak}", "--ratings", tmp_path / "ratings.csv",
     )  # fmt: skip
     assert (status, err) == (0, "")
     found = json.loads(out)
     assert found["schema"] == "morelli.votes/1"
     assert [(row["target"], row["defence"]) for row in found["rows"]] == [
         ("model-02", "none"),
-        ("model-02", "defended"),
+        ("model-02", "jpeg"),
+        ("model-02", "blur"),
     ]
     assert found["settings"]["ratings"]["model-01"] == 1020
-    assert found["defended_accuracy"] == pytest.approx(1 / 3)
+    assert found["defended_accuracy"] == {"jpeg": pytest.approx(1 / 3), "blur": pytest.approx(1 / 3)}
+    # A model that is a candidate and was never asked about has an empty row, which exposure leaves out itself.
+    measured = json.loads((tmp_path / "exposure.json").read_text())
+    measured["confusion"]["matrix"][1] = [0, 0, 0]
+    (tmp_path / "two.json").write_text(json.dumps(measured))
+    status, out, err = morelli("simulate-votes", tmp_path / "two.json", *few)
+    assert (status, [row.split()[0] for row in out.splitlines()[2:]]) == (0, ["model-00", "model-02"]), err
 
 
 @pytest.mark.parametrize(
@@ -291,6 +303,7 @@ def test_simulate_votes_reads_what_exposure_wrote(morelli, pictures, tmp_path):
         (("--noise", "2"), "--noise"),
         (("--ratings", "absent.csv"), "absent.csv"),
         (("--defended", "absent.json"), "absent.json"),
+        (("--defended", "none=c.csv"), "c.csv"),
     ],
 )
 def test_bad_simulations_are_one_line(morelli, tmp_path, arguments, said):

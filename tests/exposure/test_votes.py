@@ -102,15 +102,74 @@ def test_a_better_attacker_and_no_defence_need_fewer_battles():
     labels = [f"m{i}" for i in range(6)]
     settings = VoteSettings(votes=2000, simulations=60, most=8000)
     good, weak = (from_counts(labels, labels, rates(6, right)) for right in (0.95, 0.45))
-    found = simulate_votes(good, settings, targets=["m2"], defended=weak)
+    found = simulate_votes(good, settings, targets=["m2"], defended={"defended": weak})
     first, second = found["rows"]
     assert (first["defence"], second["defence"]) == ("none", "defended")
     assert first["battles"] * 2 < second["battles"]
     assert first["rank"] == second["rank"]  # the same honest votes
-    assert first["votes_low"] <= first["votes"] <= first["votes_high"]
-    assert found == simulate_votes(good, settings, targets=["m2"], defended=weak)
+    assert first["votes_range"][0] <= first["votes"] <= first["votes_range"][1]
+    assert found["defended_accuracy"] == {"defended": pytest.approx(0.45)}
+    assert found == simulate_votes(good, settings, targets=["m2"], defended={"defended": weak})
     assert found != simulate_votes(good, VoteSettings(votes=2000, simulations=60, most=8000, seed=1), targets=["m2"],
-                                   defended=weak)  # fmt: skip
+                                   defended={"defended": weak})  # fmt: skip
+
+
+def test_few_images_leave_wide_intervals_and_the_error_of_the_median_is_another_thing():
+    labels = [f"m{i}" for i in range(5)]
+    table = np.full((5, 5), 0.1) + 0.5 * np.eye(5)
+
+    def row(confusion, simulations=400):
+        settings = VoteSettings(votes=2000, simulations=simulations, most=8000)
+        (found,) = simulate_votes(confusion, settings, targets=["m2"])["rows"]
+        return found
+
+    few, many = (from_counts(labels, labels, np.rint(images * table)) for images in (20, 5_000))
+    rows = [row(each) for each in (few, many)]
+    wide, narrow = (np.log(each["battles_high"] / each["battles_low"]) for each in rows)
+    assert wide > 4 * narrow
+    for each in rows:
+        assert each["battles_low"] < each["battles"] < each["battles_high"]
+        assert each["battles_error"][0] <= each["battles"] <= each["battles_error"][1]
+        assert each["battles_range"][0] < each["battles_error"][0]
+    # More simulations say more of the median and nothing of the images.
+    more = row(many, 3200)
+    assert np.diff(more["battles_error"]) < np.diff(rows[1]["battles_error"])
+    # Rates say nothing of how many images there were.
+    assert "battles_low" not in row(from_counts(labels, labels, table))
+
+
+@pytest.mark.slow
+def test_the_interval_holds_what_other_images_would_have_given():
+    labels = [f"m{i}" for i in range(4)]
+    table = np.full((4, 4), 0.1) + 0.6 * np.eye(4)
+    settings = VoteSettings(votes=2000, simulations=100, most=8000)
+
+    def row(confusion):
+        (found,) = simulate_votes(confusion, settings, targets=["m1"])["rows"]
+        return found
+
+    truth = row(from_counts(labels, labels, table))["battles"]
+    draw, inside = rng(3), []
+    for _ in range(30):
+        found = row(from_counts(labels, labels, [draw.multinomial(30, each) for each in table]))
+        inside.append(found["battles_low"] <= truth <= found["battles_high"])
+    assert 0.85 <= np.mean(inside) <= 1.0
+
+
+def test_drawn_matrices_have_the_measured_one_as_their_mean():
+    found = from_counts(["a", "b"], ["a", "b", "none"], [[7, 2, 1], [0, 5, 15]])
+    assert found.images is not None and found.images.tolist() == [10, 20]
+    drawn = found.drawn(4000, rng())
+    assert drawn.shape == (4000, 2, 3)
+    assert drawn.sum(axis=2) == pytest.approx(np.ones((4000, 2)))
+    assert drawn.mean(axis=0) == pytest.approx(found.rates, abs=0.01)
+    assert drawn[:, 0, 0].std() == pytest.approx(np.sqrt(0.7 * 0.3 / 10), rel=0.05)
+    assert found.reordered(["b", "a"]).images.tolist() == [20, 10]
+    assert from_counts(["a", "b"], ["a", "b"], [[0.7, 0.3], [0, 1]]).images is None
+    each = attack_votes(drawn[:3], Attacker(0), win_probabilities([0.0, 0.0]))
+    single = [attack_votes(table, Attacker(0), win_probabilities([0.0, 0.0])) for table in drawn[:3]]
+    assert each.outcome == pytest.approx(np.stack([one.outcome for one in single]))
+    assert each.aimed == pytest.approx(np.mean([one.aimed for one in single]))
 
 
 def test_guessing_moves_nothing():
@@ -224,7 +283,11 @@ def test_bad_questions():
     with pytest.raises(UnknownNameError):
         simulate_votes(table, ratings={"a": 1.0})
     with pytest.raises(DatasetError):
-        simulate_votes(table, defended=from_counts(["a", "c"], ["a", "c"], np.eye(2)))
+        simulate_votes(table, defended={"d": from_counts(["a", "c"], ["a", "c"], np.eye(2))})
+    with pytest.raises(InputError, match="none"):
+        simulate_votes(table, defended={"none": table})
+    with pytest.raises(InputError, match="seed"):
+        simulate_votes(table, VoteSettings(seed=-1))
 
 
 def test_a_thousand_simulations_take_seconds():

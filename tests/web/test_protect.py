@@ -132,7 +132,8 @@ def test_requests_share_the_networks(start: Start, two_encoders: Path, queries: 
     client = start(galleries=[str(two_encoders)])
     before = list(loaded)
     assert before == ["grain"]  # the usual one of its gallery, at the start
-    ask = lambda: client.post("/v1/protect", files=files(queries[1].path), data=GRADIENTS)  # noqa: E731
+    seeded = {**GRADIENTS, "seed": "0"}
+    ask = lambda: client.post("/v1/protect", files=files(queries[1].path), data=seeded)  # noqa: E731
     with ThreadPoolExecutor(3) as pool:
         answers = [each.result() for each in [pool.submit(ask) for _ in range(3)]]
     answers.append(client.post("/v1/protect", files=files(queries[1].path), data={**GRADIENTS, "seed": "5"}))
@@ -142,6 +143,11 @@ def test_requests_share_the_networks(start: Start, two_encoders: Path, queries: 
     assert told[0] == told[1] == told[2]
     assert told[0]["output_sha256"] != told[3]["output_sha256"]
     assert [each["defence"]["seed"] for each in told] == [0, 0, 0, 5]
+    secrets = {
+        client.post("/v1/protect", files=files(queries[1].path), data=GRADIENTS).json()["defence"]["seed"]
+        for _ in range(2)
+    }
+    assert len(secrets) == 2  # where none is named each request has its own
     assert told[0]["defence"]["surrogates"] == [{"encoder": "grain", "revision": "1"}]
     assert any("No gradient flows through texture" in note for note in told[0]["notes"])
 
@@ -154,7 +160,7 @@ def test_shared_networks_give_what_own_ones_give(
     own = Protector(two_encoders, defence="pgd", settings=settings, encoder="grain", cache=learnt, keep=False)
     for query in queries[:2]:
         # Canonical in between: the next defence must not inherit anything of the one before.
-        for form in ({**GRADIENTS, "defence": "canonical"}, GRADIENTS):
+        for form in ({**GRADIENTS, "defence": "canonical"}, {**GRADIENTS, "seed": "0"}):
             answer = client.post("/v1/protect", files=files(query.path), data=form)
             assert answer.status_code == 200, answer.text
         (made,) = own.protect([query.path], model="model-01")

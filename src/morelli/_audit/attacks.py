@@ -65,7 +65,7 @@ def plan_attacks(data: LabelledEmbeddings, k: int | None, seed: int, *, sweeps: 
     NotEnoughReferencesError
         One model only, or no prompt where an image can be held out.
     """
-    most = _most_references(data)
+    most = most_references(data.models, data.prompts)
     used = most if k is None else min(k, most)
     notes = [] if k is None or k <= most else [f"k = {k} is more than there is beside a query; k = {most} was used."]
     folds = prompt_folds(data.prompts, SAME_PROMPT_FOLDS, seed)
@@ -87,20 +87,31 @@ def plan_attacks(data: LabelledEmbeddings, k: int | None, seed: int, *, sweeps: 
     return AttackPlan(tuple(placed), main.items, used, tuple(notes))
 
 
-def _most_references(data: LabelledEmbeddings) -> int:
-    """One less than the most images that a model has of one prompt."""
-    if len(np.unique(data.models)) < 2:
+def most_references(models: NDArray[np.str_], prompts: NDArray[np.str_]) -> int:
+    """One less than the most images that a model has of one prompt.
+
+    Parameters
+    ----------
+    models, prompts : ndarray of str, shape (n,)
+        Of each image; "" where the prompt is not known.
+
+    Raises
+    ------
+    NotEnoughReferencesError
+        One model only, or no prompt where an image can be held out.
+    """
+    if len(np.unique(models)) < 2:
         raise NotEnoughReferencesError(
             "exposure compares models, and the dataset has one.", argument="dataset", fix="Add images of other models."
         )
-    known = data.prompts != ""
+    known = prompts != ""
     if not known.any():
         raise NotEnoughReferencesError(
             "no image has a known prompt, and exposure is measured prompt by prompt.",
             argument="dataset",
             fix="Write a metadata.csv with the columns file_name, model and prompt_id.",
         )
-    cells = np.char.add(np.char.add(data.models[known], "\x1f"), data.prompts[known])
+    cells = np.char.add(np.char.add(models[known], "\x1f"), prompts[known])
     most = int(np.unique(cells, return_counts=True)[1].max()) - 1
     if most < 1:
         raise NotEnoughReferencesError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -124,18 +125,40 @@ def band_rows(held: Prediction, seed: int) -> list[dict[str, Any]]:
     return out
 
 
-def chosen_rows(held: Prediction) -> list[dict[str, Any]]:
-    """Accuracy if the attacker submits the m prompts that the references call most exposing; beside that of all."""
+#: Resamples of prompts for what is chosen among them.
+DRAWS = 200
+
+
+def chosen_rows(held: Prediction, seed: int) -> list[dict[str, Any]]:
+    """Accuracy if the attacker submits the m prompts that the references call most exposing; beside that of all.
+
+    Intervals are over pools of as many prompts: who has another pool chooses others.
+    """
     sizes = chosen_sizes(len(held.prompts))
-    columns = {"by_d": chosen_accuracy(held.d, held.accuracy, sizes, held.mean_frac)}
-    if np.isfinite(held.expected).any():
-        columns["by_expected"] = chosen_accuracy(held.expected, held.accuracy, sizes, held.mean_frac)
-    everything = float(np.nanmean(held.accuracy))
-    return [
-        {"m": m, "by_d": columns["by_d"][i], "by_expected": columns["by_expected"][i] if "by_expected" in columns
-         else None, "all_prompts": everything}
-        for i, m in enumerate(sizes)
-    ]  # fmt: skip
+    rows: list[dict[str, Any]] = [{"m": m, "all_prompts": float(np.nanmean(held.accuracy))} for m in sizes]
+    for name, scores in (("by_d", held.d), ("by_expected", held.expected)):
+        if not np.isfinite(scores).any():
+            for row in rows:
+                row[name] = None
+            continue
+
+        def measure(scores: Array, accuracy: Array, breaks: Array) -> list[float]:
+            return chosen_accuracy(scores, accuracy, sizes, breaks)
+
+        tables = (scores, held.accuracy, held.mean_frac)
+        low, high = _over_prompts(measure, tables, seed)
+        for row, *found in zip(rows, measure(*tables), low, high, strict=True):
+            row[name], row[f"{name}_low"], row[f"{name}_high"] = found
+    return rows
+
+
+def _over_prompts(measure: Callable[..., Sequence[float]], tables: Sequence[Array], seed: int) -> tuple[Array, Array]:
+    """Ends of the 95 % intervals of what is measured on tables (R, P), prompts resampled: shapes (n,)."""
+    rng, prompts = np.random.default_rng(seed), tables[0].shape[1]
+    drawn = [rng.integers(prompts, size=prompts) for _ in range(DRAWS)]
+    found = np.array([measure(*(table[:, columns] for table in tables)) for columns in drawn], dtype=np.float64)
+    low, high = np.nanquantile(found, [0.025, 0.975], axis=0)
+    return low, high
 
 
 def held_out_rows(held: Prediction) -> dict[str, list[dict[str, float]]]:
@@ -147,22 +170,29 @@ def held_out_rows(held: Prediction) -> dict[str, list[dict[str, float]]]:
     }
 
 
-def filtered_rows(held: Prediction) -> list[dict[str, Any]]:
-    """Accuracy that remains without the q prompts that the references call most exposing; beside the best possible."""
-    columns: dict[str, dict[int, float]] = {}
-    best: dict[int, float] = {}
-    kept: dict[int, int] = {}
+def filtered_rows(held: Prediction, seed: int) -> list[dict[str, Any]]:
+    """Accuracy that remains without the q prompts that the references call most exposing; beside the best possible.
+
+    ``_lift``: less the accuracy on all prompts, with its interval over pools of as many prompts.
+    """
+    rows: dict[int, dict[str, Any]] = {}
     for name, scores in (("by_d", held.d), ("by_expected", held.expected)):
         try:
             chosen, judged = whole_prompts(scores, held.accuracy, name)
         except ArrayError:  # nothing of the kind was measured
             continue
-        found = remaining_accuracy(chosen, judged, drops(chosen.shape[1]))
-        columns[name] = {one.dropped: one.accuracy for one in found}
-        if not best:
-            best, kept = ({one.dropped: getattr(one, of) for one in found} for of in ("oracle", "kept"))
-    return [
-        {"dropped": q, "kept": kept[q], "by_d": columns.get("by_d", {}).get(q),
-         "by_expected": columns.get("by_expected", {}).get(q), "oracle": best[q]}
-        for q in best
-    ]  # fmt: skip
+        sizes = drops(chosen.shape[1])
+
+        def lifts(chosen: Array, judged: Array, sizes: Sequence[int] = sizes) -> list[float]:
+            left = [one.accuracy for one in remaining_accuracy(chosen, judged, sizes)]
+            return [each - left[0] for each in left]
+
+        low, high = _over_prompts(lifts, (chosen, judged), seed)
+        for at, one in enumerate(remaining_accuracy(chosen, judged, sizes)):
+            empty = {"dropped": one.dropped, "kept": one.kept, "by_d": None, "by_expected": None, "oracle": one.oracle}
+            row = rows.setdefault(one.dropped, empty)
+            row[name] = one.accuracy
+            if one.dropped:
+                row[f"{name}_lift"] = one.accuracy - rows[0][name]
+                row[f"{name}_lift_low"], row[f"{name}_lift_high"] = float(low[at]), float(high[at])
+    return [rows[q] for q in sorted(rows)]

@@ -65,6 +65,8 @@ def check_audit(settings: AuditSettings) -> None:
     check_tau(settings.tau)
     if settings.k is not None and settings.k < 1:
         raise InputError(f"must be 1 or more; got {settings.k}.", argument="--k")
+    if settings.seed < 0:
+        raise InputError(f"must be 0 or more; got {settings.seed}.", argument="--seed")
     if not isinstance(settings.price, Mapping):
         cost(1, 2, settings.price)
     check_settings(settings.votes)

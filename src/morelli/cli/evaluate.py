@@ -101,7 +101,8 @@ def evaluate(
         ),
     ] = None,
     confusion: Annotated[
-        Path | None, typer.Option(help="Write the last method's confusion matrix as a picture (.png, .svg, .pdf).")
+        Path | None,
+        typer.Option(help="Write the last method's confusion matrix as a picture (.png, .svg, .pdf) or .csv."),
     ] = None,
     figure: Annotated[
         Path | None,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +12,9 @@ from morelli.cli.output import say
 from morelli.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from morelli.evaluation.runner import Evaluation
     from morelli.evaluation.settings import Settings
 
@@ -37,7 +42,7 @@ def check_pictures(wanted: Pictures, settings: Settings) -> None:
 
     protocol = settings.protocol
     for path in (wanted.confusion, wanted.figure, wanted.map):
-        if path is not None:
+        if path is not None and not (path == wanted.confusion and _is_table(path)):
             figure_format(path)
     if settings.unseen is not None and (wanted.confusion or wanted.figure):
         raise InputError(
@@ -72,11 +77,26 @@ def draw(found: Evaluation, wanted: Pictures) -> None:
         say(f"wrote {embedding_map(data, wanted.map, seen=found.seen, title=found.encoder)}")
 
 
+def _is_table(path: Path) -> bool:
+    return path.suffix.lower() == ".csv"
+
+
+def _write_table(matrix: NDArray[np.intp], labels: Sequence[str], path: Path) -> Path:
+    """Counts as ``morelli simulate-votes`` takes them: a row for each right model, a column for each answer."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        lines = csv.writer(file)
+        lines.writerow(["", *labels])
+        lines.writerows([label, *map(int, row)] for label, row in zip(labels, matrix, strict=True) if row.any())
+    return path
+
+
 def _draw_confusion(found: Evaluation, path: Path) -> Path:
     from morelli.report.confusion import confusion_figure
 
     method = list(found.confusion)[-1]
     labels, matrix = found.confusion[method]
+    if _is_table(path):
+        return _write_table(matrix, labels, path)
     families = [found.families[label] for label in labels]
     return confusion_figure(matrix, labels, path, families=families, title=method)
 

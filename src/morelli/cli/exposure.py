@@ -40,7 +40,7 @@ def exposure(
     ] = True,
     raw: Annotated[bool, typer.Option("--raw", help="D(i) of embeddings as they come, not at unit length.")] = False,
     simulations: Annotated[int, typer.Option(min=1, help="How often the vote simulation draws everything.")] = 200,
-    seed: Annotated[int, typer.Option(help="Decides folds, draws and resamples.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Decides folds, draws and resamples.")] = 0,
     out: Annotated[Path | None, typer.Option(help=f"Write {REPORT}, {RESULT} and {FIGURES}/ into this folder.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what an earlier run wrote there.")] = False,
     engine: EngineOption = "local",
@@ -110,6 +110,7 @@ def _measure(dataset: Path, names: list[str], settings: AuditSettings, engine: s
 
 
 def _write(found: Audit, folder: Path) -> None:
+    from morelli.generators.files import write_whole
     from morelli.report.exposure_figures import exposure_figures
     from morelli.report.exposure_page import exposure_page
     from morelli.report.svg import svg_text
@@ -124,9 +125,12 @@ def _write(found: Audit, folder: Path) -> None:
     for path, text in files.items():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
         except OSError as error:
             raise StorageError(f"cannot be written: {error}.", argument=str(path)) from error
+        write_whole(path, text.encode())
+    # Figures of an earlier report that this one does not have would be taken for its own.
+    for path in set((folder / FIGURES).glob("*.svg")) - set(files):
+        path.unlink(missing_ok=True)
     say(f"wrote {folder / REPORT}")
 
 

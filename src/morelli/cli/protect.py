@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from morelli.cli import asking
-from morelli.cli.output import emit_json, say
+from morelli.cli.output import emit_json, plain, say
 from morelli.cli.progress import staged_progress
-from morelli.cli.protecting import dataset_of, protect_dataset, refuse, spoken, tell
+from morelli.cli.protecting import dataset_of, protect_dataset, refuse, spoken, tell, write_sheet
 from morelli.errors import InputError, MorelliError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def register(app: typer.Typer) -> None:
 
 
 def protect(
+    context: typer.Context,
     images: asking.ImagesArgument,
     out: Annotated[Path, typer.Option(help="Folder for the protected images (PNG).", show_default=False)],
     gallery: asking.GalleryOption = None,
@@ -43,7 +45,12 @@ def protect(
         str | None, typer.Option(help="Encoders to optimise against, with commas. By default all that the gallery has.")
     ] = None,
     steps: Annotated[int, typer.Option(help="Gradient steps.")] = 50,
-    seed: Annotated[int, typer.Option(help="Decides the random start and the draws.")] = 0,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Decides the draws. By default a secret one, which the report keeps.", show_default=""
+        ),
+    ] = None,
     recipe: Annotated[
         str | None, typer.Option(help="Of canonical: median, resize:F, blur:S, jpeg:Q …, joined by +.")
     ] = None,
@@ -56,14 +63,15 @@ def protect(
         typer.Option(help="AlexNet's weights (torchvision's file): the report also has LPIPS.", show_default=False),
     ] = None,
     sheet: Annotated[
-        bool, typer.Option("--sheet", help=f"Also write {SHEET}: before, after, and the difference × 16.")
+        bool, typer.Option("--sheet", help="Also write a picture of before, after, and the difference × 16.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what an earlier run wrote there.")] = False,
     as_json: asking.JsonOption = False,
 ) -> None:
     """Change images a little so that their model is recognised less, and say how much that helped.
 
-    The images themselves are never touched; protected ones are written as PNG, without the originals' metadata.
+    The images themselves are never touched; protected ones are written as PNG, without the originals' metadata, and
+    the reports beside them: those are yours, and say what an attacker should not know.
     A dataset (a folder with a metadata.csv, or with a sub-folder a model) becomes a dataset: its rows are carried
     over, and an interrupted run goes on with the same command.
     """
@@ -72,19 +80,34 @@ def protect(
     options["lpips"] = lpips
     if surrogate is not None:
         options["surrogates"] = list(dict.fromkeys(name.strip() for name in surrogate.split(",") if name.strip()))
+    from morelli.defence.store import seed_of
     from morelli.protect import PerturbSettings, Protector
 
-    settings = PerturbSettings(epsilon=epsilon, steps=steps, seed=seed)
-    protector = Protector(where, defence=defence, settings=settings, **options)
+    _check_parts(context, defence)
     dataset = dataset_of(images)
+    known = None if dataset is None or overwrite else seed_of(out)
+    drawn = known if known is not None else secrets.randbits(63)
+    settings = PerturbSettings(epsilon=epsilon, steps=steps, seed=drawn if seed is None else seed)
+    protector = Protector(where, defence=defence, settings=settings, **options)
     if dataset is not None:
-        refuse({"model": model, "prompt": prompt, "sheet": sheet})
+        refuse({"model": model, "prompt": prompt})
         failed = protect_dataset(protector, dataset, out, overwrite, as_json)
+        if sheet:
+            write_sheet(dataset, out, overwrite)
     else:
         asked = {"model": model, "prompt": prompt}
         failed = _protect_pictures(protector, images, asked, out, sheet, overwrite, as_json)
     if failed:
         raise typer.Exit(1)
+
+
+def _check_parts(context: typer.Context, defence: str) -> None:
+    """Refuse options that the defence has no use for: who gives one expects it to do something."""
+    idle = {"canonical": ("epsilon", "steps", "seed", "surrogate"), "pgd": ("recipe",), "eot": ("recipe",)}
+    for name in idle.get(defence, ()):
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise InputError(f"plays no part in {defence}.", argument=f"--{name}", fix="Leave it out.")
 
 
 def _protect_pictures(
@@ -132,6 +155,7 @@ def _run(
     """Protect, write and tell one image after another; how many failed."""
     from morelli.defence.files import png_bytes, write_file
     from morelli.defence.sheet import side_by_side
+    from morelli.defence.store import PICTURE_REPORTS, keep_report, last_reports
 
     failed, pairs = 0, []
     with staged_progress() as bars:
@@ -145,9 +169,11 @@ def _run(
             data = png_bytes(found.after)
             write_file(path, data, overwrite=overwrite)
             done = replace(found, output=str(path), output_sha256=hashlib.sha256(data).hexdigest())
+            keep_report(out / PICTURE_REPORTS, plain(done.to_json()))
             emit_json(done.to_json()) if as_json else show(done)
             if sheet:
                 pairs.append((found.before, found.after))
+    last_reports(out / PICTURE_REPORTS)
     if pairs:
         write_file(out / SHEET, png_bytes(side_by_side(pairs)), overwrite=overwrite)
         say(f"wrote {out / SHEET}")

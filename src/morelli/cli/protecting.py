@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from morelli.protect import Protector
 
 DATASET_SCHEMA = "morelli.protect-dataset/1"
+#: Rows of a dataset's sheet.
+SHEET_ROWS = 12
 
 
 def dataset_of(paths: Sequence[Path]) -> Dataset | None:
@@ -55,7 +57,7 @@ def refuse(given: dict[str, Any]) -> None:
     for name, value in given.items():
         if value:
             raise InputError(
-                "is for pictures, and this is a dataset: it names the model and prompt of each picture.",
+                "is for pictures, and this is a dataset, which names the model and prompt of each.",
                 argument=f"--{name}",
                 fix="Leave it out, or name the pictures in place of their folder.",
             )
@@ -98,6 +100,24 @@ def _run(protector: Protector, store: ProtectedStore, missing: list[Any], as_jso
             if as_json:
                 emit_json(done.to_json())
     return failed
+
+
+def write_sheet(dataset: Dataset, out: Path, overwrite: bool) -> None:
+    """The first images of a protected dataset beside their originals, in a file beside the folder."""
+    from morelli.defence.files import png_bytes, write_file
+    from morelli.defence.sheet import side_by_side
+    from morelli.defence.store import output_name
+    from morelli.images.load import load_image
+
+    pairs = []
+    for item in dataset.items:
+        made = out / output_name(item.name)
+        if made.is_file() and len(pairs) < SHEET_ROWS:
+            pairs.append((load_image(item.path).pixels, load_image(made).pixels))
+    if pairs:
+        path = out.with_name(f"{out.name}-sheet.png")
+        write_file(path, png_bytes(side_by_side(pairs)), overwrite=overwrite)
+        say(f"wrote {path}")
 
 
 def summary(reports: Sequence[dict[str, Any]], failed: int, there: int) -> dict[str, Any]:

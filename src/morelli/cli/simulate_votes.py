@@ -20,7 +20,10 @@ def simulate_votes(
     direction: Annotated[str, typer.Option(help="up: votes for the target; down: votes against it.")] = "up",
     system: Annotated[str, typer.Option(help="bradley-terry or elo.")] = "bradley-terry",
     defended: Annotated[
-        Path | None, typer.Option(help="The attack's confusion matrix against protected images, in either form.")
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]FILE", help="The attack's confusion matrix against protected images; may be repeated."
+        ),
     ] = None,
     ratings: Annotated[
         Path | None, typer.Option(help="CSV with the columns model and rating (Elo points): the true quality.")
@@ -38,7 +41,7 @@ def simulate_votes(
     attack_seconds: Annotated[
         float, typer.Option(help="Median time of an attacker's vote; an honest voter's is 20 s.")
     ] = 40.0,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same figures.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same figures.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Simulate an attack on a voting leaderboard: votes needed to move one place, and how many a simple watch catches.
@@ -59,7 +62,7 @@ def simulate_votes(
         read_confusion(confusion),
         settings,
         targets=target,
-        defended=None if defended is None else read_confusion(defended),
+        defended={name: read_confusion(file) for name, file in _named(defended or []).items()},
         ratings=None if ratings is None else _ratings(ratings),
     )
     if as_json:
@@ -68,6 +71,19 @@ def simulate_votes(
         from morelli.report.votes import print_votes
 
         print_votes(result)
+
+
+def _named(given: list[str]) -> dict[str, Path]:
+    """Names of defences and their files; a single one may go without."""
+    found: dict[str, Path] = {}
+    for text in given:
+        name, said, file = text.partition("=")
+        name, file = (name.strip(), file) if said else ("defended", text)
+        if not name or not file or name in found:
+            why = "is there twice" if name in found else "needs a name and a file"
+            raise typer.BadParameter(f"{name or text!r} {why}: NAME=FILE.", param_hint="--defended")
+        found[name] = Path(file)
+    return found
 
 
 def _ratings(path: Path) -> dict[str, float]:

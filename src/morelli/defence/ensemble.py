@@ -25,23 +25,57 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[np.uint8]
 
-#: Defences that follow gradients: as published, and better.
-GRADIENT_DEFENCES = ("pgd", "eot")
+
+@dataclass(frozen=True)
+class Parts:
+    """What a defence has beyond the published one.
+
+    Attributes
+    ----------
+    transforms : bool
+        The image is degraded before each step.
+    masked : bool
+        Smooth ground is spared.
+    likelihood : bool
+        The loss also counts what likelihood-based attributors use.
+    """
+
+    transforms: bool = False
+    masked: bool = False
+    likelihood: bool = False
+
+
+#: Defences that follow gradients: as published, with all that we add, and with one of these alone.
+GRADIENT_DEFENCES: dict[str, Parts] = {
+    "pgd": Parts(),
+    "eot": Parts(transforms=True, masked=True, likelihood=True),
+    "pgd-transforms": Parts(transforms=True),
+    "pgd-masked": Parts(masked=True),
+    "pgd-likelihood": Parts(likelihood=True),
+}
 
 
 def defence_settings(defence: str, settings: PerturbSettings) -> PerturbSettings:
-    """The settings with what belongs to a defence: "eot" degrades before each step and spares smooth ground.
+    """The settings with what belongs to a defence.
 
     Raises
     ------
     UnknownNameError
         There is no such defence.
+    InputError
+        The settings ask for what the defence does not have.
     """
     if defence not in GRADIENT_DEFENCES:
         raise UnknownNameError("defence", defence, GRADIENT_DEFENCES)
-    if defence == "pgd":
-        return replace(settings, transforms=(), masked=False)
-    return replace(settings, transforms=settings.transforms or TRANSFORMS, masked=True)
+    parts = GRADIENT_DEFENCES[defence]
+    for name, asked, there in (
+        ("transforms", bool(settings.transforms), parts.transforms),
+        ("masked", settings.masked, parts.masked),
+    ):
+        if asked and not there:
+            raise InputError(f"is no part of {defence}.", argument=name, fix="Leave it out, or take eot.")
+    transforms = (settings.transforms or TRANSFORMS) if parts.transforms else ()
+    return replace(settings, transforms=transforms, masked=parts.masked)
 
 
 @dataclass(eq=False)
@@ -53,9 +87,10 @@ class Ensemble:
     surrogates : sequence of Surrogate
     references : mapping of str to LabelledEmbeddings
         Of each surrogate, by the id of its encoder. What the defender has; no image of the attacker's.
-    defence : {"pgd", "eot"}
+    defence : str
+        One of `GRADIENT_DEFENCES`.
     settings : PerturbSettings
-        Transforms and masking are those of the defence.
+        Masking is that of the defence; so are transforms that are not named.
     temperature : float
         Of the contrastive loss.
 
@@ -112,9 +147,9 @@ class Ensemble:
         Raises
         ------
         NotEnoughReferencesError
-            The references are of one model, or, for "eot", one image a model.
+            The references are of one model, or, where the likelihood counts, one image a model.
         UnknownNameError
-            For "eot": the references have none of that model.
+            Where the likelihood counts: the references have none of that model.
         InputError, ImageTooSmallError, DivergedError
             As `morelli.defence.perturb.perturb`.
         """
@@ -127,7 +162,7 @@ class Ensemble:
         inside = (held.prompts == prompt) if prompt else np.zeros(len(held), dtype=np.bool_)
         rivals = inside & (held.models != model)
         loss = contrastive(own, held.take(inside) if rivals.any() else held, model, temperature=self.temperature)
-        if self.defence == "pgd":
+        if not GRADIENT_DEFENCES[self.defence].likelihood:
             return Target(surrogate, loss)
         name = surrogate.stamp.encoder
         if name not in self._banks:

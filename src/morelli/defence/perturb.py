@@ -8,6 +8,7 @@ step, and smooth ground is spared: of it, every sample may use a share of ε, di
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -74,8 +75,9 @@ def perturb(
     if not targets:
         raise InputError("there is no surrogate to optimise against.", argument="targets")
     image = to_levels(check_pixels(pixels))
-    limit = _limits(pixels, settings)
-    draws = np.random.default_rng(settings.seed)
+    own = stream(pixels, settings.seed)
+    limit = _limits(pixels, settings, own)
+    draws = np.random.default_rng(own)
     start = draws.uniform(-1.0, 1.0, image.shape).astype(np.float32)
     pool = [differentiable(text) for text in settings.transforms or ("",)]
     change = _inside(image, torch.from_numpy(start) * limit, limit)
@@ -90,12 +92,19 @@ def perturb(
     return rounded(pixels, change.permute(1, 2, 0).numpy(), most)
 
 
-def _limits(pixels: Pixels, settings: PerturbSettings) -> Tensor:
+def stream(pixels: Pixels, seed: int) -> int:
+    """A picture's own seed, 0 to 2⁶⁴ − 1: who has other pictures, or not the seed, knows nothing of its draws."""
+    digest = hashlib.sha256(f"{seed} {pixels.shape}".encode())
+    digest.update(np.ascontiguousarray(pixels).tobytes())
+    return int.from_bytes(digest.digest()[:8], "big")
+
+
+def _limits(pixels: Pixels, settings: PerturbSettings, seed: int) -> Tensor:
     """ε of every sample: shape (3, h, w); whole levels where it is a share of ε."""
     if not settings.masked:
         return torch.full((3, *pixels.shape[:2]), settings.epsilon)
     shares = np.repeat(masking_map(pixels)[None], 3, axis=0) * np.float32(settings.epsilon)
-    return torch.from_numpy(whole_limits(shares, settings.epsilon, settings.seed))
+    return torch.from_numpy(whole_limits(shares, settings.epsilon, seed))
 
 
 def _inside(image: Tensor, change: Tensor, limit: Tensor) -> Tensor:

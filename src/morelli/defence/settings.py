@@ -28,7 +28,9 @@ class PerturbSettings:
     masked : bool
         Each pixel's limit is ε times `morelli.defence.masking.masking_map`, dithered to whole levels.
     seed : int
-        Decides the random start, the draws and which limits round up.
+        Decides the random start, the draws and which limits round up, for each picture anew; 0 or more. Where
+        ``masked``, keep it to yourself: who knows it, and guesses the original, knows which samples of smooth ground
+        stayed as they were.
     """
 
     epsilon: float = 2.0
@@ -54,6 +56,8 @@ def check_settings(settings: PerturbSettings) -> None:
     check_epsilon(settings.epsilon)
     if settings.steps < 1:
         raise InputError(f"must be 1 or more; got {settings.steps}.", argument="steps")
+    if settings.seed < 0:
+        raise InputError(f"must be 0 or more; got {settings.seed}.", argument="seed")
     if settings.step is not None and not settings.step > 0:
         raise InputError(f"must be above 0; got {settings.step:g}.", argument="step")
 

@@ -29,6 +29,8 @@ from morelli.types import Item
 
 RUN_SCHEMA = "morelli.protect-run/1"
 METADATA, REPORTS = "metadata.csv", "protected.jsonl"
+#: Of pictures that are no dataset.
+PICTURE_REPORTS = "reports.jsonl"
 COLUMNS = ("file_name", "model", "family", "base", "decoder", "prompt_id", "prompt", "category", "seed", "source",
            "licence")  # fmt: skip
 _ELSEWHERE = "Name another place, or add --overwrite to begin anew."
@@ -181,13 +183,47 @@ class ProtectedStore:
         """Take away what an earlier run wrote."""
         try:
             for line in lines:
-                path = self.folder.joinpath(*PurePosixPath(_output(line["file_name"])).parts)
+                path = self.folder.joinpath(*PurePosixPath(output_name(line["file_name"])).parts)
                 if path.is_file() and _sha256(path) == line["output_sha256"]:
                     path.unlink()
             for name in (REPORTS, *METADATA_NAMES):
                 (self.folder / name).unlink(missing_ok=True)
         except OSError as error:
             raise StorageError(f"cannot be cleared: {error.strerror or error}.", argument=str(self.folder)) from error
+
+
+def seed_of(folder: Path) -> int | None:
+    """The seed of a run that a folder holds; None where there is none, or it had no use for one."""
+    lines = _whole_lines(folder / REPORTS)
+    found = lines[0].get("defence") if lines and lines[0].get("schema") == RUN_SCHEMA else None
+    return found.get("seed") if isinstance(found, dict) else None
+
+
+def keep_report(file: Path, report: Mapping[str, Any]) -> None:
+    """Add a report to a file of JSON lines.
+
+    Raises
+    ------
+    StorageError
+        The disk refuses.
+    """
+    append(file, (json.dumps(dict(report), allow_nan=False, default=float) + "\n").encode())
+
+
+def last_reports(file: Path) -> None:
+    """Of the reports of one output leave the last.
+
+    Raises
+    ------
+    InputError
+        The file is none of reports.
+    StorageError
+        The disk refuses.
+    """
+    lines = _whole_lines(file)
+    last = {line.get("output"): line for line in lines}
+    if len(last) < len(lines):
+        write_whole(file, "".join(json.dumps(line) + "\n" for line in last.values()).encode())
 
 
 def check_apart(folder: Path, root: Path) -> None:
@@ -210,7 +246,7 @@ def _outputs(items: Sequence[Item]) -> dict[str, str]:
     names: dict[str, str] = {}
     taken: dict[str, str] = {}
     for item in items:
-        name = _output(item.name)
+        name = output_name(item.name)
         if name in taken:
             raise InputError(
                 f"{taken[name]} and {item.name} would both be written to {name}.", argument="out",
@@ -220,7 +256,7 @@ def _outputs(items: Sequence[Item]) -> dict[str, str]:
     return names
 
 
-def _output(file_name: str) -> str:
+def output_name(file_name: str) -> str:
     return PurePosixPath(file_name).with_suffix(".png").as_posix()
 
 

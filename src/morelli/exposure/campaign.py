@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,11 @@ class Campaign:
     most: int
 
     def summary(self, seed: int = 0, draws: int = 1000) -> dict[str, Any]:
-        """Medians over the simulations that could move, with bootstrap intervals; None stands for "more than most"."""
+        """Medians over the simulations that could move; None stands for "more than most".
+
+        ``_range``: the middle 95 % of the simulations. ``_error``: the bootstrap interval of the median, which says how
+        much more simulations would change it, and nothing of the data.
+        """
         possible = np.isfinite(self.battles) | np.isinf(self.battles)
         moved = np.isfinite(self.battles)
         out: dict[str, Any] = {
@@ -52,28 +57,36 @@ class Campaign:
             "most": self.most,
         }
         for name, values in (("battles", self.battles[possible]), ("votes", self.votes[possible])):
-            point, low, high = _median(values, seed, draws)
-            out |= {name: point, f"{name}_low": low, f"{name}_high": high}
+            low, point, high = _quantiles(values, (0.025, 0.5, 0.975))
+            out |= {name: point, f"{name}_range": [low, high], f"{name}_error": _error(values, seed, draws)}
         return out
 
 
-def _median(values: Array, seed: int, draws: int) -> tuple[float | None, float | None, float | None]:
+def _quantiles(values: Array, at: Sequence[float]) -> list[float | None]:
     if not len(values):
-        return None, None, None
-    rng = np.random.default_rng(seed)
-    drawn = values[rng.integers(len(values), size=(draws, len(values)))]
+        return [None] * len(at)
     # "lower": between a number and infinity there is no middle.
-    medians = np.quantile(drawn, 0.5, axis=1, method="lower")
-    low, high = np.quantile(medians, [0.025, 0.975], method="lower")
-    figures = (np.quantile(values, 0.5, method="lower"), low, high)
-    return tuple(float(v) if np.isfinite(v) else None for v in figures)  # type: ignore[return-value]
+    found = np.quantile(values, at, method="lower")
+    return [float(value) if np.isfinite(value) else None for value in found]
+
+
+def _error(values: Array, seed: int, draws: int) -> list[float | None]:
+    rng = np.random.default_rng(seed)
+    drawn = values[rng.integers(max(len(values), 1), size=(draws, len(values)))]
+    medians = np.quantile(drawn, 0.5, axis=1, method="lower") if len(values) else values
+    return _quantiles(medians, (0.025, 0.975))
 
 
 def _draw(votes: Votes, simulations: int, most: int, rng: np.random.Generator) -> NDArray[np.int32]:
     """Battles as numbers i·n + j for "i beats j", or −1; shape (simulations, most)."""
-    n = len(votes.outcome)
-    steps = np.cumsum(votes.outcome.ravel())
-    found = np.searchsorted(steps, rng.random((simulations, most)), side="right").astype(np.int32)
+    n = votes.outcome.shape[-1]
+    drawn = rng.random((simulations, most))
+    if votes.outcome.ndim == 2:
+        found = np.searchsorted(np.cumsum(votes.outcome.ravel()), drawn, side="right").astype(np.int32)
+    else:
+        found = np.empty(drawn.shape, np.int32)
+        for row, (outcome, line) in enumerate(zip(votes.outcome, drawn, strict=True)):
+            found[row] = np.searchsorted(np.cumsum(outcome.ravel()), line, side="right")
     found[found >= n * n] = _NOTHING
     return found
 

@@ -28,15 +28,29 @@ class Confusion:
     rates : ndarray, shape (m, c), rows sum to 1, c ≥ m
         Of the images of the row's model the share attributed to each column: the models first, in the same order,
         then other answers ("none").
+    images : ndarray of int, shape (m,), or None
+        Images of each model that were attributed; None where rates were given and nobody knows.
     """
 
     models: tuple[str, ...]
     rates: NDArray[np.float64]
+    images: NDArray[np.intp] | None = None
 
     @property
     def accuracy(self) -> float:
         """Mean over the models of the share that is attributed right."""
         return float(np.diagonal(self.rates).mean())
+
+    def drawn(self, times: int, rng: np.random.Generator) -> NDArray[np.float64]:
+        """The rates as other images of the same number might have given them: shape (times, m, c).
+
+        Each row is drawn anew from its images, each image by itself (several images of one prompt say less than that).
+        Where their number is not known the rates stay what they are.
+        """
+        if self.images is None:
+            return np.broadcast_to(self.rates, (times, *self.rates.shape))
+        counts = [rng.multinomial(n, row, size=times) for n, row in zip(self.images, self.rates, strict=True)]
+        return np.stack(counts, axis=1) / self.images[None, :, None]
 
     def index(self, model: str) -> int:
         """The model's row.
@@ -63,7 +77,8 @@ class Confusion:
             )
         order = [self.models.index(name) for name in models]
         columns = order + list(range(len(order), self.rates.shape[1]))
-        return Confusion(tuple(models), self.rates[np.ix_(order, columns)])
+        images = None if self.images is None else self.images[order]
+        return Confusion(tuple(models), self.rates[np.ix_(order, columns)], images)
 
 
 def from_counts(models: Sequence[str], said: Sequence[str], counts: Any, source: str = "confusion") -> Confusion:
@@ -99,7 +114,9 @@ def from_counts(models: Sequence[str], said: Sequence[str], counts: Any, source:
     if (total == 0).any():
         raise DatasetError(f"has no image of {models[int((total == 0).argmax())]!r}.", argument=source)
     order = [list(said).index(name) for name in models] + [i for i, name in enumerate(said) if name not in models]
-    return Confusion(tuple(models), (table / total)[:, order])
+    whole = bool((table == np.floor(table)).all())
+    images = total[:, 0].astype(np.intp) if whole and (total > 1).all() else None  # ones alone are rates
+    return Confusion(tuple(models), (table / total)[:, order], images)
 
 
 def read_confusion(path: str | Path) -> Confusion:
@@ -138,7 +155,11 @@ def _from_json(text: str, source: str) -> Confusion:
     if not isinstance(matrix, Mapping) or not isinstance(matrix.get("labels"), list):
         raise DatasetError("holds no confusion matrix.", argument=source, fix=fix)
     labels = [str(name) for name in matrix["labels"]]
-    return from_counts(labels, labels, matrix.get("matrix"), source)
+    counts = matrix.get("matrix")
+    if isinstance(counts, list) and len(counts) == len(labels) and all(isinstance(row, list) for row in counts):
+        kept = [(name, row) for name, row in zip(labels, counts, strict=True) if any(row)]
+        return from_counts([name for name, _ in kept], labels, [row for _, row in kept], source)
+    return from_counts(labels, labels, counts, source)
 
 
 def _from_csv(text: str, source: str) -> Confusion:

@@ -11,7 +11,7 @@ import numpy as np
 from morelli.errors import InputError, UnknownNameError
 from morelli.exposure.campaign import Campaign, bradley_terry_campaign, elo_campaign, honest_elo
 from morelli.exposure.detector import Watch, check_watch, detect
-from morelli.exposure.voters import DIRECTIONS, Attacker, attack_votes, honest_wins, win_probabilities
+from morelli.exposure.voters import DIRECTIONS, Attacker, Votes, attack_votes, honest_wins, win_probabilities
 from morelli.types import VOTES_SCHEMA
 
 if TYPE_CHECKING:
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from morelli.exposure.confusion import Confusion
 
 SYSTEMS = ("bradley-terry", "elo")
+#: For what the number of images leaves open: matrices that are drawn, and simulations under each.
+DRAWN, AGAIN = 24, 40
+#: What rows are called that no defence has touched.
+UNDEFENDED = "none"
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ class VoteSettings:
     elo_k : float
     watch : Watch
     seed : int
+        0 or more.
     """
 
     system: str = "bradley-terry"
@@ -79,6 +84,8 @@ def check_settings(settings: VoteSettings) -> None:
             argument="--simulations",
             fix="Lower --simulations or --most.",
         )
+    if settings.seed < 0:
+        raise InputError(f"must be 0 or more; got {settings.seed}.", argument="--seed")
     check_watch(settings.watch)
     if not 0.0 <= settings.noise <= 1.0:
         raise InputError(f"must lie between 0 and 1; got {settings.noise:g}.", argument="--noise")
@@ -91,7 +98,7 @@ def simulate_votes(
     settings: VoteSettings | None = None,
     *,
     targets: Sequence[str] | None = None,
-    defended: Confusion | None = None,
+    defended: Mapping[str, Confusion] | None = None,
     ratings: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """Votes that move each target one place, without and with a defence.
@@ -103,8 +110,8 @@ def simulate_votes(
     settings : VoteSettings, optional
     targets : sequence of str, optional
         Default: every model.
-    defended : Confusion, optional
-        The same attacker against images that were protected.
+    defended : mapping of str to Confusion, optional
+        By the name of a defence: the same attacker against images that it protected.
     ratings : mapping of str to float, optional
         Elo points of the models' true quality. Default: places ``gap`` apart in the order of the matrix, the target in
         the middle.
@@ -124,7 +131,9 @@ def simulate_votes(
     chosen = list(dict.fromkeys(targets)) if targets is not None else list(models)
     for name in chosen:
         confusion.index(name)
-    matrices = {"none": confusion} | ({} if defended is None else {"defended": defended.reordered(models)})
+    matrices = {UNDEFENDED: confusion} | {name: each.reordered(models) for name, each in (defended or {}).items()}
+    if len(matrices) <= len(defended or {}):
+        raise InputError(f"no defence may be called {UNDEFENDED}.", argument="--defended")
     rows = []
     for name in chosen:
         points = _ratings(models, name, ratings, asked.gap)
@@ -134,7 +143,8 @@ def simulate_votes(
         "schema": VOTES_SCHEMA,
         "models": list(models),
         "accuracy": confusion.accuracy,
-        "defended_accuracy": None if defended is None else defended.accuracy,
+        "defended_accuracy": {name: each.accuracy for name, each in matrices.items() if name != UNDEFENDED},
+        "images": None if confusion.images is None else confusion.images.tolist(),
         "settings": asdict(asked) | {"ratings": None if ratings is None else dict(ratings)},
         "rows": rows,
     }
@@ -171,16 +181,24 @@ def _one(matrix: Confusion, target: str, points: NDArray[np.float64], asked: Vot
     attacker = Attacker(matrix.index(target), direction, asked.cover)
     votes = attack_votes(matrix.rates, attacker, preference)
     # The same streams for every matrix: a defence is compared on the same honest votes.
-    honest, attack, accounts = (np.random.default_rng([asked.seed, number]) for number in range(3))
-    campaign: Campaign
+    honest, accounts, redrawn = (np.random.default_rng([asked.seed, number]) for number in (0, 2, 3))
     if asked.system == "elo":
-        ratings = honest_elo(preference, asked.votes, asked.simulations, honest, asked.elo_k)
-        campaign = elo_campaign(ratings, votes, attacker, asked.most, attack, asked.elo_k)
+        before = honest_elo(preference, asked.votes, asked.simulations, honest, asked.elo_k)
     else:
-        wins = honest_wins(preference, asked.votes, asked.simulations, honest)
-        campaign = bradley_terry_campaign(wins, votes, attacker, asked.most, attack)
+        before = honest_wins(preference, asked.votes, asked.simulations, honest)
+
+    def attacked(votes: Votes, simulations: int) -> Campaign:
+        attack, those = np.random.default_rng([asked.seed, 1]), before[:simulations]
+        if asked.system == "elo":
+            return elo_campaign(those.astype(np.float64), votes, attacker, asked.most, attack, asked.elo_k)
+        return bradley_terry_campaign(those.astype(np.int64), votes, attacker, asked.most, attack)
+
     own, rates = attacker.target, matrix.rates[:, attacker.target]
-    moved = campaign.summary(asked.seed)
+    moved = attacked(votes, asked.simulations).summary(asked.seed)
+    if matrix.images is not None:
+        few = min(asked.simulations, AGAIN)
+        others = (attack_votes(each, attacker, preference) for each in matrix.drawn(DRAWN, redrawn))
+        moved |= _intervals(moved, attacked(votes, few), [attacked(each, few) for each in others])
     watched = detect(preference, votes, asked.watch, accounts)
     caught = watched["both"]["caught"]
     return {
@@ -192,3 +210,32 @@ def _one(matrix: Confusion, target: str, points: NDArray[np.float64], asked: Vot
         "detector": watched,
         "votes_caught": None if caught is None or moved["votes"] is None else caught * moved["votes"],
     }
+
+
+def _intervals(found: Mapping[str, Any], measured: Campaign, drawn: Sequence[Campaign]) -> dict[str, float | None]:
+    """95 % for the medians, by how they change with matrices that other images might have given.
+
+    All see the same honest votes and chances, so that what differs is the matrix; the logarithm of the ratio is taken
+    for normal. None: more than the battles that are simulated.
+    """
+    out: dict[str, float | None] = {}
+    for name in ("battles", "votes"):
+        point, base = found[name], _median(measured, name)
+        out |= {f"{name}_low": None, f"{name}_high": None}
+        if point is None or not np.isfinite(base):
+            continue
+        ratios = np.array([_median(each, name) for each in drawn]) / base
+        known = ratios[np.isfinite(ratios)]
+        apart = 1.96 * float(np.log(known).std()) if len(known) else 0.0
+        # Where one of the matrices does not move the target, the interval has no upper end.
+        bounded = len(known) == len(ratios)
+        out[f"{name}_low"] = float(point * (np.exp(-apart) if bounded else min(1.0, *ratios)))
+        out[f"{name}_high"] = float(point * np.exp(apart)) if bounded else None
+    return out
+
+
+def _median(campaign: Campaign, name: str) -> float:
+    """Over the simulations that could move; infinite where half of them did not."""
+    values = campaign.battles if name == "battles" else campaign.votes
+    possible = values[~np.isnan(values)]
+    return float(np.quantile(possible, 0.5, method="lower")) if len(possible) else np.inf

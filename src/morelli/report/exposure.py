@@ -53,15 +53,17 @@ CATEGORIES = (
 )
 CHOSEN = (
     Column("m", "prompts picked"),
-    Column("by_d", "by D(i) %", "percent"),
-    Column("by_expected", "by expected accuracy %", "percent"),
+    Column("by_d", "by D(i) %", "percent", "by_d_low", "by_d_high"),
+    Column("by_expected", "by expected accuracy %", "percent", "by_expected_low", "by_expected_high"),
     Column("all_prompts", "all prompts %", "percent"),
 )
 FILTERED = (
     Column("dropped", "prompts left out", "count"),
     Column("kept", "kept", "count"),
     Column("by_d", "by D(i) %", "percent"),
+    Column("by_d_lift", "less all prompts", "lift", "by_d_lift_low", "by_d_lift_high"),
     Column("by_expected", "by expected accuracy %", "percent"),
+    Column("by_expected_lift", "less all prompts", "lift", "by_expected_lift_low", "by_expected_lift_high"),
     Column("oracle", "best possible %", "percent"),
 )
 BATTLES = (

@@ -233,18 +233,20 @@ def campaigns(cost: Mapping[str, Any]) -> Figure:
 
 
 def votes(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """Median votes with their intervals, a line a target; with the defence where one was given."""
+    """Median votes with their intervals, a line a target; with the defences where some were given."""
     shown = [row for row in rows if row["votes"] is not None]
     targets = list(dict.fromkeys(row["target"] for row in shown))
     figure = new_figure(max(2.2, 0.33 * len(targets) + 1.3))
     with drawing():
         axes = figure.add_subplot()
-        both = any(row["defence"] == "defended" for row in shown)
-        for name, ink, shift in (("none", FIRST, -0.12 * both), ("defended", SECOND, 0.12)):
+        defences = list(dict.fromkeys(row["defence"] for row in shown))
+        for place, name in enumerate(defences):
+            ink, shift = (FIRST, SECOND)[place % 2], 0.24 * (place - (len(defences) - 1) / 2)
             own = [row for row in shown if row["defence"] == name]
             for row in own:
                 at = targets.index(row["target"]) + shift
-                ends = [row[end] if row[end] is not None else row["most"] for end in ("votes_low", "votes_high")]
+                known = [row.get(end, row["votes"]) for end in ("votes_low", "votes_high")]
+                ends = [row["most"] if end is None else end for end in known]
                 axes.plot(ends, [at, at], color=ink, linewidth=1.6)
             x, y = [row["votes"] for row in own], [targets.index(row["target"]) + shift for row in own]
             if own:
@@ -253,6 +255,6 @@ def votes(rows: Sequence[Mapping[str, Any]]) -> Figure:
         axes.set_yticks(range(len(targets)), [t if len(t) < 26 else t[:24] + "…" for t in targets], parse_math=False)
         axes.invert_yaxis()
         axes.set_xlabel("votes to move one place")
-        if both:
+        if len(defences) > 1:
             figure.legend(loc="outside upper center", ncols=2)
     return figure

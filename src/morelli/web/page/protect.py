@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 import time
 from collections.abc import AsyncIterator
 from html import escape
@@ -49,7 +50,7 @@ def add(place: Place) -> None:
             def work(job: Job) -> None:
                 caller = place.caller(request)
                 (upload,) = place.files(path, 1, 1)
-                settings = PerturbSettings(epsilon=float(epsilon), steps=int(steps))
+                settings = PerturbSettings(epsilon=float(epsilon), steps=int(steps), seed=secrets.randbits(63))
                 protect(place, caller, job, upload, gallery, defence, settings)
 
             async for step in watch(place, request, TAB, work, seconds=10 * place.desk.settings.seconds):

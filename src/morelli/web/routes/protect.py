@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import secrets
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -50,7 +51,10 @@ class ProtectOptions(Options):
         float, Field(ge=1, le=32, allow_inf_nan=False, description="Largest change of a sample, levels of 255.")
     ] = 2.0
     steps: Annotated[int, Field(ge=1, le=200, description="Gradient steps.")] = 50
-    seed: Annotated[int, Field(ge=0, lt=2**32, description="Decides the random start and the draws.")] = 0
+    seed: Annotated[
+        int | None,
+        Field(ge=0, lt=2**63, description="Decides the draws. By default a secret one, which is told."),
+    ] = None
     model: Annotated[
         str | None, Field(max_length=TEXT, description="The model that made the images; by default found out.")
     ] = None
@@ -61,7 +65,8 @@ class ProtectOptions(Options):
 
 def ask(desk: Desk, images: Images, options: ProtectOptions) -> Iterable[Answer]:
     """One answer an image, with the protected image inside."""
-    settings = PerturbSettings(epsilon=options.epsilon, steps=options.steps, seed=options.seed)
+    seed = secrets.randbits(63) if options.seed is None else options.seed
+    settings = PerturbSettings(epsilon=options.epsilon, steps=options.steps, seed=seed)
     several, limit = len(images.uploads) > 1, desk.settings.protect_seconds
 
     def protect(picture: Picture) -> Iterator[Any]:
