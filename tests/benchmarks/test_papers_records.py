@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import lzma
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from benchmarks.papers import tables
+from benchmarks.papers.archive import pack, unpack
 from benchmarks.papers.plan import Plan, kind
 from benchmarks.papers.records import _packed, pair_lift, queries, query_lift
 from benchmarks.papers.results import Results
 from benchmarks.papers.schedule import Job
 
+from morelli.errors import InputError
 from morelli.evaluation.bootstrap import paired_lift
 from morelli.evaluation.model_bootstrap import ModelBootstrap
 from morelli.evaluation.scored import Scored
@@ -122,3 +127,35 @@ def test_forms_of_methods_have_rows_of_their_own() -> None:
     assert {"marra", "marra@form=dncnn", "probe@classifier=knn"} <= set(names)
     assert "marra@form=dncnn" in Plan(methods=("marra",)).pictures_methods()
     assert "probe@classifier=knn" not in Plan(methods=("marra",)).pictures_methods()
+
+
+def test_an_archive_says_the_same_of_every_pair_and_query() -> None:
+    rng = np.random.default_rng(0)
+
+    def record(seed: int) -> dict[str, Any]:
+        scores = [np.round(rng.normal(size=count) + shift, 1).astype(np.float32) for count, shift in ((40, 1), (60, 0))]
+        names = [np.arange(count, dtype=np.uint16) % 4 for count in (40, 60, 60)]
+        names[2] = (names[2] + 1) % 4
+        return {
+            "state": "one", "names": list("abcd"),
+            "models": [base64.b64encode(each.tobytes()).decode() for each in names],
+            "scores": [base64.b64encode(each.tobytes()).decode() for each in scores],
+        }  # fmt: skip
+
+    cells = [
+        {"cell": f"002/d/{n}", "words": "w", "result": {"groups": {"unseen": {"verification": {"pairs": record(n)}}}}}
+        for n in range(2)
+    ]
+    lines = [json.dumps(each) for each in ({"schema": "s", "settings": {}}, *cells, {"cell": "000/d/x", "result": {}})]
+    packed = pack(lines)
+    found = [json.loads(line) for line in unpack(packed)]
+    assert [found[0], found[3]] == [json.loads(lines[0]), json.loads(lines[3])]
+    before, after = (
+        [each["result"]["groups"]["unseen"]["verification"]["pairs"] for each in some] for some in (cells, found[1:3])
+    )
+    assert before[0]["models"] == after[0]["models"]
+    assert pair_lift(before[0], before[1], 0) == pair_lift(after[0], after[1], 0)
+    assert pack(unpack(packed)) == packed
+    for wrong in (b"", b"no archive", lzma.compress(b"[]"), lzma.compress(b"{}")):
+        with pytest.raises(InputError):
+            unpack(wrong)
