@@ -156,14 +156,17 @@ def test_the_interval_holds_what_other_images_would_have_given():
     assert 0.85 <= np.mean(inside) <= 1.0
 
 
-def test_drawn_matrices_have_the_measured_one_as_their_mean():
+def test_drawn_matrices_scatter_as_counts_do():
     found = from_counts(["a", "b"], ["a", "b", "none"], [[7, 2, 1], [0, 5, 15]])
     assert found.images is not None and found.images.tolist() == [10, 20]
     drawn = found.drawn(4000, rng())
     assert drawn.shape == (4000, 2, 3)
     assert drawn.sum(axis=2) == pytest.approx(np.ones((4000, 2)))
-    assert drawn.mean(axis=0) == pytest.approx(found.rates, abs=0.01)
-    assert drawn[:, 0, 0].std() == pytest.approx(np.sqrt(0.7 * 0.3 / 10), rel=0.05)
+    # Counts and a third of an image in each column.
+    assert drawn.mean(axis=0) == pytest.approx((np.array([[7, 2, 1], [0, 5, 15]]) + 1 / 3) / [[11], [21]], abs=0.01)
+    p = (7 + 1 / 3) / 11
+    assert drawn[:, 0, 0].std() == pytest.approx(np.sqrt(p * (1 - p) / 12), rel=0.05)
+    assert 0 < np.median(drawn[:, 1, 0]) < 0.02  # seen in no image, and not excluded
     assert found.reordered(["b", "a"]).images.tolist() == [20, 10]
     assert from_counts(["a", "b"], ["a", "b"], [[0.7, 0.3], [0, 1]]).images is None
     each = attack_votes(drawn[:3], Attacker(0), win_probabilities([0.0, 0.0]))

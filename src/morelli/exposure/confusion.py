@@ -44,13 +44,14 @@ class Confusion:
     def drawn(self, times: int, rng: np.random.Generator) -> NDArray[np.float64]:
         """The rates as other images of the same number might have given them: shape (times, m, c).
 
-        Each row is drawn anew from its images, each image by itself (several images of one prompt say less than that).
-        Where their number is not known the rates stay what they are.
+        Each row is drawn from the Dirichlet distribution of its counts and 1/c more in each column, one in all: that none
+        of n images was mistaken does not say that none ever will. Images count one by one; several of one prompt say
+        less than that. Where their number is not known the rates stay what they are.
         """
         if self.images is None:
             return np.broadcast_to(self.rates, (times, *self.rates.shape))
-        counts = [rng.multinomial(n, row, size=times) for n, row in zip(self.images, self.rates, strict=True)]
-        return np.stack(counts, axis=1) / self.images[None, :, None]
+        counts = self.rates * self.images[:, None] + 1 / self.rates.shape[1]
+        return np.stack([rng.dirichlet(row, size=times) for row in counts], axis=1)
 
     def index(self, model: str) -> int:
         """The model's row.

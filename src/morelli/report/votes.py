@@ -13,6 +13,7 @@ VOTES = (
     Column("recognised", "recognised %", "percent"),
     Column("precision", "aimed votes that hit %", "percent"),
     Column("votes_text", "votes to move one place"),
+    Column("range_text", "middle 95 % of simulations"),
     Column("battles_text", "battles viewed"),
     Column("moved", "moved %", "percent"),
     Column("caught_agreement", "caught by agreement %", "percent"),
@@ -28,6 +29,7 @@ def vote_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
         shown = dict(row)
         for name in ("votes", "battles"):
             shown[f"{name}_text"] = _interval(row, name)
+        shown["range_text"] = _range(row)
         for name in ("agreement", "timing", "both"):
             shown[f"caught_{name}"] = row["detector"][name]["caught"]
         out.append(shown)
@@ -43,6 +45,13 @@ def _interval(row: Mapping[str, Any], name: str) -> str | None:
         return f"{row[name]:.0f}"
     ends = [f"{row[f'{name}_{end}']:.0f}" if row[f"{name}_{end}"] is not None else "∞" for end in ("low", "high")]
     return f"{row[name]:.0f} ({ends[0]}–{ends[1]})"
+
+
+def _range(row: Mapping[str, Any]) -> str | None:
+    if row["votes"] is None or "votes_range" not in row:
+        return None
+    low, high = row["votes_range"]
+    return f"{low:.0f}–{'∞' if high is None else f'{high:.0f}'}"
 
 
 def votes_title(result: Mapping[str, Any]) -> str:
