@@ -44,9 +44,9 @@ class Confusion:
     def drawn(self, times: int, rng: np.random.Generator) -> NDArray[np.float64]:
         """The rates as other images of the same number might have given them: shape (times, m, c).
 
-        Each row is drawn from the Dirichlet distribution of its counts and 1/c more in each column, one in all: that none
-        of n images was mistaken does not say that none ever will. Images count one by one; several of one prompt say
-        less than that. Where their number is not known the rates stay what they are.
+        Each row is drawn from the Dirichlet distribution of its counts and 1/c more in each column, one in all: that
+        none of n images was mistaken does not say that none ever will. Images count one by one; several of one prompt
+        say less than that. Where their number is not known the rates stay what they are.
         """
         if self.images is None:
             return np.broadcast_to(self.rates, (times, *self.rates.shape))
