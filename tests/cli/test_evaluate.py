@@ -6,11 +6,13 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from morelli.cli import main
 from morelli.encoders import catalogue
+from morelli.exposure.confusion import read_confusion
 from morelli.testing.datasets import write_dataset
 from morelli.testing.hostile import BROKEN, write_hostile
 
@@ -122,6 +124,22 @@ def test_confusion_picture_is_of_the_last_method(morelli, pictures, tmp_path, en
         assert all(f"model-{j:02}" in text for j in range(4))
         assert "euclid" in text
         assert "cosine" not in text
+
+
+def test_the_confusion_matrix_as_a_table_that_votes_are_simulated_from(morelli, pictures, tmp_path):
+    file = tmp_path / "tables" / "confusion.csv"
+    status, out, err = morelli(pictures, *BASE, "--method", "euclid", "--json", "--confusion", file)
+    assert (status, f"wrote {file}" in err) == (0, True)
+    (row,) = json.loads(out)["rows"]
+    found = read_confusion(file)
+    assert found.models == tuple(f"model-{j:02}" for j in range(4))
+    assert found.images is not None and found.images.sum() == row["n_queries"]
+    assert found.images @ np.diagonal(found.rates) == pytest.approx(row["top1"] * row["n_queries"])
+    (tmp_path / "file").write_text("")
+    absent = tmp_path / "file" / "x.csv"
+    status, out, err = morelli(pictures, *BASE, "--method", "euclid", "--json", "--confusion", absent)
+    assert (status, "cannot be written" in err) == (1, True)
+    assert json.loads(out.splitlines()[0])["rows"]
 
 
 def test_a_picture_that_cannot_be_written_costs_no_figures(morelli, pictures, tmp_path):

@@ -141,6 +141,16 @@ def test_nothing_is_replaced_unless_asked(run, query: Path, tmp_path: Path) -> N
     assert Path(copy).read_bytes() == query.read_bytes()
 
 
+def test_a_file_of_another_that_is_called_like_the_reports_is_left_alone(run, query: Path, tmp_path: Path) -> None:
+    (tmp_path / "o").mkdir()
+    (tmp_path / "o" / "reports.jsonl").write_text('{"mine": 1}\n{"mine": 2}\n')
+    status, text, err = run(query, "--out", tmp_path / "o", *BASE)
+    assert (status, text) == (1, "")
+    assert "no report of a protected picture" in err
+    assert [path.name for path in (tmp_path / "o").iterdir()] == ["reports.jsonl"]
+    assert (tmp_path / "o" / "reports.jsonl").read_text() == '{"mine": 1}\n{"mine": 2}\n'
+
+
 def test_a_bad_image_among_good_ones(run, query: Path, tmp_path: Path) -> None:
     Image.new("RGB", (9, 9)).save(tmp_path / "tiny.png")
     status, text, err = run(tmp_path / "tiny.png", query, "--out", tmp_path / "o", *BASE, "--json")

@@ -289,6 +289,11 @@ def test_a_sheet_of_the_first_images_lies_beside_the_folder(run, dataset: Path, 
     rows = len(read_dataset(dataset).items)
     assert pixels(tmp_path / "protected-sheet.png").shape == (rows * 40 + (rows - 1) * 8, 3 * 40 + 16, 3)
     assert len(read_dataset(out).items) == rows
+    before = (tmp_path / "protected-sheet.png").stat().st_mtime_ns
+    status, text, err = run(dataset, "--out", out, *PLAIN, "--sheet")
+    assert (status, text) == (1, "")
+    assert "protected-sheet.png exists already" in err
+    assert (tmp_path / "protected-sheet.png").stat().st_mtime_ns == before
 
 
 def test_a_run_that_goes_on_keeps_its_secret(run, dataset: Path, tmp_path: Path) -> None:

@@ -169,10 +169,6 @@ def test_drawn_matrices_scatter_as_counts_do():
     assert 0 < np.median(drawn[:, 1, 0]) < 0.02  # seen in no image, and not excluded
     assert found.reordered(["b", "a"]).images.tolist() == [20, 10]
     assert from_counts(["a", "b"], ["a", "b"], [[0.7, 0.3], [0, 1]]).images is None
-    each = attack_votes(drawn[:3], Attacker(0), win_probabilities([0.0, 0.0]))
-    single = [attack_votes(table, Attacker(0), win_probabilities([0.0, 0.0])) for table in drawn[:3]]
-    assert each.outcome == pytest.approx(np.stack([one.outcome for one in single]))
-    assert each.aimed == pytest.approx(np.mean([one.aimed for one in single]))
 
 
 def test_guessing_moves_nothing():

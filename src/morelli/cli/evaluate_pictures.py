@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from morelli.cli.output import say
-from morelli.errors import InputError
+from morelli.errors import InputError, StorageError
+from morelli.generators.files import write_whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,10 +85,15 @@ def _is_table(path: Path) -> bool:
 
 def _write_table(matrix: NDArray[np.intp], labels: Sequence[str], path: Path) -> Path:
     """Counts as ``morelli simulate-votes`` takes them: a row for each right model, a column for each answer."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        lines = csv.writer(file)
-        lines.writerow(["", *labels])
-        lines.writerows([label, *map(int, row)] for label, row in zip(labels, matrix, strict=True) if row.any())
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(["", *labels])
+    lines.writerows([label, *map(int, row)] for label, row in zip(labels, matrix, strict=True) if row.any())
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot be written: {error}.", argument=str(path)) from error
+    write_whole(path, text.getvalue().encode())
     return path
 
 

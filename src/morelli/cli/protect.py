@@ -13,7 +13,7 @@ import typer
 from morelli.cli import asking
 from morelli.cli.output import emit_json, plain, say
 from morelli.cli.progress import staged_progress
-from morelli.cli.protecting import dataset_of, protect_dataset, refuse, spoken, tell, write_sheet
+from morelli.cli.protecting import check_sheet, dataset_of, protect_dataset, refuse, spoken, tell, write_sheet
 from morelli.errors import InputError, MorelliError
 
 if TYPE_CHECKING:
@@ -91,6 +91,8 @@ def protect(
     protector = Protector(where, defence=defence, settings=settings, **options)
     if dataset is not None:
         refuse({"model": model, "prompt": prompt})
+        if sheet:
+            check_sheet(out, overwrite)
         failed = protect_dataset(protector, dataset, out, overwrite, as_json)
         if sheet:
             write_sheet(dataset, out, overwrite)
@@ -129,7 +131,9 @@ def _protect_pictures(
 
 def _plan(files: list[Path], out: Path, sheet: bool, overwrite: bool) -> list[Path]:
     from morelli.defence.files import plan_outputs
+    from morelli.defence.store import PICTURE_REPORTS, check_reports
 
+    check_reports(out / PICTURE_REPORTS)
     outputs = plan_outputs(files, out, overwrite=overwrite)
     if sheet and out / SHEET in outputs:
         raise InputError(

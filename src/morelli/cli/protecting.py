@@ -102,6 +102,22 @@ def _run(protector: Protector, store: ProtectedStore, missing: list[Any], as_jso
     return failed
 
 
+def sheet_of(out: Path) -> Path:
+    """Where the sheet of a dataset goes: beside the folder, as it is no image of it."""
+    return out.with_name(f"{out.name}-sheet.png")
+
+
+def check_sheet(out: Path, overwrite: bool) -> None:
+    """Refuse to replace a sheet, before the work, unless that is asked for.
+
+    Raises
+    ------
+    InputError
+    """
+    if sheet_of(out).exists() and not overwrite:
+        raise InputError(f"{sheet_of(out)} exists already.", argument="--sheet", fix="Leave it out, or move the file.")
+
+
 def write_sheet(dataset: Dataset, out: Path, overwrite: bool) -> None:
     """The first images of a protected dataset beside their originals, in a file beside the folder."""
     from morelli.defence.files import png_bytes, write_file
@@ -115,7 +131,7 @@ def write_sheet(dataset: Dataset, out: Path, overwrite: bool) -> None:
         if made.is_file() and len(pairs) < SHEET_ROWS:
             pairs.append((load_image(item.path).pixels, load_image(made).pixels))
     if pairs:
-        path = out.with_name(f"{out.name}-sheet.png")
+        path = sheet_of(out)
         write_file(path, png_bytes(side_by_side(pairs)), overwrite=overwrite)
         say(f"wrote {path}")
 

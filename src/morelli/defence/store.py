@@ -25,7 +25,7 @@ from morelli.defence.files import write_file
 from morelli.errors import InputError, StorageError
 from morelli.generators.files import append, locked, write_whole
 from morelli.images.metadata import METADATA_NAMES
-from morelli.types import Item
+from morelli.types import PROTECT_SCHEMA, Item
 
 RUN_SCHEMA = "morelli.protect-run/1"
 METADATA, REPORTS = "metadata.csv", "protected.jsonl"
@@ -197,6 +197,18 @@ def seed_of(folder: Path) -> int | None:
     lines = _whole_lines(folder / REPORTS)
     found = lines[0].get("defence") if lines and lines[0].get("schema") == RUN_SCHEMA else None
     return found.get("seed") if isinstance(found, dict) else None
+
+
+def check_reports(file: Path) -> None:
+    """Refuse a file that holds anything but reports of protected pictures: it would be added to.
+
+    Raises
+    ------
+    InputError
+    """
+    lines: list[Any] = _whole_lines(file)
+    if any(not isinstance(line, dict) or line.get("schema") != PROTECT_SCHEMA for line in lines):
+        raise InputError(f"{file} holds what is no report of a protected picture.", argument="out", fix=_ELSEWHERE)
 
 
 def keep_report(file: Path, report: Mapping[str, Any]) -> None:

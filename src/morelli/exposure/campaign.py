@@ -79,14 +79,9 @@ def _error(values: Array, seed: int, draws: int) -> list[float | None]:
 
 def _draw(votes: Votes, simulations: int, most: int, rng: np.random.Generator) -> NDArray[np.int32]:
     """Battles as numbers i·n + j for "i beats j", or −1; shape (simulations, most)."""
-    n = votes.outcome.shape[-1]
-    drawn = rng.random((simulations, most))
-    if votes.outcome.ndim == 2:
-        found = np.searchsorted(np.cumsum(votes.outcome.ravel()), drawn, side="right").astype(np.int32)
-    else:
-        found = np.empty(drawn.shape, np.int32)
-        for row, (outcome, line) in enumerate(zip(votes.outcome, drawn, strict=True)):
-            found[row] = np.searchsorted(np.cumsum(outcome.ravel()), line, side="right")
+    n = len(votes.outcome)
+    steps = np.cumsum(votes.outcome.ravel())
+    found = np.searchsorted(steps, rng.random((simulations, most)), side="right").astype(np.int32)
     found[found >= n * n] = _NOTHING
     return found
 

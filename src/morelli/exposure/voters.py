@@ -81,10 +81,10 @@ class Votes:
 
     Attributes
     ----------
-    outcome : ndarray, shape (n, n), or (s, n, n) of s matrices
+    outcome : ndarray, shape (n, n)
         Probability that a vote "row beats column" is cast; the sum is below 1 where battles are left without a vote.
     aimed : float
-        Probability of a vote that is aimed at the target; of several matrices their mean.
+        Probability of a vote that is aimed at the target.
     on_target : float
         Probability that such a vote hits: the target is in the battle, and the vote goes the wanted way.
     """
@@ -96,7 +96,7 @@ class Votes:
     @property
     def cast(self) -> float:
         """Probability that a vote is cast at all."""
-        return float(self.outcome.sum(axis=(-2, -1)).mean())
+        return float(self.outcome.sum())
 
 
 def attack_votes(confusion: ArrayLike, attacker: Attacker, preference: Array) -> Votes:
@@ -107,26 +107,27 @@ def attack_votes(confusion: ArrayLike, attacker: Attacker, preference: Array) ->
 
     Parameters
     ----------
-    confusion : array, shape (n, c) or (s, n, c), rows sum to 1, c ≥ n
-        Probability that an image of the row's model is attributed to the column's; several: one a simulation.
+    confusion : array, shape (n, c), rows sum to 1, c ≥ n
+        Probability that an image of the row's model is attributed to the column's.
     attacker : Attacker
     preference : ndarray, shape (n, n)
         From `win_probabilities`: how cover votes fall.
     """
     table = np.asarray(confusion, dtype=np.float64)
     n = len(preference)
-    if table.ndim not in (2, 3) or table.shape[-2] != n or table.shape[-1] < n or not 0 <= attacker.target < n:
+    if table.ndim != 2 or len(table) != n or table.shape[1] < n or not 0 <= attacker.target < n:
         raise ArrayError(f"needs a row for each of {n} models, and a target among them; got {table.shape}.",
                          argument="confusion")  # fmt: skip
     if attacker.direction not in DIRECTIONS:
         raise InputError(f"must be up or down; got {attacker.direction!r}.", argument="direction")
-    seen = table[..., attacker.target]
+    seen = table[:, attacker.target]
     # taken[i, j]: in a battle of i and j, i alone is taken for the target.
-    taken = seen[..., :, None] * (1 - seen[..., None, :]) * (1 - np.eye(n))
-    turned = np.swapaxes(taken, -1, -2)
-    outcome = taken.copy() if attacker.direction == "up" else turned.copy()
+    taken = seen[:, None] * (1 - seen)
+    outcome = taken.copy() if attacker.direction == "up" else taken.T.copy()
     if attacker.cover:
-        outcome += (1 - taken - turned) * preference * (1 - np.eye(n))
+        outcome += (1 - taken - taken.T) * preference
+    np.fill_diagonal(outcome, 0.0)
+    np.fill_diagonal(taken, 0.0)
     pairs = n * (n - 1) / 2
-    hit = float(taken[..., attacker.target, :].sum(axis=-1).mean()) / pairs
-    return Votes(outcome / pairs, float(taken.sum(axis=(-2, -1)).mean()) / pairs, hit)
+    hit = float(taken[attacker.target].sum()) / pairs
+    return Votes(outcome / pairs, float(taken.sum()) / pairs, hit)
