@@ -42,7 +42,7 @@ def plain_loop(paths: list[Path]) -> None:
         for view in DEFAULT_VIEWS:
             patches = view.patches(pixels)
             zoom = view.zoom(patches.shape[1])
-            x = torch.from_numpy(patches).permute(0, 3, 1, 2).float()
+            x = torch.from_numpy(patches.copy()).permute(0, 3, 1, 2).float()
             x = (x.repeat_interleave(zoom, 2).repeat_interleave(zoom, 3) - 127.0) / 128.0
             blocks = {layer.block if layer.block >= 0 else head for layer in DEFAULT_LAYERS if layer.view == view.name}
             with torch.no_grad():
