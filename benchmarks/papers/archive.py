@@ -6,8 +6,8 @@
     python -m benchmarks.papers.archive unpack FILE.xz OUT/papers.jsonl
 
 Scores of pairs are kept as their places in order, from which areas under curves and their differences follow exactly;
-which pairs they are of is kept once. A cell that was unpacked holds where its data set, settings and code are the same,
-as any other.
+which pairs they are of is kept once, and folders are left out. A cell that was unpacked holds where its data set,
+settings and code are the same, as any other, wherever the data set and the cells lie.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ def pack(lines: list[str]) -> bytes:
     read = [json.loads(line) for line in lines]
     # Of a cell that was measured twice the last counts.
     for cell in {each.get("cell", ""): each for each in read}.values():
+        for source in cell.get("settings", {}).get("sources", []):
+            source["folder"] = source["name"]
         for record in _records(cell):
             shared = {"names": record.pop("names"), "models": record.pop("models")}
             known = pairs.setdefault(record["state"], shared)

@@ -7,6 +7,7 @@ one of another version, method, budget or data set is measured again.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from morelli.encoders.weights import short_hash
 from morelli.errors import InputError
 
 SCHEMA = "morelli.papers/1"
+# The folder of a text tower among a method's options.
+_TOWER = re.compile(r"\btext=[^+]*[/\\]")
 
 
 class Results:
@@ -73,5 +76,14 @@ class Results:
 
 
 def fingerprint(words: Mapping[str, Any]) -> str:
-    """A short hash of what decides a cell."""
-    return short_hash(json.loads(json.dumps(dict(words))))
+    """A short hash of what decides a cell.
+
+    Where things lie does not: a data set is known by its contents and a text tower by its revision, both of which are
+    among the words, so that their folders are left out.
+    """
+    found = json.loads(json.dumps(dict(words)))
+    if "source" in found:
+        del found["source"]["folder"]
+    if "spec" in found:
+        found["spec"] = _TOWER.sub("text=", found["spec"])
+    return short_hash(found)

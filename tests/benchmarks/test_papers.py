@@ -280,6 +280,23 @@ def test_the_zoo_s_prompts_are_read_by_its_own_clip() -> None:
         assert specs[f"{table}/zoo/mlp-image-text"] == f"mlp-image-text@text={WEIGHTS / 'clip'}"
 
 
+def test_a_cell_does_not_depend_on_where_things_lie() -> None:
+    """Contents decide: the same pictures and the same text tower in other folders give the same cells."""
+
+    def words(folder: str, weights: Path, state: str = "state") -> dict[str, str]:
+        zoo = Source("zoo", folder, None, state, 8, 768)
+        plan = Plan(tables=("000", "002"), methods=("euclid", "mlp-image-text"))
+        return {each.key: fingerprint(each.words) for each in table_jobs(plan, [zoo], weights)}
+
+    here = words("/here/zoo", Path("/here/weights"))
+    assert here == words("/there/pictures", Path("/there/of others/weights"))
+    assert not set(here.values()) & set(words("/here/zoo", Path("/here/weights"), "other").values())
+    spec = {"spec": "mlp-image-text@text=/a/b/clip+steps=8"}
+    assert fingerprint(spec) == fingerprint({"spec": "mlp-image-text@text=/c/clip+steps=8"})
+    assert fingerprint(spec) != fingerprint({"spec": "mlp-image-text@text=/c/other+steps=8"})
+    assert fingerprint(spec) != fingerprint({"spec": "mlp-image-text@text=/c/clip+steps=9"})
+
+
 def test_larger_pictures_cost_more() -> None:
     small, large = (Source("x", "x", None, "s", 7, 100, side**2 / 1e6) for side in (128, 1024))
     assert looking(large) > looking(small) > 3

@@ -146,10 +146,12 @@ def test_an_archive_says_the_same_of_every_pair_and_query() -> None:
         {"cell": f"002/d/{n}", "words": "w", "result": {"groups": {"unseen": {"verification": {"pairs": record(n)}}}}}
         for n in range(2)
     ]
-    lines = [json.dumps(each) for each in ({"schema": "s", "settings": {}}, *cells, {"cell": "000/d/x", "result": {}})]
+    head = {"schema": "s", "settings": {"sources": [{"name": "d", "folder": "/home/me/d"}]}}
+    lines = [json.dumps(each) for each in (head, *cells, {"cell": "000/d/x", "result": {}})]
     packed = pack(lines)
     found = [json.loads(line) for line in unpack(packed)]
-    assert [found[0], found[3]] == [json.loads(lines[0]), json.loads(lines[3])]
+    assert found[0] == {"schema": "s", "settings": {"sources": [{"name": "d", "folder": "d"}]}}
+    assert found[3] == json.loads(lines[3])
     before, after = (
         [each["result"]["groups"]["unseen"]["verification"]["pairs"] for each in some] for some in (cells, found[1:3])
     )
