@@ -172,4 +172,5 @@ def votes(rows: Sequence[Row], method: str, encoders: Sequence[str], surrogates:
 
 
 def _confusion(found: dict[str, Any]) -> Confusion:
-    return from_counts(found["labels"], found["said"], found["matrix"])
+    images = [sum(row) for row in found["matrix"]]
+    return from_counts(found["labels"], found["said"], found["matrix"], images=images)

@@ -82,7 +82,9 @@ def test_accuracy_is_that_of_the_evaluation(result, pictures):
             (row["top1"], row["top1_low"], row["top1_high"])
         )
     labels, matrix = wanted.confusion["cosine"]
-    assert result["confusion"] == {"labels": labels, "matrix": matrix.tolist()}
+    # Of the four images of a prompt each is asked several times, with other two references, and counts once.
+    assert result["confusion"] == {"labels": labels, "matrix": matrix.tolist(), "images": [24] * 3}
+    assert result["votes"]["images"] == [24] * 3
     assert np.mean([row["accuracy"] for row in result["models"]]) == pytest.approx(found[1]["top1"])
     assert np.mean([row["accuracy"] for row in result["prompts"]]) == pytest.approx(found[1]["top1"])
 
@@ -161,6 +163,19 @@ def test_together_is_better_than_alone_and_both_are_counted():
     assert row["image_alone"] == pytest.approx(found.hit.mean())
     counts = np.array(confusion(found)["matrix"])
     assert np.trace(counts) / counts.sum() == pytest.approx(found.hit.mean())
+    assert confusion(found)["images"] == [60] * 4 == counts.sum(axis=1).tolist()
+
+
+def test_an_image_that_is_asked_several_times_counts_once():
+    data = gaussian(4, 20, 5, effect=0.8)
+    found = measure("euclid", data, plan_attacks(data, 2, 0, sweeps=False))
+    rows = found.rows("main")
+    assert len(rows) > 4 * 20 * 5  # other references, the same images
+    table = confusion(found)
+    assert table["images"] == [100] * 4
+    counts = np.array(table["matrix"])
+    np.testing.assert_allclose(counts.sum(axis=1), 100)
+    assert np.trace(counts) / counts.sum() == pytest.approx(found.accuracy(rows)["top1"])
 
 
 def test_prompts_are_filtered_by_references_and_judged_on_other_images(result):

@@ -169,6 +169,11 @@ def test_drawn_matrices_scatter_as_counts_do():
     assert 0 < np.median(drawn[:, 1, 0]) < 0.02  # seen in no image, and not excluded
     assert found.reordered(["b", "a"]).images.tolist() == [20, 10]
     assert from_counts(["a", "b"], ["a", "b"], [[0.7, 0.3], [0, 1]]).images is None
+    assert from_counts(["a", "b"], ["a", "b"], [[70, 30], [0, 100]]).images is None  # percentages
+    known = from_counts(["a", "b"], ["a", "b"], [[69.5, 30.5], [0, 100]], images=[100, 100])
+    assert known.images is not None and known.images.tolist() == [100, 100]
+    with pytest.raises(DatasetError, match="number of images"):
+        from_counts(["a", "b"], ["a", "b"], [[7, 3], [0, 1]], images=[10, 0])
 
 
 def test_guessing_moves_nothing():
@@ -231,6 +236,16 @@ def test_confusion_files(tmp_path):
     result = {"schema": "morelli.exposure/1", "confusion": {"labels": ["a", "b"], "matrix": [[3, 1], [0, 4]]}}
     (tmp_path / "c.json").write_text(json.dumps(result), encoding="utf-8")
     assert read_confusion(tmp_path / "c.json").rates.tolist() == [[0.75, 0.25], [0.0, 1.0]]
+    assert read_confusion(tmp_path / "c.json").images.tolist() == [4, 4]
+    result["confusion"] |= {"matrix": [[1.5, 0.5], [0.25, 0.75]], "images": [2, 1]}
+    (tmp_path / "c.json").write_text(json.dumps(result), encoding="utf-8")
+    assert read_confusion(tmp_path / "c.json").images.tolist() == [2, 1]
+    (tmp_path / "i.csv").write_text("images,b,a\na,25,75\nb,99.5,0.5\n", encoding="utf-8")
+    assert read_confusion(tmp_path / "i.csv").images.tolist() == [100, 100]
+    (tmp_path / "p.csv").write_text(",b,a\na,25,75\nb,99,1\n", encoding="utf-8")
+    assert read_confusion(tmp_path / "p.csv").images is None
+    (tmp_path / "line.csv").write_text(',"b\u2028c",a\na,25,5\n"b\u2028c",9,1\n', encoding="utf-8")
+    assert read_confusion(tmp_path / "line.csv").models == ("a", "b\u2028c")
     swapped = found.reordered(["b", "a"])
     assert swapped.rates.tolist() == [[0.6, 0.2, 0.2], [0.1, 0.8, 0.1]]
 
@@ -246,6 +261,8 @@ def test_confusion_files(tmp_path):
         ("c.csv", ",a,a\na,1,0\na,3,4\n"),
         ("c.csv", ",a,b\na,1,nan\nb,3,4\n"),
         ("c.csv", ",a,c\na,1,2\nb,3,4\n"),
+        ("c.csv", "images,a,b\na,0.1,0.2\nb,3,4\n"),
+        ("c.csv", "images,a,b\na,1,x\nb,3,4\n"),
         ("c.json", "{"),
         ("c.json", "[]"),
         ("c.json", '{"schema": "morelli.verdict/1"}'),

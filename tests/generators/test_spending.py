@@ -63,6 +63,22 @@ def test_a_ledger_that_was_tampered_with_is_refused(line: str, tmp_path: Path) -
         Ledger(tmp_path / "l")
 
 
+def test_a_file_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "l").write_text("my notes")
+    with pytest.raises(InputError, match="line 1 is no entry"):
+        Ledger(tmp_path / "l")
+    assert (tmp_path / "l").read_text() == "my notes"
+
+
+@pytest.mark.parametrize("left", ['{"en', '{"entry": 1, "gen', '{"release": 0'])
+def test_a_line_that_was_cut_off_is_taken_away(left: str, tmp_path: Path) -> None:
+    Ledger(tmp_path / "l").reserve("a", money(2, ""))
+    before = (tmp_path / "l").read_text()
+    (tmp_path / "l").write_text(before + left)
+    assert Ledger(tmp_path / "l").total() == 2
+    assert (tmp_path / "l").read_text() == before
+
+
 @pytest.mark.parametrize("amount", ["nan", "inf", -1, "-0.01", "ten", None])
 def test_amounts(amount: object) -> None:
     with pytest.raises(InputError):

@@ -86,7 +86,7 @@ def test_a_crash_between_two_steps_is_mended(cut: str, tmp_path: Path) -> None:
         table.write_bytes(b"".join(lines[:-1]))
     if cut == "image and row":
         last.unlink()
-        (last.parent / f".{last.name}.123.tmp").write_bytes(b"half")
+        (last.parent / f".{last.name}.{'0f' * 16}.tmp").write_bytes(b"half")
     again = FakeGenerator()
     fill(tmp_path, again)
     assert again.made == (1 if "image" in cut else 0)
@@ -143,16 +143,24 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
     [
         ("metadata.csv", "file_name,model\na.png,m\n", "other columns"),
         ("metadata.csv", ",".join(COLUMNS) + "\na,b\n", "other columns"),
+        ("metadata.csv", "file_name,model\na.png,m", "other columns"),
+        ("metadata.csv", 'file_name,model\na.png,a 5" disc\nb.png,m\nc.png,m\n', "other columns"),
+        ("metadata.csv", "file_name,model\ra.png,m\r", "other columns"),
+        ("metadata.csv", ",".join(COLUMNS) + '\na 5" disc\n' + f"a/{24 * 'a'}.png,\n" * 2, "more than one row"),
         ("metadata.jsonl", "{}\n", "there is a metadata.jsonl"),
     ],
 )
 def test_a_folder_of_somebody_else_is_left_alone(name: str, text: str, said: str, tmp_path: Path) -> None:
-    (tmp_path / name).write_text(text)
+    (tmp_path / name).write_bytes(text.encode())
+    theirs = tmp_path / "sub" / ".mine.tmp"
+    theirs.parent.mkdir()
+    theirs.write_text("theirs")
     with pytest.raises(DatasetError, match=said):
         ImageStore(tmp_path)
-    assert (tmp_path / name).read_text() == text
+    assert (tmp_path / name).read_bytes() == text.encode()
     (tmp_path / name).unlink()
     ImageStore(tmp_path).close()  # and the lock is free
+    assert theirs.read_text() == "theirs"
 
 
 @pytest.mark.parametrize(

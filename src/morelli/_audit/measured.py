@@ -12,9 +12,9 @@ import numpy as np
 from morelli._audit.attacks import AttackPlan
 from morelli.attribution.catalogue import load_attributor
 from morelli.evaluation.bootstrap import paired_lift, prompt_bootstrap
-from morelli.evaluation.metrics import confusion_matrix, topk_hits
+from morelli.evaluation.metrics import topk_hits
 from morelli.evaluation.protocols import run_tasks
-from morelli.evaluation.scored import Scored, per_image
+from morelli.evaluation.scored import Scored, image_confusion, per_image
 from morelli.exposure.battles import judge_alone, judge_jointly, pair_up
 
 if TYPE_CHECKING:
@@ -95,11 +95,9 @@ def measure(
 
 
 def confusion(found: Measured) -> dict[str, Any]:
-    """Labels and counts of the main attack: rows the truth, columns the first place."""
-    rows = found.rows("main")
-    labels = found.scored.models.tolist()
-    said = found.scored.models[found.scored.scores[rows].argmax(axis=1)]
-    return {"labels": labels, "matrix": confusion_matrix(found.truth_names()[rows], said, labels).tolist()}
+    """Labels, matrix and images of the main attack: rows the truth, columns the first place, each image once."""
+    labels, matrix, images = image_confusion(found.scored, found.rows("main"))
+    return {"labels": labels, "matrix": matrix.tolist(), "images": images.tolist()}
 
 
 def battle(found: Measured, seed: int) -> dict[str, Any] | None:

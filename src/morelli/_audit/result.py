@@ -138,11 +138,12 @@ def _correlations(seen: Seen, each: Measured, asked: AuditSettings) -> list[dict
 
 def _votes(table: Mapping[str, Any], asked: AuditSettings) -> tuple[dict[str, Any] | None, list[str]]:
     """The vote simulation, among the models that were queries."""
-    labels, counts = table["labels"], np.array(table["matrix"])
-    known = [i for i in range(len(labels)) if counts[i].any()]
+    labels, counts, images = table["labels"], np.array(table["matrix"]), np.array(table["images"])
+    known = np.flatnonzero(images).tolist()
     if len(known) < 2:
         return None, ["Votes were not simulated: fewer than two models have images that could be held out."]
-    return simulate_votes(from_counts([labels[i] for i in known], labels, counts[known]), asked.votes), []
+    measured = from_counts([labels[i] for i in known], labels, counts[known], images=images[known])
+    return simulate_votes(measured, asked.votes), []
 
 
 def _cost(

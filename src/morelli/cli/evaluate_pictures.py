@@ -83,12 +83,15 @@ def _is_table(path: Path) -> bool:
     return path.suffix.lower() == ".csv"
 
 
-def _write_table(matrix: NDArray[np.intp], labels: Sequence[str], path: Path) -> Path:
-    """Counts as ``morelli simulate-votes`` takes them: a row for each right model, a column for each answer."""
+def _write_table(matrix: NDArray[np.float64], labels: Sequence[str], path: Path) -> Path:
+    """Images as ``morelli simulate-votes`` takes them: a row for each right model, a column for each answer."""
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
-    lines.writerow(["", *labels])
-    lines.writerows([label, *map(int, row)] for label, row in zip(labels, matrix, strict=True) if row.any())
+    lines.writerow(["images", *labels])
+    shown = (
+        [label, *(f"{value:.10g}" for value in row)] for label, row in zip(labels, matrix, strict=True) if row.any()
+    )
+    lines.writerows(shown)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -77,8 +77,17 @@ def accuracy(truth: ArrayLike, predicted: ArrayLike) -> float:
     return float((a == b).mean())
 
 
-def confusion_matrix(truth: ArrayLike, predicted: ArrayLike, labels: Sequence[str]) -> NDArray[np.int64]:
+def confusion_matrix(
+    truth: ArrayLike, predicted: ArrayLike, labels: Sequence[str], weights: ArrayLike | None = None
+) -> NDArray[np.number]:
     """Counts, shape (len(labels), len(labels)): rows are the truth, columns what was said.
+
+    Parameters
+    ----------
+    truth, predicted : array of str, shape (n,)
+    labels : sequence of str
+    weights : array, shape (n,), optional
+        What each answer counts; the matrix is then of floats, else of integers.
 
     Raises
     ------
@@ -94,8 +103,9 @@ def confusion_matrix(truth: ArrayLike, predicted: ArrayLike, labels: Sequence[st
     if len(missing):
         raise ArrayError(f"{missing[0]!r} is not among the labels.", argument="labels")
     rows, columns = (sort[np.searchsorted(names, side, sorter=sort)] for side in (a, b))
-    counts = np.zeros((len(names), len(names)), dtype=np.int64)
-    np.add.at(counts, (rows, columns), 1)
+    each = np.ones(len(a), dtype=np.int64) if weights is None else np.asarray(weights, dtype=np.float64)
+    counts = np.zeros((len(names), len(names)), dtype=each.dtype)
+    np.add.at(counts, (rows, columns), each)
     return counts
 
 

@@ -17,8 +17,8 @@ from morelli.errors import InputError
 from morelli.evaluation.data import prepare_each, require_models
 from morelli.evaluation.groups import GROUPS, expand_groups
 from morelli.evaluation.identification import REFERENCES
-from morelli.evaluation.metrics import confusion_matrix
 from morelli.evaluation.rows import Progress, RowMaker
+from morelli.evaluation.scored import Scored, image_confusion
 from morelli.evaluation.sets import Sets
 from morelli.evaluation.settings import Settings, check_settings, default_methods, learning
 from morelli.evaluation.tables import measure
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from morelli.encoders.cache import EmbeddingCache
     from morelli.evaluation.data import EvaluationSet
-    from morelli.evaluation.scored import Scored
     from morelli.evaluation.verification import Case
     from morelli.images.dataset import Dataset
 
@@ -46,7 +45,7 @@ class Evaluation:
         Schema ``morelli.evaluation/1``.
     confusion : mapping of str to (labels, matrix)
         By method, of several encoders by "method, encoder": names and counts, rows true, columns named; methods of the
-        "all" background only.
+        "all" background only. An image counts once: one that was asked several times is divided among its answers.
     families : mapping of str to str
         Family of each model.
     queries : EvaluationSet or None
@@ -62,7 +61,7 @@ class Evaluation:
     """
 
     result: dict[str, Any]
-    confusion: dict[str, tuple[list[str], NDArray[np.int64]]] = field(default_factory=dict)
+    confusion: dict[str, tuple[list[str], NDArray[np.float64]]] = field(default_factory=dict)
     families: Mapping[str, str] = field(default_factory=dict)
     queries: EvaluationSet | None = None
     seen: frozenset[str] = frozenset()
@@ -196,8 +195,6 @@ def _learns(settings: Settings) -> bool:
     return bool(learning([*settings.methods, *([against] if against else [])]))
 
 
-def _confusion(scored: Scored) -> tuple[list[str], NDArray[np.int64]]:
-    closed = scored.truth >= 0
-    labels = scored.models.tolist()
-    predicted = scored.models[scored.scores[closed].argmax(axis=1)]
-    return labels, confusion_matrix(scored.models[scored.truth[closed]], predicted, labels)
+def _confusion(scored: Scored) -> tuple[list[str], NDArray[np.float64]]:
+    labels, matrix, _ = image_confusion(scored, np.flatnonzero(scored.truth >= 0))
+    return labels, matrix

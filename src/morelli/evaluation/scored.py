@@ -128,6 +128,30 @@ class Collector:
         )
 
 
+def image_weights(rows: NDArray[np.intp]) -> Array:
+    """What each of an image's answers counts, so that all of them together count once: shape (len(rows),)."""
+    _, code, times = np.unique(rows, return_inverse=True, return_counts=True)
+    return 1.0 / times[code]
+
+
+def image_confusion(scored: Scored, rows: NDArray[np.intp]) -> tuple[list[str], Array, NDArray[np.intp]]:
+    """First places of some queries whose model is a candidate, each image once however often it was asked.
+
+    Returns
+    -------
+    labels : list of str, length m
+    matrix : ndarray, shape (m, m)
+        Rows made the image, columns were named; a row sums to its model's images.
+    images : ndarray of int, shape (m,)
+        Different images of each model.
+    """
+    labels, truth = scored.models.tolist(), scored.models[scored.truth[rows]]
+    said = scored.models[scored.scores[rows].argmax(axis=1)]
+    weights = image_weights(scored.rows[rows])
+    matrix = np.round(metrics.confusion_matrix(truth, said, labels, weights), 9)
+    return labels, matrix, np.rint(matrix.sum(axis=1)).astype(np.intp)
+
+
 def per_image(values: Array, rows: NDArray[np.intp]) -> Array:
     """Mean over the times each image was scored, for each image: shape (images,), in the order of np.unique(rows)."""
     _, code = np.unique(rows, return_inverse=True)

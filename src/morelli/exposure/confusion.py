@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +31,7 @@ class Confusion:
         Of the images of the row's model the share attributed to each column: the models first, in the same order,
         then other answers ("none").
     images : ndarray of int, shape (m,), or None
-        Images of each model that were attributed; None where rates were given and nobody knows.
+        Different images of each model that were attributed; None where rates were given and nobody knows.
     """
 
     models: tuple[str, ...]
@@ -82,7 +84,9 @@ class Confusion:
         return Confusion(tuple(models), self.rates[np.ix_(order, columns)], images)
 
 
-def from_counts(models: Sequence[str], said: Sequence[str], counts: Any, source: str = "confusion") -> Confusion:
+def from_counts(
+    models: Sequence[str], said: Sequence[str], counts: Any, source: str = "confusion", images: Any = None
+) -> Confusion:
     """Counts or rates, one row a model, as `Confusion`.
 
     Parameters
@@ -92,6 +96,9 @@ def from_counts(models: Sequence[str], said: Sequence[str], counts: Any, source:
     counts : array, shape (len(models), len(said)), ≥ 0
     source : str
         The file, for messages.
+    images : array of int, shape (len(models),), optional
+        How many images each row is of. By default its sum, where the table is of whole numbers and its rows do not all
+        sum to 1 or to 100: those are rates.
 
     Raises
     ------
@@ -115,9 +122,19 @@ def from_counts(models: Sequence[str], said: Sequence[str], counts: Any, source:
     if (total == 0).any():
         raise DatasetError(f"has no image of {models[int((total == 0).argmax())]!r}.", argument=source)
     order = [list(said).index(name) for name in models] + [i for i, name in enumerate(said) if name not in models]
-    whole = bool((table == np.floor(table)).all())
-    images = total[:, 0].astype(np.intp) if whole and (total > 1).all() else None  # ones alone are rates
-    return Confusion(tuple(models), (table / total)[:, order], images)
+    return Confusion(tuple(models), (table / total)[:, order], _images(table, images, source))
+
+
+def _images(table: NDArray[np.float64], given: Any, source: str) -> NDArray[np.intp] | None:
+    total = table.sum(axis=1)
+    if given is not None:
+        found = np.asarray(given)
+        if found.shape != total.shape or found.dtype.kind not in "iu" or (found < 1).any():
+            raise DatasetError(f"needs the number of images of each of its {len(total)} models.", argument=source)
+        return found.astype(np.intp)
+    # Whole numbers that sum to 1 or to 100 in every row are shares or percentages.
+    rates = (table != np.floor(table)).any() or ((total == total[0]).all() and total[0] in (1, 100))
+    return None if rates else total.astype(np.intp)
 
 
 def read_confusion(path: str | Path) -> Confusion:
@@ -127,7 +144,8 @@ def read_confusion(path: str | Path) -> Confusion:
     ----------
     path : str or Path
         ``.json``: an object of schema ``morelli.exposure/1``. Anything else: CSV, the first line with the names of the
-        columns after an empty or any first field, then a line a model: its name, then counts or rates.
+        columns after a first field, then a line a model: its name, then counts or rates. Where the first field is
+        "images" a row sums to its model's images; else `from_counts` decides.
 
     Raises
     ------
@@ -158,14 +176,19 @@ def _from_json(text: str, source: str) -> Confusion:
     labels = [str(name) for name in matrix["labels"]]
     counts = matrix.get("matrix")
     if isinstance(counts, list) and len(counts) == len(labels) and all(isinstance(row, list) for row in counts):
-        kept = [(name, row) for name, row in zip(labels, counts, strict=True) if any(row)]
-        return from_counts([name for name, _ in kept], labels, [row for _, row in kept], source)
+        images = matrix.get("images")
+        if not isinstance(images, list) or len(images) != len(labels):  # of an earlier version: one answer an image
+            images = [int(sum(row)) if all(isinstance(each, int) for each in row) else 0 for row in counts]
+        kept = [each for each in zip(labels, counts, images, strict=True) if any(each[1])]
+        known = [each[2] for each in kept]
+        names, rows = [each[0] for each in kept], [each[1] for each in kept]
+        return from_counts(names, labels, rows, source, known if all(known) else None)
     return from_counts(labels, labels, counts, source)
 
 
 def _from_csv(text: str, source: str) -> Confusion:
     try:
-        lines = [line for line in csv.reader(text.splitlines()) if line]
+        lines = [line for line in csv.reader(io.StringIO(text, newline="")) if line]
     except csv.Error as error:
         raise DatasetError(f"is no CSV ({error}).", argument=source) from error
     if len(lines) < 3 or any(len(line) != len(lines[0]) for line in lines):
@@ -175,4 +198,9 @@ def _from_csv(text: str, source: str) -> Confusion:
             fix='Write ",a,b" and below it "a,9,1" and "b,2,8".',
         )
     said = [name.strip() for name in lines[0][1:]]
-    return from_counts([line[0].strip() for line in lines[1:]], said, [line[1:] for line in lines[1:]], source)
+    names, rows = [line[0].strip() for line in lines[1:]], [line[1:] for line in lines[1:]]
+    images = None
+    if lines[0][0].strip().lower() == "images":
+        with contextlib.suppress(ValueError):  # said below, of the table itself
+            images = np.rint(np.asarray(rows, dtype=np.float64).sum(axis=1)).astype(np.intp)
+    return from_counts(names, said, rows, source, images)

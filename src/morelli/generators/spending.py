@@ -14,6 +14,9 @@ from typing import Any
 from morelli.errors import InputError, SpendingCapError, StorageError
 from morelli.generators.files import append
 
+# How every entry begins; what a crash left of one is known by it.
+_BEGINNINGS = (b'{"entry": ', b'{"release": ')
+
 
 def money(value: float | str | Decimal, argument: str) -> Decimal:
     """An amount as a decimal, so that ten times 0.1 is 1.
@@ -130,12 +133,11 @@ class Ledger:
     def _read(self, file: Path) -> None:
         try:
             data = file.read_bytes() if file.exists() else b""
-            whole = data.rfind(b"\n") + 1
-            if whole < len(data):  # a line cut off by a crash: its request was never sent
-                os.truncate(file, whole)
         except OSError as error:
             raise StorageError(f"cannot be read ({error.strerror or error}).", argument=str(file)) from error
-        for number, line in enumerate(data[:whole].splitlines(), start=1):
+        whole = data.rfind(b"\n") + 1
+        lines = data[:whole].splitlines()
+        for number, line in enumerate(lines, start=1):
             try:
                 entry = json.loads(line)
                 if "release" in entry:
@@ -144,8 +146,20 @@ class Ledger:
                     price = money(entry["price"], "price")
                     self._apply_entry(int(entry["entry"]), str(entry["generator"]), price)
             except (ValueError, KeyError, TypeError) as error:
-                raise InputError(
-                    f"line {number} is no entry of a ledger, so what was spent is not known.",
-                    argument=str(file),
-                    fix="Restore the file, or choose another folder.",
-                ) from error
+                raise _no_entry(file, number) from error
+        if whole == len(data):
+            return
+        if not any(data[whole:].startswith(each) or each.startswith(data[whole:]) for each in _BEGINNINGS):
+            raise _no_entry(file, len(lines) + 1)
+        try:
+            os.truncate(file, whole)  # a line cut off by a crash: its request was never sent
+        except OSError as error:
+            raise StorageError(f"cannot be written ({error.strerror or error}).", argument=str(file)) from error
+
+
+def _no_entry(file: Path, number: int) -> InputError:
+    return InputError(
+        f"line {number} is no entry of a ledger, so what was spent is not known.",
+        argument=str(file),
+        fix="Restore the file, or choose another folder.",
+    )

@@ -34,6 +34,10 @@ from morelli.images.metadata import METADATA_NAMES
 COLUMNS = ("file_name", "model", "family", "base", "prompt_id", "prompt", "seed", "source", "revision", "settings")
 METADATA = "metadata.csv"
 LEDGER = "spending.jsonl"
+_HEADER = ",".join(COLUMNS).encode() + b"\n"
+_NAME = re.compile(rb"/[0-9a-f]{24}\.png,")
+# What `write_whole` may leave of an image where the process was killed.
+_LEFT = re.compile(r"\.[0-9a-f]{24}\.png\.[0-9a-f]{32}\.tmp")
 
 
 def image_key(generator: Generator, prompt: str, seed: int) -> str:
@@ -149,8 +153,8 @@ class ImageStore:
         fields = [name, made.model, made.family, base, prompt_id, made.prompt, made.seed, source, made.revision]
         line = io.StringIO()
         csv.writer(line, lineterminator="\n").writerow([*fields, json.dumps(dict(settings), sort_keys=True)])
-        head = "" if self._headed else ",".join(COLUMNS) + "\n"
-        append(self.folder / METADATA, (head + line.getvalue()).encode())
+        head = b"" if self._headed else _HEADER
+        append(self.folder / METADATA, head + line.getvalue().encode())
         self._names.add(name)
         self._headed = True
 
@@ -161,24 +165,38 @@ class ImageStore:
             raise _not_ours(self.folder, f"there is a {others[0]}")
         file = self.folder / METADATA
         try:
-            for part in self.folder.glob("*/.*.tmp"):
-                part.unlink()
             data = file.read_bytes() if file.exists() else b""
-            whole = whole_rows(data)
+        except OSError as error:
+            raise storage_error(file, error) from error
+        rows, whole = self._rows(data)
+        # Nothing is mended before the folder is known to be ours.
+        try:
             if whole < len(data):
                 os.truncate(file, whole)
+            for part in self.folder.glob("*/.*.tmp"):
+                if _LEFT.fullmatch(part.name):
+                    part.unlink()
         except OSError as error:
             raise storage_error(file, error) from error
         self._headed = whole > 0
-        if not whole:
-            return set()
+        return {row[0] for row in rows}
+
+    def _rows(self, data: bytes) -> tuple[list[list[str]], int]:
+        """Rows below the header, and the length of the whole rows; what follows was cut off by a crash, bytes."""
+        if not data.startswith(_HEADER):
+            if not _HEADER.startswith(data):
+                raise _not_ours(self.folder, f"its {METADATA} has other columns")
+            return [], 0
+        whole = whole_rows(data)
         try:
             rows = list(csv.reader(io.StringIO(data[:whole].decode(), newline=""), strict=True))
         except (UnicodeDecodeError, csv.Error) as error:
             raise _not_ours(self.folder, f"its {METADATA} is malformed ({error})") from error
-        if tuple(rows[0]) != COLUMNS or any(len(row) != len(COLUMNS) for row in rows):
+        if any(len(row) != len(COLUMNS) for row in rows):
             raise _not_ours(self.folder, f"its {METADATA} has other columns")
-        return {row[0] for row in rows[1:]}
+        if len(_NAME.findall(data[whole:])) > 1:  # a crash costs the last row alone
+            raise _not_ours(self.folder, f"more than one row of its {METADATA} is malformed")
+        return rows[1:], whole
 
 
 def whole_rows(data: bytes) -> int:
