@@ -14,6 +14,7 @@
     │   ├── DatasetError                    a folder that is no dataset, or metadata that do not fit it
     │   │   └── NotEnoughPhotosError            fewer photographs than synthetic models can learn from
     │   ├── ArrayError                      embeddings or pixels of the wrong shape, or with NaN
+    │   ├── PromptError                     empty, broken text, or words that a model does not know
     │   ├── ReservedNameError               a model called as a verdict calls images of no model
     │   ├── NotEnoughReferencesError        one model only, no reference of this prompt, k larger than what there is
     │   └── NotDifferentiableError          an encoder without gradients where a defence needs them
@@ -84,6 +85,10 @@ def _rebuild(kind: type[MorelliError], message: str, argument: str | None, fix: 
 
 class InputError(MorelliError, ValueError):
     """Something that came in is not usable."""
+
+
+class PromptError(InputError):
+    """A prompt that cannot be used: empty, broken text, or words that a model does not know."""
 
 
 class ImageError(InputError):

@@ -175,6 +175,40 @@ def test_nothing_is_replaced_unless_asked(run, dataset: Path, tmp_path: Path) ->
     (other / "metadata.csv").write_text("mine")
     assert "exists already" in run(dataset, "--out", other, *PLAIN)[2]
     assert (other / "metadata.csv").read_text() == "mine"
+    assert "not from here" in run(dataset, "--out", other, *PLAIN, "--overwrite")[2]
+    assert (other / "metadata.csv").read_text() == "mine"
+    (other / "metadata.csv").unlink()
+    for text in ("1\n", '{"schema": "morelli.protect-run/1"}\n{}\n', "[]\n"):
+        (other / "protected.jsonl").write_text(text)
+        assert run(dataset, "--out", other, *PLAIN)[0] == 1
+        assert run(dataset, "--out", other, *PLAIN, "--overwrite")[0] == 1
+        assert (other / "protected.jsonl").read_text() == text
+
+
+def test_a_kill_between_report_and_image_is_mended(run, dataset: Path, tmp_path: Path) -> None:
+    """Of an original that changed: the older image is still ours, and is made anew."""
+    out = tmp_path / "protected"
+    assert run(dataset, "--out", out, *PLAIN)[0] == 0
+    older = (out / "protected.jsonl").read_text()
+    image = read_dataset(out).items[5].path
+    before = image.read_bytes()
+    Image.fromarray(np.full((40, 40, 3), 7, np.uint8)).save(read_dataset(dataset).items[5].path)
+    assert "1 made" in run(dataset, "--out", out, *PLAIN)[1]
+    newer = (out / "protected.jsonl").read_text().splitlines()[6]
+    (out / "protected.jsonl").write_text(older + newer + "\n")
+    image.write_bytes(before)
+    assert "1 made, 11 there already" in run(dataset, "--out", out, *PLAIN)[1]
+    assert image.read_bytes() != before
+
+
+def test_an_image_of_an_original_that_changed_is_not_listed_as_protected(run, dataset: Path, tmp_path: Path) -> None:
+    out = tmp_path / "protected"
+    assert run(dataset, "--out", out, *PLAIN)[0] == 0
+    read_dataset(dataset).items[5].path.write_bytes(b"no picture")
+    status, text, _ = run(dataset, "--out", out, *PLAIN, "--json")
+    told = json.loads(text.splitlines()[-1])
+    assert (status, told["failed"]) == (1, 1)
+    assert len(read_dataset(out).items) == 11
 
 
 def test_an_image_that_fails_is_left_out_and_tried_again(run, dataset: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from morelli._version import __version__
 from morelli.cli import main
 from morelli.encoders import catalogue
 from morelli.engine import catalogue as engines
-from morelli.report.exposure_figures import campaigns
+from morelli.report.exposure_figures import FIGURE_NAMES, campaigns
 from morelli.testing.datasets import write_dataset
 
 from ..engine.fakes import PickledEngine
@@ -221,9 +221,12 @@ def test_nothing_is_replaced_unless_asked(morelli, pictures, tmp_path):
     assert (out / "exposure.json").read_text() == "mine"
     assert morelli("exposure", pictures, *BASE, "--no-sweeps", "--out", out, "--overwrite")[0] == 0
     assert (out / "exposure.json").read_text() != "mine"
-    (out / "figures" / "of-an-earlier-run.svg").write_text("<svg/>")
+    (out / "figures" / "categories.svg").write_text("<svg/>")  # of an earlier run
+    (out / "figures" / "mine.svg").write_text("<svg/>")
     assert morelli("exposure", pictures, *BASE, "--no-sweeps", "--out", out, "--overwrite")[0] == 0
-    assert not (out / "figures" / "of-an-earlier-run.svg").exists()
+    assert not (out / "figures" / "categories.svg").exists()
+    assert (out / "figures" / "mine.svg").exists()
+    assert {path.stem for path in (out / "figures").iterdir()} <= {*FIGURE_NAMES, "mine"}
     status, _, err = morelli("exposure", pictures, *BASE, "--out", out / "exposure.json", "--overwrite")
     assert status == 1
     assert "is no folder" in err

@@ -8,9 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from morelli.errors import BadGenerationError, NotEnoughReferencesError, RefusedContentError, SpendingCapError
+from morelli.errors import (
+    BadGenerationError,
+    InputError,
+    NotEnoughReferencesError,
+    RefusedContentError,
+    SpendingCapError,
+)
 from morelli.generators.catalogue import load_generators
 from morelli.generators.folder import FolderGenerator
+from morelli.generators.store import ImageStore
 from morelli.images.load import load_image
 from morelli.images.pixels import content_hash
 from morelli.regeneration.candidates import Candidate, Candidates, cache_folder, regenerate, share_out
@@ -80,6 +87,23 @@ def test_a_further_prompt_that_a_model_refuses_is_left_out_for_all(tmp_path: Pat
     assert [image.content for image in found.images] == [image.content for image in alone.images]
     with pytest.raises(RefusedContentError):
         regenerate(models, ["a dog", "a cat"], 3, tmp_path)
+
+
+def test_a_prompt_is_not_left_out_for_what_is_not_its_fault(tmp_path: Path) -> None:
+    """A folder that another process holds while a further prompt is made: the answer would rest on fewer prompts."""
+
+    class Full(Painter):
+        def generate(self, prompt: str, count: int, seed: int) -> Any:
+            if prompt == "a dog":
+                raise InputError("the device has too little memory.", argument=self.id)
+            return super().generate(prompt, count, seed)
+
+    with pytest.raises(InputError, match="too little memory"):
+        regenerate([Painter("model-0"), Full("model-1")], ["a cat", "a dog"], 2, tmp_path / "memory")
+    held = cache_folder(tmp_path / "held", Painter("model-1"))
+    held.mkdir(parents=True)
+    with ImageStore(held), pytest.raises(InputError, match="another process"):
+        regenerate(painters(2), ["a cat", "a dog"], 2, tmp_path / "held")
 
 
 def test_one_name_at_two_hosts_is_two_caches(tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def _measure(dataset: Path, names: list[str], settings: AuditSettings, engine: s
 
 def _write(found: Audit, folder: Path) -> None:
     from morelli.generators.files import write_whole
-    from morelli.report.exposure_figures import exposure_figures
+    from morelli.report.exposure_figures import FIGURE_NAMES, exposure_figures
     from morelli.report.exposure_page import exposure_page
     from morelli.report.svg import svg_text
 
@@ -129,8 +129,9 @@ def _write(found: Audit, folder: Path) -> None:
             raise StorageError(f"cannot be written: {error}.", argument=str(path)) from error
         write_whole(path, text.encode())
     # Figures of an earlier report that this one does not have would be taken for its own.
-    for path in set((folder / FIGURES).glob("*.svg")) - set(files):
-        path.unlink(missing_ok=True)
+    for name in FIGURE_NAMES:
+        if name not in drawn:
+            (folder / FIGURES / f"{name}.svg").unlink(missing_ok=True)
     say(f"wrote {folder / REPORT}")
 
 

@@ -34,6 +34,9 @@ PICTURE_REPORTS = "reports.jsonl"
 COLUMNS = ("file_name", "model", "family", "base", "decoder", "prompt_id", "prompt", "category", "seed", "source",
            "licence")  # fmt: skip
 _ELSEWHERE = "Name another place, or add --overwrite to begin anew."
+_OTHER = "Name another place."
+# What a run needs of a report.
+_REPORTED = ("file_name", "sha256", "output_sha256")
 
 
 class ProtectedStore:
@@ -74,7 +77,9 @@ class ProtectedStore:
         self._head: dict[str, Any] = json.loads(json.dumps({"schema": RUN_SCHEMA, **settings}))
         self._overwrite = overwrite
         self._names = _outputs(items)
+        # The report of each protected file that is there, and whether it is of the original as it is now.
         self._reports: dict[str, dict[str, Any]] = {}
+        self._done: set[str] = set()
         check_apart(folder, root)
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -104,11 +109,11 @@ class ProtectedStore:
 
     def missing(self) -> list[Item]:
         """The images that are yet to be protected: those without a report and a file, and those that changed since."""
-        return [item for item in self.items if not self._is_done(item)]
+        return [item for item in self.items if item.name not in self._done]
 
     def reports(self) -> Iterator[dict[str, Any]]:
         """The report of each image that is there, in the dataset's order."""
-        return (self._reports[item.name] for item in self.items if item.name in self._reports)
+        return (self._reports[item.name] for item in self.items if item.name in self._done)
 
     def add(self, item: Item, data: bytes, report: Mapping[str, Any]) -> None:
         """Keep an image: its report, the file, its row.
@@ -126,17 +131,18 @@ class ProtectedStore:
         StorageError
             The disk refuses; what was there stays.
         """
-        known = item.name in self._reports
+        known, listed = item.name in self._reports, item.name in self._done
         line = json.loads(json.dumps({"file_name": item.name, **report}, allow_nan=False, default=float))
         append(self.folder / REPORTS, (json.dumps(line) + "\n").encode())
         write_file(self.path(item), data, overwrite=known or self._overwrite)
         self._reports[item.name] = line
-        if not known:
+        self._done.add(item.name)
+        if not listed:
             append(self.folder / METADATA, _row(self._names[item.name], item).encode())
 
     def finish(self) -> None:
         """Bring the rows into the dataset's order."""
-        rows = [_row(self._names[item.name], item) for item in self.items if item.name in self._reports]
+        rows = [_row(self._names[item.name], item) for item in self.items if item.name in self._done]
         write_whole(self.folder / METADATA, "".join([",".join(COLUMNS) + "\n", *rows]).encode())
 
     # -- what is there ------------------------------------------------------------------------------------------------
@@ -145,12 +151,14 @@ class ProtectedStore:
         lines = _whole_lines(self.folder / REPORTS)
         head = lines[0] if lines else None
         ours = head is not None and head.get("schema") == RUN_SCHEMA
+        if ours and any(not isinstance(line.get(name), str) for line in lines[1:] for name in _REPORTED):
+            raise InputError(f"{REPORTS} holds what is no report.", argument=str(self.folder), fix=_OTHER)
         if self._overwrite:
-            self._clear(lines[1:] if ours else [])
+            self._clear(lines[1:], ours)
         elif lines and head != self._head:
             raise InputError(f"holds {_difference(head, self._head)}.", argument=str(self.folder), fix=_ELSEWHERE)
         else:
-            self._reports = {line["file_name"]: line for line in lines[1:] if self._is_there(line)}
+            self._match(lines[1:])
             self._check_free(lines)
         # From the reports anew: half a row, or one that was not written any more, does not matter.
         write_whole(
@@ -159,34 +167,42 @@ class ProtectedStore:
         )
         self.finish()
 
-    def _is_there(self, line: Mapping[str, Any]) -> bool:
-        """Whether a report's file is there and its image still in the dataset."""
-        name = self._names.get(line["file_name"])
-        return name is not None and self.folder.joinpath(*PurePosixPath(name).parts).is_file()
+    def _match(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        """Find the report of each file that is there.
 
-    def _is_done(self, item: Item) -> bool:
-        report = self._reports.get(item.name)
-        return report is not None and report["sha256"] == _sha256(item.path)
+        A process that is killed may leave a report whose image was not written any more, beside an older image of the
+        same name: the file is then known by the older report.
+        """
+        told: dict[str, dict[str, dict[str, Any]]] = {}
+        for line in lines:
+            told.setdefault(line["file_name"], {})[line["output_sha256"]] = dict(line)
+        for item in self.items:
+            path = self.path(item)
+            report = told.get(item.name, {}).get(_sha256(path)) if item.name in told and path.is_file() else None
+            if report is not None:
+                self._reports[item.name] = report
+                if report["sha256"] == _sha256(item.path):
+                    self._done.add(item.name)
 
     def _check_free(self, lines: Sequence[Mapping[str, Any]]) -> None:
         """Refuse, before the work, whatever would have to be replaced and is not as this class left it."""
         others = [name for name in METADATA_NAMES if (self.folder / name).exists() and (name != METADATA or not lines)]
         files = [self.folder / name for name in others]
-        for item in self.items:
-            path, report = self.path(item), self._reports.get(item.name)
-            if path.exists() and (report is None or report["output_sha256"] != _sha256(path)):
-                files.append(path)
+        files += [self.path(item) for item in self.items if item.name not in self._reports and self.path(item).exists()]
         if files:
             raise InputError(f"{files[0]} exists already.", argument="out", fix=_ELSEWHERE)
 
-    def _clear(self, lines: Sequence[Mapping[str, Any]]) -> None:
-        """Take away what an earlier run wrote."""
+    def _clear(self, lines: Sequence[Mapping[str, Any]], ours: bool) -> None:
+        """Take away what an earlier run wrote, and nothing else."""
+        foreign = [name for name in (REPORTS, *METADATA_NAMES) if (self.folder / name).exists()]
+        if foreign and not ours:
+            raise InputError(f"holds a {foreign[0]} that is not from here.", argument=str(self.folder), fix=_OTHER)
         try:
             for line in lines:
                 path = self.folder.joinpath(*PurePosixPath(output_name(line["file_name"])).parts)
                 if path.is_file() and _sha256(path) == line["output_sha256"]:
                     path.unlink()
-            for name in (REPORTS, *METADATA_NAMES):
+            for name in (REPORTS, METADATA):
                 (self.folder / name).unlink(missing_ok=True)
         except OSError as error:
             raise StorageError(f"cannot be cleared: {error.strerror or error}.", argument=str(self.folder)) from error
@@ -283,9 +299,12 @@ def _whole_lines(path: Path) -> list[dict[str, Any]]:
     """Objects of a file of JSON lines, but for half of one at the end; none without a file."""
     try:
         data = path.read_bytes() if path.exists() else b""
-        return [json.loads(line) for line in data[: data.rfind(b"\n") + 1].splitlines()]
+        found = [json.loads(line) for line in data[: data.rfind(b"\n") + 1].splitlines()]
     except (OSError, ValueError) as error:
         raise InputError(f"{path} is no file of reports ({error}).", argument="out", fix=_ELSEWHERE) from error
+    if not all(isinstance(line, dict) for line in found):
+        raise InputError(f"{path} is no file of reports.", argument="out", fix=_ELSEWHERE)
+    return found
 
 
 def _difference(found: Mapping[str, Any] | None, asked: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -79,7 +79,7 @@ def accuracy(truth: ArrayLike, predicted: ArrayLike) -> float:
 
 def confusion_matrix(
     truth: ArrayLike, predicted: ArrayLike, labels: Sequence[str], weights: ArrayLike | None = None
-) -> NDArray[np.number]:
+) -> NDArray[Any]:
     """Counts, shape (len(labels), len(labels)): rows are the truth, columns what was said.
 
     Parameters

@@ -148,7 +148,7 @@ def image_confusion(scored: Scored, rows: NDArray[np.intp]) -> tuple[list[str], 
     labels, truth = scored.models.tolist(), scored.models[scored.truth[rows]]
     said = scored.models[scored.scores[rows].argmax(axis=1)]
     weights = image_weights(scored.rows[rows])
-    matrix = np.round(metrics.confusion_matrix(truth, said, labels, weights), 9)
+    matrix = metrics.confusion_matrix(truth, said, labels, weights).round(9)
     return labels, matrix, np.rint(matrix.sum(axis=1)).astype(np.intp)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from morelli.errors import InputError
+from morelli.errors import InputError, PromptError
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +26,14 @@ def clean(text: str, argument: str = "prompt") -> str:
 
     Raises
     ------
-    InputError
+    PromptError
         Nothing is left, or it holds control characters or text that is no Unicode.
     """
     line = " ".join(text.split())
     if not line:
-        raise InputError("the prompt is empty.", argument=argument, fix="Say what the image should show.")
+        raise PromptError("the prompt is empty.", argument=argument, fix="Say what the image should show.")
     if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in line):
-        raise InputError(f"the prompt holds control characters or broken text: {line!r}.", argument=argument)
+        raise PromptError(f"the prompt holds control characters or broken text: {line!r}.", argument=argument)
     return line
 
 

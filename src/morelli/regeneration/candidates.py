@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from morelli.errors import BadGenerationError, InputError, NotEnoughReferencesError, RefusedContentError
+from morelli.errors import BadGenerationError, NotEnoughReferencesError, PromptError, RefusedContentError
 from morelli.generators.base import Generator
 from morelli.generators.hosted import attach
 from morelli.generators.produce import produce
@@ -26,8 +26,8 @@ from morelli.images.pixels import content_hash
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: What is wrong with one prompt, or with the images that a model makes of it.
-OF_THE_PROMPT = (InputError, RefusedContentError, BadGenerationError)
+#: What is wrong with one prompt, or with the images that a model makes of it, and with nothing else.
+OF_THE_PROMPT = (PromptError, RefusedContentError, BadGenerationError, NotEnoughReferencesError)
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ class Regenerator:
         for source in sources:
             try:
                 yield self.attribute(source if isinstance(source, Picture) else load_image(source), progress=progress)
-            except OF_THE_PROMPT as error:  # anything else would befall every other picture too
+            except (InputError, *OF_THE_PROMPT) as error:  # anything else would befall every other picture too
                 yield error
 
     def attribute(self, picture: Picture, *, progress: Progress | None = None) -> Verdict:

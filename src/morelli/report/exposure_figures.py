@@ -16,6 +16,20 @@ if TYPE_CHECKING:
 PAPER_K = ((1, 0.62), (10, 0.91), (30, 0.9086))
 PAPER_POOL = ((5, 0.9664), (10, 0.9507), (15, 0.9386), (22, 0.9086))
 _INKS = (MUTED, FIRST, SECOND, THIRD)
+#: Every name that `exposure_figures` may give.
+FIGURE_NAMES = (
+    "ranking",
+    "distances",
+    "k",
+    "pool",
+    "bands",
+    "tau",
+    "cost",
+    "chosen",
+    "encoders",
+    "categories",
+    "votes",
+)
 
 
 def exposure_figures(result: Mapping[str, Any]) -> dict[str, tuple[Figure, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 
-from morelli.errors import InputError
+from morelli.errors import PromptError
 from morelli.generators.zoo.world.grammar import WORDS
 
 MOST_WORDS = 22
@@ -24,15 +24,15 @@ def check_prompt(text: str, argument: str = "prompt") -> str:
 
     Raises
     ------
-    InputError
+    PromptError
         No word, more than `MOST_WORDS`, or a word that the world does not have.
     """
     words = text.lower().replace(",", " ").replace(".", " ").split()
     if not 1 <= len(words) <= MOST_WORDS:
-        raise InputError(f"reads prompts of 1 to {MOST_WORDS} words, and came {len(words)}.", argument=argument)
+        raise PromptError(f"reads prompts of 1 to {MOST_WORDS} words, and came {len(words)}.", argument=argument)
     for place, word in enumerate(words, start=1):
         if word not in _KNOWN:
             near = difflib.get_close_matches(word, WORDS, n=2, cutoff=0.6)
             hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else "Its world is small: see docs/zoo.md."
-            raise InputError(f"does not know word {place} of the prompt, {word!r}.", argument=argument, fix=hint)
+            raise PromptError(f"does not know word {place} of the prompt, {word!r}.", argument=argument, fix=hint)
     return " ".join(words)
