@@ -492,6 +492,9 @@ def test_check_without_the_prompt_takes_all_the_model_s_references(make: Any, qu
     own = one(make().check([queries[0].path], "model-00", case="2"))
     assert own.case_1 is None
     assert own.case_2["references"] == 23
+    assert (own.method["name"], own.method["k"], own.method["prompt_used"]) == ("case-2", 0, None)
+    of_prompt = one(make().check([queries[0].path], "model-00", prompt="004", case="2"))
+    assert (of_prompt.method["k"], of_prompt.method["prompt_used"]) == (of_prompt.case_2["references"], "004")
     assert own.case_2["conformal"]["attainable"]
     assert own.decision == ("yes" if own.case_2["conformal"]["accepted"] else "no")
     assert one(make().check([queries[0].path], "model-00", case="1")).case_2 is None

@@ -177,7 +177,9 @@ class Identifier:
             # Beside Case 2, Case 1 does what it can: it compares without the prompt where a rival lacks it.
             rivals = self._rivals(prompts, self.fall_back or case == "auto", progress, notes)
         own = Own(held.data, model, prompts) if case != "1" else None
-        return self._each(sources, (), progress, CheckJudge(held, self.method, model, alpha, rivals, own, notes))
+        return self._each(
+            sources, (), progress, CheckJudge(held, self.method, model, alpha, rivals, own, prompts, notes)
+        )
 
     def _each(
         self,

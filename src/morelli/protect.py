@@ -131,6 +131,8 @@ class Protector:
         for name in ("_notes", "_ensembles"):  # they depend on the defence
             other.__dict__.pop(name, None)
         other.defence, other.settings = defence, settings
+        if self.encoder is None and (self.defence == "canonical") != (defence == "canonical"):
+            other.__dict__.pop("_judge", None)  # a judge is no network that the attack used
         return other
 
     def protect(

@@ -23,7 +23,7 @@ from morelli.images.pixels import is_blank
 from morelli.types import LabelledEmbeddings, Reference, VerificationVerdict, VerifiedImage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from morelli.attribution.base import Vectors
     from morelli.encoders.base import Encoder
@@ -126,6 +126,18 @@ class Verifier:
         _ = self._network  # an encoder that the gallery was not made with is refused before the long work
         self._judge(frozenset(), None)
 
+    def must_learn(self, pictures: Sequence[Picture]) -> bool:
+        """Whether an answer would have to learn first: from all of the gallery, or from what is left without these."""
+        return self.gallery is not None and frozenset(self._own(pictures).values()) not in self._judges
+
+    def _own(self, pictures: Sequence[Picture]) -> dict[str, int]:
+        """By content, the rows of the references that the pictures are themselves."""
+        return {picture.content: self._rows[picture.content] for picture in pictures if picture.content in self._rows}
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {reference.content: number for number, reference in enumerate(self._held[0])}
+
     def _compared(
         self,
         names: list[str],
@@ -135,8 +147,7 @@ class Verifier:
         on_learn: Callable[[], None] | None,
     ) -> VerificationVerdict:
         references, _ = self._held
-        row = {reference.content: number for number, reference in enumerate(references)}
-        own = {picture.content: row[picture.content] for picture in pictures if picture.content in row}
+        own = self._own(pictures)
         judge = self._judge(frozenset(own.values()), on_learn)
         score = judge.ratio(vectors)
         notes = [

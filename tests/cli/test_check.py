@@ -88,6 +88,11 @@ def test_few_references_are_said_to_be_too_few(run, query: Path) -> None:
     assert "against all" not in out
 
 
+def test_a_method_plays_no_part_in_case_2(run, query: Path) -> None:
+    status, _, err = run(query, "--model", "model-01", "--case", "2", "--method", "lda")
+    assert (status, "plays no part in Case 2" in err) == (2, True)
+
+
 def test_a_bad_picture_beside_a_good_one(run, query: Path, tmp_path: Path) -> None:
     status, out, err = run(query, tmp_path / "absent.png", "--model", "model-01", "--json")
     assert status == 1

@@ -113,6 +113,7 @@ def test_controls(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
         (["S", "--photos", "P", "--out", "o", "--minutes", "1", "--steps", "5"], 2, "--minutes"),
         (["S", "--photos", "P", "--out", "o", "--centre"], 2, "--centre"),
         (["--out", "o", "--finetune", "P", "--from", "f", "--chain", "whole"], 2, "--chain"),
+        (["--out", "o", "--finetune", "P", "--from", "f", "--held-out", "0.2"], 2, "--held-out"),
         (["absent", "--photos", "P", "--out", "o"], 1, "no store"),
         (["S", "--photos", "P", "--out", "o", "--loss", "hinge"], 1, "supcon"),
         (["S", "--photos", "P", "--out", "o", "--architecture", "resnet5"], 1, "resnet50"),

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from morelli import verify
 from morelli.cli.app import main
 from morelli.errors import InputError, UnknownNameError
 from morelli.gallery.view import GalleryView
@@ -79,6 +80,27 @@ def test_all_facades_of_a_version_share_its_embeddings(
     assert all(each._held is asked[0]._held for each in asked)
     kept = {key[1]: kept.facade for key, kept in facades._shelf._kept.items()}
     assert kept["protect"]._judge.data is asked[0]._held.data
+
+
+def test_a_pair_of_references_is_learnt_for_by_one_request_at_a_time(
+    galleries: Galleries, learnt: Path, items: tuple[Item, ...], queries: list[Item], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes a copy of the embeddings without the two: as many copies as requests would be too many."""
+    facades = Facades(galleries, cache=learnt)
+    facades.verify([load_image(each.path) for each in queries[:2]], None, None, FOREVER, 0.5)
+    alone: list[bool] = []
+    plain = verify.learn_pair_judge
+
+    def learn(data: Any) -> Any:
+        (kept,) = facades._shelf._kept.values()
+        alone.append(kept.lock.locked())
+        return plain(data)
+
+    monkeypatch.setattr(verify, "learn_pair_judge", learn)
+    pair = [load_image(each.path) for each in items[:2]]
+    for _ in range(2):
+        assert any("was left out" in note for note in facades.verify(pair, None, None, FOREVER, 0.5).notes)
+    assert alone == [True]
 
 
 def test_a_level_is_shared_too(galleries: Galleries, learnt: Path, picture: Picture, reads: list[str]) -> None:

@@ -75,6 +75,8 @@ def test_one_bad_image_leaves_the_others(client: TestClient, queries: list[Item]
         ({"steps": "0"}, "steps"),
         ({"steps": "201"}, "steps"),
         ({"defence": "canonical", "model": "nobody"}, "model"),
+        ({"defence": "canonical", "epsilon": "4"}, "epsilon"),
+        ({"defence": "canonical", "seed": "4"}, "seed"),
         ({"surrogate": "/etc/passwd"}, "surrogate"),
         ({"out": "/tmp/x"}, "out"),  # noqa: S108 - it is refused
     ],
@@ -160,7 +162,8 @@ def test_shared_networks_give_what_own_ones_give(
     own = Protector(two_encoders, defence="pgd", settings=settings, encoder="grain", cache=learnt, keep=False)
     for query in queries[:2]:
         # Canonical in between: the next defence must not inherit anything of the one before.
-        for form in ({**GRADIENTS, "defence": "canonical"}, {**GRADIENTS, "seed": "0"}):
+        plainly = {name: text for name, text in GRADIENTS.items() if name not in ("epsilon", "steps", "seed")}
+        for form in ({**plainly, "defence": "canonical"}, {**GRADIENTS, "seed": "0"}):
             answer = client.post("/v1/protect", files=files(query.path), data=form)
             assert answer.status_code == 200, answer.text
         (made,) = own.protect([query.path], model="model-01")

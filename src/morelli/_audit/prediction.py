@@ -10,8 +10,7 @@ import numpy as np
 
 from morelli._audit.attacks import ROTATIONS, AttackPlan
 from morelli._audit.measured import Measured
-from morelli.defence.prompts import drops, remaining_accuracy, whole_prompts
-from morelli.errors import ArrayError
+from morelli.defence.prompts import drops, remaining_accuracy
 from morelli.evaluation.bootstrap import prompt_bootstrap
 from morelli.exposure.correlation import correlate
 from morelli.exposure.neighbours import distinct
@@ -176,11 +175,14 @@ def filtered_rows(held: Prediction, seed: int) -> list[dict[str, Any]]:
     ``_lift``: less the accuracy on all prompts, with its interval over pools of as many prompts.
     """
     rows: dict[int, dict[str, Any]] = {}
-    for name, scores in (("by_d", held.d), ("by_expected", held.expected)):
-        try:
-            chosen, judged = whole_prompts(scores, held.accuracy, name)
-        except ArrayError:  # nothing of the kind was measured
-            continue
+    scores = {"by_d": held.d, "by_expected": held.expected}
+    measured = {name: each for name, each in scores.items() if np.isfinite(each).any()}
+    # Of the prompts that both predictors judge, so that all of a row is about the same ones.
+    shared = np.all([np.isfinite(each).all(axis=0) for each in (held.accuracy, *measured.values())], axis=0)
+    if not shared.any():
+        return []
+    for name, each in measured.items():
+        chosen, judged = each[:, shared], held.accuracy[:, shared]
         sizes = drops(chosen.shape[1])
 
         def lifts(chosen: Array, judged: Array, sizes: Sequence[int] = sizes) -> list[float]:

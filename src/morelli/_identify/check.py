@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from morelli._identify.held import Held
 from morelli._identify.rivals import Rivals
@@ -13,7 +13,12 @@ from morelli.errors import NotEnoughReferencesError
 from morelli.types import CheckVerdict
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from morelli.encoders.variants import Variants
+
+#: Name of the method where the model's own references alone are looked at.
+CASE_2 = "case-2"
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +38,8 @@ class CheckJudge:
         For Case 1; None: not asked.
     own : Own or None
         The model's references, for Case 2; None: not asked.
+    prompts : tuple of str
+        Ids of the prompt whose references ``own`` has; none: all of the model's.
     notes : tuple of str
         Told where there are no rivals; with them, theirs are.
     """
@@ -43,6 +50,7 @@ class CheckJudge:
     alpha: float
     rivals: Rivals | None
     own: Own | None
+    prompts: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     def __call__(self, name: str, found: Variants) -> CheckVerdict:
@@ -70,6 +78,11 @@ class CheckJudge:
             alpha=self.alpha,
             case_1=first,
             case_2=second,
-            method=self.held.method(self.method, used.k if used else 0, used.prompt if used else None),
+            method=self._alone(second) if used is None else self.held.method(self.method, used.k, used.prompt),
             notes=told,
         )
+
+    def _alone(self, second: Mapping[str, Any] | None) -> dict[str, Any]:
+        """The field ``method`` where the model's own references are all that was looked at: no attributor was."""
+        k = second["references"] if second is not None and self.prompts else 0
+        return self.held.method(CASE_2, k, self.prompts[0] if self.prompts else None)

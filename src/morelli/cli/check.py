@@ -38,6 +38,8 @@ def check(
     Case 1 compares with the references of all models, Case 2 with the given model's alone.
     """
     where = asking.required_gallery(gallery)
+    if case == "2" and method is not None:
+        raise typer.BadParameter("plays no part in Case 2, which asks no attributor.", param_hint="--method")
 
     def ask(files: list[Path], stages: asking.Stages) -> Iterable[Any]:
         from morelli.identify import Identifier

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 from typing import Annotated
 
@@ -88,7 +89,7 @@ def _named(given: list[str]) -> dict[str, Path]:
 
 def _ratings(path: Path) -> dict[str, float]:
     try:
-        lines = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
+        lines = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline="")))
     except OSError as error:
         raise DatasetError(f"cannot be read ({error.strerror or error}).", argument=str(path)) from error
     except (UnicodeDecodeError, csv.Error) as error:

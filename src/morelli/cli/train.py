@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 TRAINING_SCHEMA = "morelli.training/1"
 #: Of a fine-tuning: the published rate.
 FINETUNE_RATE = 1e-4
+#: Share of the synthetic models kept for validation.
+HELD_OUT = 0.1
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,9 @@ def fingerprint(
     precision: Annotated[str | None, typer.Option(help="auto, float32 or bfloat16.")] = None,
     shuffle_labels: Annotated[bool, typer.Option("--shuffle-labels", help="The control: labels say nothing.")] = False,
     seed: Annotated[int | None, typer.Option(min=0)] = None,
-    held_out: Annotated[float, typer.Option(help="Share of synthetic models kept for validation.")] = 0.1,
+    held_out: Annotated[
+        float | None, typer.Option(help="Share of synthetic models kept for validation; 0.1.", show_default=False)
+    ] = None,
     plain: Annotated[
         bool, typer.Option("--plain-photos", help="The photographs themselves as one more class.")
     ] = False,
@@ -122,7 +126,7 @@ def fingerprint(
     if finetune is None:
         _check_new(store, photos, begin)
     else:
-        _check_finetuning(begin, [store, photos, architecture, chain, pretrained, also])
+        _check_finetuning(begin, [store, photos, architecture, chain, pretrained, also, held_out])
         _check_plain(plain, keep)
     if minutes is not None and steps is not None:
         raise typer.BadParameter("plans the steps itself: leave --steps out.", param_hint="--minutes")
@@ -136,8 +140,8 @@ def fingerprint(
     )  # fmt: skip
     folder = checkpoint or out.with_suffix(".training")
     asked = _Request(
-        store, photos, out, finetune, begin, also, plain, held_out, centre, minutes, steps, folder,
-        cache or folder / "cache", cache_gib, choose_device(device), pretrained, as_json,
+        store, photos, out, finetune, begin, also, plain, HELD_OUT if held_out is None else held_out, centre, minutes,
+        steps, folder, cache or folder / "cache", cache_gib, choose_device(device), pretrained, as_json,
     )  # fmt: skip
     _train(asked, settings)
 
@@ -154,8 +158,8 @@ def _check_finetuning(begin: Path | None, others: list[Any]) -> None:
         raise typer.BadParameter("needs the weights to go on from: --from FILE.", param_hint="--finetune")
     if any(each is not None for each in others):
         raise typer.BadParameter(
-            "takes network and chain from --from, and no STORE, --photos, --architecture, --chain, --pretrained or "
-            "--also.",
+            "takes network and chain from --from, and no STORE, --photos, --architecture, --chain, --pretrained, "
+            "--also or --held-out.",
             param_hint="--finetune",
         )
 

@@ -27,6 +27,11 @@ class FolderOptions:
     model: str | None = None
 
 
+def _content(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 class FolderGenerator:
     """One model's images of a dataset, see `morelli.images.dataset.read_dataset`.
 
@@ -45,7 +50,7 @@ class FolderGenerator:
         self.base = items[0].base
         self._items = sorted(items, key=lambda item: (item.seed is None, item.seed or 0, item.name))
         self.settings: Mapping[str, Setting] = {}
-        names = "\n".join(f"{item.name} {item.path.stat().st_size}" for item in self._items)
+        names = "\n".join(f"{item.name} {_content(item.path)}" for item in self._items)
         self.revision = hashlib.sha256(names.encode(errors="surrogateescape")).hexdigest()[:12]
         self.folder = folder
 

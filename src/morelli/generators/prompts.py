@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
@@ -71,19 +72,20 @@ def _rows(path: Path, text: str) -> Iterator[Prompt]:
     kind = path.suffix.lower()
     if kind == ".csv":
         try:
-            yield from _table(path, enumerate(csv.DictReader(text.splitlines(keepends=True), strict=True), start=2))
+            yield from _table(path, enumerate(csv.DictReader(io.StringIO(text, newline=""), strict=True), start=2))
         except csv.Error as error:
             raise InputError(f"is malformed ({error}).", argument=str(path)) from error
     elif kind == ".jsonl":
         yield from _table(path, _json_lines(path, text))
     else:
-        for number, line in enumerate(text.splitlines(), start=1):
+        for number, line in enumerate(io.StringIO(text, newline=None), start=1):
             if line.strip():
                 yield Prompt(clean(line, f"{path}, line {number}"))
 
 
 def _json_lines(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    for number, line in enumerate(text.splitlines(), start=1):
+    # Not str.splitlines: JSON may hold U+2028 and its like within a text.
+    for number, line in enumerate(io.StringIO(text, newline=None), start=1):
         if not line.strip():
             continue
         try:

@@ -247,21 +247,24 @@ def campaigns(cost: Mapping[str, Any]) -> Figure:
 
 
 def votes(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """Median votes with their intervals, a line a target; with the defences where some were given."""
+    """Median votes with their intervals, a line a target, an arrow where there is no upper end; with the defences."""
     shown = [row for row in rows if row["votes"] is not None]
     targets = list(dict.fromkeys(row["target"] for row in shown))
     figure = new_figure(max(2.2, 0.33 * len(targets) + 1.3))
     with drawing():
         axes = figure.add_subplot()
         defences = list(dict.fromkeys(row["defence"] for row in shown))
+        reach = 1.3 * max(max(row["votes"], row.get("votes_high") or 0) for row in shown)
         for place, name in enumerate(defences):
             ink, shift = (FIRST, SECOND)[place % 2], 0.24 * (place - (len(defences) - 1) / 2)
             own = [row for row in shown if row["defence"] == name]
             for row in own:
-                at = targets.index(row["target"]) + shift
-                known = [row.get(end, row["votes"]) for end in ("votes_low", "votes_high")]
-                ends = [row["most"] if end is None else end for end in known]
-                axes.plot(ends, [at, at], color=ink, linewidth=1.6)
+                low, high = (row.get(end) for end in ("votes_low", "votes_high"))
+                if low is not None:
+                    at = targets.index(row["target"]) + shift
+                    axes.plot([low, reach if high is None else high], [at, at], color=ink, linewidth=1.6)
+                    if high is None:  # it has no upper end
+                        axes.plot(reach, at, ">", color=ink, markersize=5)
             x, y = [row["votes"] for row in own], [targets.index(row["target"]) + shift for row in own]
             if own:
                 axes.plot(x, y, "o", color=ink, markersize=5, label="no defence" if name == "none" else name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -96,7 +97,7 @@ def _objects(data: bytes, name: str) -> list[Mapping[str, Any]]:
         found = [json.loads(text)]
     except (ValueError, RecursionError):
         try:
-            found = [json.loads(line) for line in text.splitlines() if line.strip()]
+            found = [json.loads(line) for line in io.StringIO(text, newline=None) if line.strip()]
         except (ValueError, RecursionError) as error:
             raise InputError(
                 f"is no JSON, and no JSON lines ({error}).", argument=name, fix="Write it with: … --json > FILE"

@@ -41,7 +41,7 @@ def _interval(row: Mapping[str, Any], name: str) -> str | None:
         return None
     if row[name] is None:
         return f"over {row['most']} battles"
-    if f"{name}_low" not in row:  # rates were given, and nobody knows of how many images
+    if row.get(f"{name}_low") is None:  # rates were given, and nobody knows of how many images; or none could be found
         return f"{row[name]:.0f}"
     ends = [f"{row[f'{name}_{end}']:.0f}" if row[f"{name}_{end}"] is not None else "∞" for end in ("low", "high")]
     return f"{row[name]:.0f} ({ends[0]}–{ends[1]})"

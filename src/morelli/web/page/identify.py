@@ -8,7 +8,6 @@ from typing import Any
 
 import gradio as gr
 
-from morelli.attribution.catalogue import DEFAULT_METHOD, attributor_names
 from morelli.identify import Failure
 from morelli.report.pictures import near, preview
 from morelli.report.verdict import Pictures
@@ -40,7 +39,8 @@ def add(place: Place) -> None:
                 gallery = gr.Dropdown(names, value=names[0], label="Gallery", elem_id="identify-gallery")
                 prompt = gr.Textbox(label="Prompt, if you know it", max_length=10_000, lines=2, max_lines=6)
                 with gr.Accordion("More", open=False):
-                    method = gr.Dropdown(attributor_names(), value=DEFAULT_METHOD, label="Method")
+                    methods = place.desk.facades.methods
+                    method = gr.Dropdown(list(methods), value=methods[0], label="Method")
                     level = gr.Radio(["model", "base"], value="model", label="Attribute to")
                     free = gr.Checkbox(False, label="Without the prompt where the gallery lacks it")
                     stability = gr.Checkbox(True, label="Compare degraded copies too (stability)")

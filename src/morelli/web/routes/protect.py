@@ -65,6 +65,9 @@ class ProtectOptions(Options):
 
 def ask(desk: Desk, images: Images, options: ProtectOptions) -> Iterable[Answer]:
     """One answer an image, with the protected image inside."""
+    idle = sorted({"epsilon", "steps", "seed"} & options.model_fields_set) if options.defence == "canonical" else []
+    if idle:
+        raise InputError("plays no part in canonical.", argument=idle[0], fix="Leave it out.")
     seed = secrets.randbits(63) if options.seed is None else options.seed
     settings = PerturbSettings(epsilon=options.epsilon, steps=options.steps, seed=seed)
     several, limit = len(images.uploads) > 1, desk.settings.protect_seconds
