@@ -64,7 +64,9 @@ def _method_rows(
     method, (found, why) = job.words["method"], measured(results, job)
     if found is None:
         return [{"method": f"{method} ({why.partition(':')[0]})"}]
-    ranked = fused_ranks(attacks, likeness, found["scores"])
+    # Where no prompt is left from which a weight could be learnt, there is no plug-in.
+    weighed = likeness if attacks.truth(None) else {name: each for name, each in likeness.items() if name != "None"}
+    ranked = fused_ranks(attacks, weighed, found["scores"])
     name = labelled(method, found["under_trained"])
     rows = []
     for way in ("alone", *(f"with {measure}" for measure in attacks.measures)):

@@ -161,6 +161,13 @@ def test_robustness_draws_a_curve_a_kind(tmp_path: Path) -> None:
     assert "jpeg" in str(labels[0])
 
 
+def test_what_a_file_calls_things_stays_text(tmp_path: Path) -> None:
+    kind = '<b>\\g<9>"&'
+    rows = [dict(EVALUATION["rows"][0], degradation=step) for step in ("none", f"{kind}:50", f"{kind}:90")]
+    seen = page_of(tmp_path, {**EVALUATION, "protocol": "robustness", "rows": rows})
+    assert "b" not in {tag for tag, _ in seen.tags}
+
+
 def test_a_training(tmp_path: Path) -> None:
     lines = [{"model": "vae", "step": 50, "loss": 0.5}, {"model": "gan", "step": 50, "loss": 0.7, "note": "x"},
              {"model": "vae", "step": 100, "loss": None}, {"model": "vae", "step": 150, "loss": 0.25}]  # fmt: skip

@@ -178,6 +178,20 @@ def test_an_image_that_is_asked_several_times_counts_once():
     assert np.trace(counts) / counts.sum() == pytest.approx(found.accuracy(rows)["top1"])
 
 
+def test_a_row_of_filtered_prompts_is_about_the_same_prompts():
+    """One predictor says nothing of two prompts: the other and the best possible are not judged on them either."""
+    rng = np.random.default_rng(0)
+    d, expected, accuracy = rng.random((3, 2, 10))
+    held = predict(data := gaussian(4, 10, 4, effect=0.8), plan_attacks(data, 2, 0), measure(
+        "euclid", data, plan_attacks(data, 2, 0)), 0.5)  # fmt: skip
+    held = replace(held, d=d, expected=expected.copy(), accuracy=accuracy)
+    held.expected[1, [2, 5]] = np.nan
+    kept = np.setdiff1d(np.arange(10), [2, 5])
+    alone = replace(held, d=d[:, kept], expected=expected[:, kept], accuracy=accuracy[:, kept])
+    assert filtered_rows(held, 0) == filtered_rows(alone, 0)
+    assert filtered_rows(replace(held, expected=np.full_like(d, np.nan)), 0)[0]["kept"] == 10
+
+
 def test_prompts_are_filtered_by_references_and_judged_on_other_images(result):
     """The figures once more from the JSON, choice by choice and by hand."""
     rows = result["prompts"]

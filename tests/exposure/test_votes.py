@@ -13,6 +13,8 @@ from morelli.exposure.confusion import from_counts, read_confusion
 from morelli.exposure.detector import Watch, detect
 from morelli.exposure.simulation import VoteSettings, simulate_votes, typical, typical_row
 from morelli.exposure.voters import Attacker, attack_votes, honest_wins, win_probabilities
+from morelli.report.exposure_figures import votes
+from morelli.report.votes import vote_rows
 
 
 def rates(n: int, right: float) -> np.ndarray:
@@ -225,6 +227,17 @@ def test_agreement_of_a_pair_that_is_split_counts_half():
     p = win_probabilities([0.0, 0.0])
     found = detect(p, attack_votes(np.eye(2), Attacker(0), p), Watch(accounts=1000), rng())
     assert found["agreement"]["caught"] == 0.0  # there is no majority to vote against
+
+
+def test_an_interval_that_there_is_not_is_not_shown():
+    row = {"target": "a", "defence": "none", "moved": 0.6, "most": 50, "votes": 123.0, "battles": 200.0,
+           "votes_low": None, "votes_high": None, "battles_low": 150.0, "battles_high": None, "votes_range": (100, None),
+           "detector": {name: {"caught": None} for name in ("agreement", "timing", "both")}}  # fmt: skip
+    (shown,) = vote_rows({"rows": [row]})
+    assert (shown["votes_text"], shown["battles_text"]) == ("123", "200 (150–∞)")
+    figure = votes([row, row | {"target": "b", "votes_low": 90.0}])
+    lines = figure.axes[0].get_lines()
+    assert sorted(line.get_marker() for line in lines) == [">", "None", "o"]  # one bar, its arrow, the points
 
 
 def test_confusion_files(tmp_path):

@@ -21,6 +21,7 @@ from morelli.errors import (
 from morelli.generators import catalogue
 from morelli.generators.catalogue import check_consent, generator_names, hosts, load_generators
 from morelli.generators.prompts import Prompt, clean, read_prompts
+from morelli.testing.datasets import write_dataset
 
 from .fakes import FakeGenerator
 
@@ -212,6 +213,23 @@ def test_prompts_of_tables(tmp_path: Path) -> None:
     assert read_prompts(tmp_path / "p.csv") == [Prompt("a cat, asleep", "1"), Prompt("a dog", "2")]
     (tmp_path / "p.jsonl").write_text('{"prompt": "a cat", "prompt_id": 7}\n{"prompt": "a dog"}\n')
     assert read_prompts(tmp_path / "p.jsonl") == [Prompt("a cat", "7"), Prompt("a dog")]
+
+
+def test_a_line_ends_where_the_format_says(tmp_path: Path) -> None:
+    """U+2028 and its like are white space within a prompt, also where `str.splitlines` would cut."""
+    (tmp_path / "p.jsonl").write_bytes('{"prompt": "a cat\u2028on a mat"}\r\n{"prompt": "a\x85dog"}'.encode())
+    assert read_prompts(tmp_path / "p.jsonl") == [Prompt("a cat on a mat"), Prompt("a dog")]
+    (tmp_path / "p.csv").write_bytes('prompt\r\na cat\x85on a mat\r\n"a dog\non a rug"\r\n'.encode())
+    assert read_prompts(tmp_path / "p.csv") == [Prompt("a cat on a mat"), Prompt("a dog on a rug")]
+    (tmp_path / "p.txt").write_bytes("a cat\u2028on a mat\ra dog\n".encode())
+    assert read_prompts(tmp_path / "p.txt") == [Prompt("a cat on a mat"), Prompt("a dog")]
+
+
+def test_a_path_may_hold_a_comma(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "a,b", models=2, prompts=2, seeds=1, size=16)
+    assert [each.model for each in load_generators(f"folder:{folder}")] == ["model-00", "model-01"]
+    assert [each.model for each in load_generators(f"folder:{folder}#model-01")] == ["model-01"]
+    assert [each.model for each in load_generators("zoo/gan, zoo/unet")] == ["zoo/gan", "zoo/unet"]
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,16 @@ def test_a_generator_for_each_model(folder: Path) -> None:
     assert load_generators(f"folder:{folder}", options={"model": "model-01"})[0].id == two.id
 
 
+def test_another_picture_of_the_same_size_is_another_revision(folder: Path) -> None:
+    one, _ = load_generators(f"folder:{folder}")
+    file = folder / "model-00" / "001_1.png"
+    data = bytearray(file.read_bytes())
+    data[-20] ^= 1
+    file.write_bytes(bytes(data))
+    other, _ = load_generators(f"folder:{folder}")
+    assert other.revision != one.revision
+
+
 def test_images_of_a_prompt_by_wording_or_id(folder: Path) -> None:
     (one, _) = load_generators(f"folder:{folder}")
     images = one.generate("made-up scene 1", 2, 1)

@@ -6,6 +6,7 @@ times.
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -154,9 +155,12 @@ def draw_set(folder: Path, count: int, seed: int = 0, workers: int = 1) -> Pictu
     workers : int
         Processes; the pictures do not depend on it.
     """
-    if (folder / "attributes.npy").is_file() and len(Pictures(folder)) >= count:
+    drawn = folder / "drawn.json"
+    known = json.loads(drawn.read_text()) if drawn.is_file() else {}
+    if known.get("seed") == seed and known.get("count", 0) >= count:
         return Pictures(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    drawn.unlink(missing_ok=True)  # from here on the set is not whole
     part = folder / "pixels.part.npy"
     pixels = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=(count, SIZE, SIZE, 3))
     tokens = np.zeros((count, WORDINGS, LENGTH), dtype=np.uint8)
@@ -172,7 +176,8 @@ def draw_set(folder: Path, count: int, seed: int = 0, workers: int = 1) -> Pictu
     part.rename(folder / "pixels.npy")
     np.save(folder / "tokens.npy", tokens)
     np.save(folder / "objects.npy", objects)
-    np.save(folder / "attributes.npy", labels)  # last: its presence says that the set is whole
+    np.save(folder / "attributes.npy", labels)
+    drawn.write_text(json.dumps({"seed": seed, "count": count}))  # last: its presence says that the set is whole
     return Pictures(folder)
 
 

@@ -128,7 +128,7 @@ def serve(
     connections: Annotated[int, _limit("Open connections.")] = _DEFAULT.connections,
     seconds: Annotated[float, _limit("Seconds until a request has its answer, or 503.")] = _DEFAULT.seconds,
     protect_seconds: Annotated[
-        float, _limit("The same of a request to protect images, once it has arrived.")
+        float, _limit("The same of a request to protect images; its upload counts, and has --seconds.")
     ] = _DEFAULT.protect_seconds,
     grace: Annotated[float, _limit("Seconds that requests have left once the server is stopped.")] = _DEFAULT.grace,
     header_seconds: Annotated[

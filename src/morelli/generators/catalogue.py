@@ -71,7 +71,9 @@ def load_generators(
     if Path(spec).suffix.lower() in SUFFIXES and spec.partition(":")[0] not in REGISTRY:
         listed = [(name, {**given, **own}) for name, own in read_generators_file(Path(spec).expanduser())]
     else:
-        listed = [(name.strip(), given) for name in spec.split(",")]
+        # A comma may also stand in a path, so that what is there as a whole is one generator.
+        whole = Path(spec.partition(":")[2].partition("#")[0]).expanduser().exists() if ":" in spec else False
+        listed = [(name.strip(), given) for name in ([spec] if whole else spec.split(","))]
     made = [each for name, own in listed for each in _load(name, own, price)]
     for each in made:  # before anything is made, and paid for, under it
         refuse_reserved(each.model, each.id)

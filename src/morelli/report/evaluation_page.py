@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -41,16 +42,23 @@ def fill_evaluation(page: Page, result: Mapping[str, Any], name: str = "") -> No
     if found["protocol"] == "robustness":
         for kind, by_method in curves(found["rows"]).items():
             alt = f"Top-1 against the strength of {kind}, by method, with 95 % intervals."
-            drawn.append(figure(svg_text(_curve(kind, by_method), name=f"{name}{kind}", alt=alt), alt))
+            drawn.append(figure(svg_text(_curve(kind, by_method), name=_plain(f"{name}{kind}"), alt=alt), alt))
     several = several_encoders(found)
     known = [row for row in found["rows"] if row.get(key) is not None]
     if known and not drawn:
         alt = f"{words.rpartition(',')[0]} of each row of the table, with its 95 % interval."
-        drawn.append(figure(svg_text(_bars(known, several, key, low, high, words), name=f"{name}rows", alt=alt), alt))
+        drawn.append(
+            figure(svg_text(_bars(known, several, key, low, high, words), name=_plain(f"{name}rows"), alt=alt), alt)
+        )
     page.section("results", "Results", _tiles(found, known, several, key, low, high, words), figures(*drawn),
                  table(shown_rows(found), evaluation_columns(found), "All rows; intervals of 95 % by bootstrap over "
                        "prompts"))  # fmt: skip
     page.section("leaks", "Leak test and notes", listing([_leaks(found["leaks"]), *found["notes"]]))
+
+
+def _plain(name: str) -> str:
+    """A name as part of an id: what comes from a file may hold anything."""
+    return re.sub(r"[^A-Za-z0-9-]", "-", name)
 
 
 def _tiles(found: Mapping[str, Any], known: Sequence[Mapping[str, Any]], several: bool, *keys: str) -> str:

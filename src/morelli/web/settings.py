@@ -45,7 +45,7 @@ class Settings:
         From a request's first byte to its answer; after that what is not answered is told 503 (408 while it is still
         arriving).
     protect_seconds : float
-        The same of a request to protect images, once it has arrived.
+        The same of a request to protect images, its upload counted; that must have come within ``seconds``.
     grace : float
         Seconds that requests have left once the server is told to stop.
     header_seconds : float

@@ -123,6 +123,11 @@ def test_the_rate_by_hand() -> None:
 
 def test_a_set_does_not_depend_on_the_processes_and_shows_train_scenes(pictures: Pictures, tmp_path: Path) -> None:
     other = draw_set(tmp_path, 40, workers=2)
+    before = (tmp_path / "pixels.npy").stat().st_mtime_ns
+    draw_set(tmp_path, 40)
+    assert (tmp_path / "pixels.npy").stat().st_mtime_ns == before  # it is there
+    draw_set(tmp_path / "seeded", 8, seed=3)
+    assert not np.array_equal(draw_set(tmp_path / "seeded", 8).pixels, draw_set(tmp_path / "seeded", 8, seed=3).pixels)
     assert np.array_equal(other.pixels, pictures.pixels)
     assert np.array_equal(other.tokens, pictures.tokens)
     for row, labels in zip(pictures.tokens, pictures.attributes, strict=True):
