@@ -1,6 +1,6 @@
 # make demo               a built-in model makes a picture; which one was it?      make test    the whole test suite
 # make demo DATA=folder   identify held-out images of a dataset                    make lint    ruff and pyright
-# make bench DATA=folder  the README's figures                   make clean   remove the environment and what was made
+# make bench DATA=folder  the README's figures (visor, sdnext, photos)   make clean   remove the environment and what was made
 #
 # All of them make their own environment in .venv first. PYTHON names the interpreter to make it from (3.11 or newer);
 # TORCH=cuda or TORCH_INDEX=URL choose another build of torch (see tools/setup.py). Tests run on all cores; JOBS=1 takes one.
@@ -10,6 +10,8 @@ VENV := .venv
 RUN := $(VENV)/bin
 OUT := out
 JOBS ?= auto
+# Those whose figures stand in the README; each takes the folder of the data sets and nothing else.
+BENCHES := attribution regeneration speed
 ZOO := src/morelli/generators/zoo/weights/manifest.json
 
 .DEFAULT_GOAL := help
@@ -51,8 +53,8 @@ ifndef DATA
 	@exit 2
 else
 	@$(PYTHON) tools/setup.py --venv $(VENV) --target "bench DATA=$(DATA)" --extra dev
-	@set -e; for script in benchmarks/[!_]*.py; do \
-		echo "== $$script"; $(RUN)/python "$$script" "$(DATA)"; done
+	@set -e; for name in $(BENCHES); do \
+		echo "== $$name"; $(RUN)/python "benchmarks/$$name.py" "$(DATA)"; done
 endif
 
 clean:

@@ -231,7 +231,8 @@ def test_agreement_of_a_pair_that_is_split_counts_half():
 
 def test_an_interval_that_there_is_not_is_not_shown():
     row = {"target": "a", "defence": "none", "moved": 0.6, "most": 50, "votes": 123.0, "battles": 200.0,
-           "votes_low": None, "votes_high": None, "battles_low": 150.0, "battles_high": None, "votes_range": (100, None),
+           "votes_low": None, "votes_high": None, "battles_low": 150.0, "battles_high": None,
+           "votes_range": (100, None),
            "detector": {name: {"caught": None} for name in ("agreement", "timing", "both")}}  # fmt: skip
     (shown,) = vote_rows({"rows": [row]})
     assert (shown["votes_text"], shown["battles_text"]) == ("123", "200 (150–∞)")

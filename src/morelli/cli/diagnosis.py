@@ -30,6 +30,13 @@ PACKAGES: dict[str, str] = {
     "huggingface_hub": 'pip install "morelli[hosted]"',
     "openai": 'pip install "morelli[hosted]"',
     "c2pa-python": 'pip install "morelli[claims]"',
+    "scikit-learn": 'pip install "morelli[figures]"',
+    "fastapi": 'pip install "morelli[serve]"',
+    "uvicorn": 'pip install "morelli[serve]"',
+    "gradio": 'pip install "morelli[page]"',
+    "ray": 'pip install "morelli[ray]"',
+    "pi-heif": 'pip install "morelli[heif]"',
+    "mitsuba-oidn": 'pip install "morelli[oidn]"',
 }
 
 #: Environment variables that hold keys of hosted generators; only whether they are set is told.
