@@ -128,6 +128,21 @@ def test_of_a_large_gallery_the_mean_alone_is_made_anew(tmp_path: Path, monkeypa
     assert row not in made.rows
 
 
+def test_a_reference_of_a_large_gallery_whose_statistics_come_from_disk(tmp_path: Path, monkeypatch) -> None:
+    """A model of few prompts has one less without its image, and is no new model for that."""
+    data = simulate(9, models=5, prompts=30, seeds=8, strength={"a/1": 0.9, "b/1": 0.6})
+    few = np.unique(data.prompts)[:3]
+    data = data.take(np.flatnonzero((data.models != "model-0") | np.isin(data.prompts, few)))
+    data = data.take(np.flatnonzero((data.models != "model-0") | (np.arange(len(data)) % 8 == 0)))
+    row = int(np.flatnonzero(data.models == "model-0")[0])
+    monkeypatch.setattr("morelli.attribution.compare.LARGE", 500)
+    first = comparer(data, tmp_path, "fused")
+    wanted = first.without(first.compare(), row).scores(one(data, row))
+    again = comparer(data, tmp_path, "fused")
+    monkeypatch.setattr("morelli.attribution.likelihood.fit_bank", lambda *_: pytest.fail("learnt anew"))
+    np.testing.assert_allclose(again.without(again.compare(), row).scores(one(data, row)), wanted)
+
+
 def test_the_only_reference_of_its_model_and_prompt(data: LabelledEmbeddings, tmp_path: Path) -> None:
     cell = np.flatnonzero((data.prompts == "prompt-02") & (data.models == "model-1"))
     kept = data.take(~np.isin(np.arange(len(data)), cell[1:]))

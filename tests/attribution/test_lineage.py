@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from morelli.attribution.lineage import Lineage, likeness_of_models
+from morelli.attribution.lineage import Lineage, likeness_of_models, root_bases, stated_bases
 from morelli.errors import ArrayError, NotEnoughReferencesError, UnknownNameError
 from morelli.types import LabelledEmbeddings
 
@@ -55,6 +55,32 @@ def test_a_derived_model_is_found_and_its_own_label_is_not_looked_at():
     assert found[0].smallest == pytest.approx(0.1)
     assert set(found[0].lineage) == {"root", "child", "cousin"}
     assert found[0].nearest_other.startswith("o")
+
+
+def test_a_base_that_derives_from_another_one_stands_for_itself():
+    """a ← b ← c: b is of b's lineage, and what derives from it is of c's too; c is no other lineage."""
+    made = {"a": "b", "b": "b", "asked": "b", "c": "c", **{f"o{j}": f"o{j}" for j in range(9)}}
+    data = world(made, pull=3.0, seed=1)
+    lineage = Lineage(data, labelled(data, {**made, "b": "c", "asked": ""}))
+    assert lineage.bases() == ["b", "c"]
+    found = lineage.test("asked", "b")
+    assert (set(found.lineage), found.others) == ({"a", "b"}, 9)
+    assert found.p_value == found.smallest
+    assert set(lineage.test("asked", "c").lineage) == {"a", "b", "c"}
+    # What is said of b itself decides nothing about b: a, which leads to c through b alone, is on neither side.
+    assert (lineage.test("b", "c").lineage, lineage.test("b", "c").others) == (("c",), 10)
+    assert root_bases(data.models, labelled(data, {**made, "b": "c", "asked": ""}))["a"] == "c"
+
+
+def test_a_base_that_one_image_of_a_model_tells_is_the_model_s():
+    models, bases = ["a", "a", "b", "c"], ["", "b", "", "c"]
+    assert stated_bases(models, bases) == {"a": "b", "b": "b", "c": "c"}
+    with pytest.raises(ArrayError, match="a has the bases 'b' and 'c'") as caught:
+        stated_bases(["a", "a"], ["b", "c"])
+    assert caught.value.fix
+    for around in (["b", "a"], ["b", "c", "a"]):
+        with pytest.raises(ArrayError, match="derive from one another"):
+            stated_bases(["a", "b", "c"][: len(around)], around)
 
 
 def test_likeness_is_symmetric_in_the_models_and_ignores_their_names():

@@ -116,6 +116,19 @@ def test_the_longest_unused_files_go(tmp_path: Path, data: LabelledEmbeddings, m
     assert sorted(p.stem for p in tmp_path.iterdir()) == ["b", "d"]
 
 
+def test_what_a_killed_process_left_goes_after_a_day(tmp_path: Path, data: LabelledEmbeddings, caplog) -> None:
+    fitted = load_attributor("euclid").fit(data)
+    old, young, gone = (tmp_path / f".{name}.tmp" for name in ("old", "young", "gone"))
+    for file in (old, young):
+        file.write_bytes(b"half")
+    os.utime(old, (1000, 1000))
+    gone.symlink_to(tmp_path / "absent")  # as a file that another process takes away meanwhile
+    (tmp_path / "gone.npz").symlink_to(tmp_path / "absent")
+    assert persist.save(tmp_path / "a.npz", fitted, {})
+    assert (old.exists(), young.exists()) == (False, True)
+    assert caplog.text == ""
+
+
 def test_the_key_tells_apart_what_teaches_differently(data: LabelledEmbeddings) -> None:
     contents = [f"{i:064x}" for i in range(len(data))]
     renamed = replace(data, models=np.char.add(data.models, "x"))

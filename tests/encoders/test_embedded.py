@@ -13,6 +13,8 @@ from scipy.linalg import logm
 from scipy.stats import spearmanr
 
 from morelli.encoders import embedded
+from morelli.encoders.cache import EmbeddingCache
+from morelli.encoders.embed import embed
 from morelli.encoders.embedded import (
     DEFAULT_LAYERS,
     DEFAULT_VIEWS,
@@ -22,9 +24,10 @@ from morelli.encoders.embedded import (
     lite2,
     log_covariance,
 )
+from morelli.encoders.split import SplitEncoder
 from morelli.encoders.views import View, residual
 from morelli.errors import ImageTooSmallError, InputError, UnknownNameError, WeightsError
-from morelli.images.load import load_image
+from morelli.images.load import from_array, load_image
 from morelli.testing.encoders import check_encoder
 
 SMALL = (View("residual", "residual", side=48, count=2, input=96), View("native", "pixels", side=64, count=3, input=64))
@@ -124,6 +127,18 @@ def test_the_stamp_names_what_comes_out(small: EmbeddedEncoder) -> None:
     assert dict(small.stamp.dims) == {"residual/1": 24 + 300, "native/2": 48, "native/4": 40, "native/pooled": 2560}
     found = small.encode([small.prepare(noise(80, 80))])
     assert {name: values.shape[1] for name, values in found.items()} == dict(small.stamp.dims)
+
+
+def test_a_cache_keeps_the_precisions_apart(tmp_path: Path) -> None:
+    """They compare, so that their stamps are equal; who asks for one must not get what the other computed."""
+    cache, pixels = EmbeddingCache(tmp_path), [from_array(noise(80, 80), "a")]
+    single, half = (EmbeddedEncoder("lite0", SMALL, LAYERS, precision=name) for name in ("float32", "bfloat16"))
+    assert single.stamp == half.stamp
+    made = [embed(each, pixels, cache=cache).vectors["native/2"] for each in (half, single, SplitEncoder(single, 2))]
+    alone = embed(single, pixels).vectors["native/2"]
+    assert np.array_equal(made[1], alone)
+    assert np.array_equal(made[2], alone)
+    assert not np.array_equal(made[0], alone)
 
 
 def test_whatever_changes_the_vectors_changes_the_stamp(small: EmbeddedEncoder) -> None:

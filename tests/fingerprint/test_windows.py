@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from morelli.errors import ArrayError, ImageTooSmallError, InputError
-from morelli.fingerprint.windows import ACROSS, SIDE, grid_windows, nine_windows, positions
+from morelli.fingerprint.windows import ACROSS, SIDE, enlarge, grid_windows, nine_windows, positions
 
 
 def numbered(height: int, width: int) -> np.ndarray:
@@ -85,6 +85,13 @@ def test_a_narrow_image_is_cropped_along_its_long_side_as_published() -> None:
     pixels = numbered(100, 300)
     framed = nine_windows(pixels, small="crop")
     assert np.array_equal(framed[0, 14:114], pixels[:, 86:214])
+
+
+def test_a_strip_is_not_enlarged_without_bound() -> None:
+    strip = np.zeros((16, 40_000, 3), np.uint8)
+    assert enlarge(strip, SIDE).shape == (SIDE, 64 * SIDE, 3)
+    assert len(nine_windows(strip)) == 3
+    assert enlarge(np.zeros((16, 32, 3), np.uint8), SIDE).shape == (SIDE, 2 * SIDE, 3)
 
 
 def test_wrong_input_is_refused() -> None:

@@ -176,3 +176,26 @@ def test_bad_pixels(text: str) -> None:
     for bad in (np.zeros((8, 8, 3)), np.zeros((8, 8), np.uint8), np.zeros((8, 8, 4), np.uint8), [[1]]):
         with pytest.raises(ArrayError):
             d.degrade(bad, text)  # type: ignore[arg-type]
+
+
+def test_every_picture_and_strength_has_noise_of_its_own_and_always_the_same():
+    """One field for all would be a pattern: a mean over noisy pictures would hold it."""
+    first, second = (np.full((32, 32, 3), level, np.uint8) for level in (100, 101))
+    added = [d.degrade(each, "noise:8").astype(float) - each for each in (first, second, first)]
+    np.testing.assert_array_equal(added[0], added[2])
+    assert abs(np.corrcoef(added[0].ravel(), added[1].ravel())[0, 1]) < 0.1
+    weaker = d.degrade(first, "noise:4").astype(float) - first
+    assert abs(np.corrcoef(added[0].ravel(), weaker.ravel())[0, 1]) < 0.1
+    assert added[0].std() == pytest.approx(8, rel=0.05)
+
+
+@pytest.mark.parametrize(("text", "side"), [("webp:80", 16_400), ("jpeg:80", 65_520)])
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_picture_longer_than_a_codec_can_write_is_cut(text: str, side: int, turned: bool):
+    pixels = np.repeat(noisy(16, 16)[:, :1], side, axis=1)
+    pixels = pixels.transpose(1, 0, 2).copy() if turned else pixels
+    made = d.degrade(pixels, text)
+    assert made.shape == pixels.shape
+    start = pixels[:16_368] if turned else pixels[:, :16_368]
+    ours = made[:16_368] if turned else made[:, :16_368]
+    np.testing.assert_array_equal(ours, d.degrade(start, text))

@@ -9,6 +9,7 @@ import os
 import struct
 import threading
 import warnings
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from morelli.errors import (
 )
 from morelli.images.header import sniff
 from morelli.images.load import Limits, content_hash, from_array, load_image
+from morelli.images.probe import probe
 from morelli.testing.hostile import (
     BROKEN,
     SRGB_PRIMARIES,
@@ -117,6 +119,17 @@ def test_exif_orientation(orientation: int, kind: str) -> None:
     np.testing.assert_array_equal(load_image(data).pixels, upright)
 
 
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "JPEG"])
+def test_a_header_tells_the_upright_size(orientation: int, kind: str, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = tmp_path / f"a.{kind.lower()}"
+    file.write_bytes(saved(Image.fromarray(picture()), kind, exif=exif))
+    height, width = load_image(file).pixels.shape[:2]
+    assert (probe(file).width, probe(file).height) == (width, height)
+
+
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 def test_broken_exif_is_ignored() -> None:
     pixels = picture()
@@ -139,6 +152,33 @@ def test_transparency_without_an_alpha_channel() -> None:
         loaded = load_image(png_bytes(samples, chunks=((b"tRNS", clear),))).pixels
         assert (loaded[:5] == 255).all()
         assert (loaded[5:] == 200).all()
+
+
+def plain_png(depth: int, colour: int, rows: list[bytes], clear: bytes) -> bytes:
+    """A PNG of 20 pixels a row, chunk by chunk."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", 20, len(rows), depth, colour, 0, 0, 0)
+    packed = zlib.compress(b"".join(b"\0" + row for row in rows))
+    parts = (b"IHDR", header), (b"tRNS", clear), (b"IDAT", packed), (b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+
+def test_a_clear_value_of_samples_that_are_brought_to_eight_bits() -> None:
+    """The first ten rows are of the clear value, which is white then; the others are not."""
+    deep = [np.full((20, 3), level, ">u2").tobytes() for level in [0x1234] * 10 + [0x5678] * 10]
+    two = [bytes([byte] * 5) for byte in [0b01010101] * 10 + [0b10101010] * 10]
+    four = [bytes([byte] * 10) for byte in [0x33] * 10 + [0x77] * 10]
+    for data, other in (
+        (plain_png(16, 2, deep, struct.pack(">HHH", 0x1234, 0x1234, 0x1234)), 0x56),
+        (plain_png(2, 0, two, struct.pack(">H", 1)), 2 * 85),
+        (plain_png(4, 0, four, struct.pack(">H", 3)), 7 * 17),
+    ):
+        pixels = load_image(data).pixels
+        assert (pixels[:10] == 255).all()
+        assert (pixels[10:] == other).all()
 
 
 def test_palette_with_graded_transparency() -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
+from morelli.attribution.lineage import root_bases
 from morelli.encoders.catalogue import DEFAULT_ENCODER, load_encoder
 from morelli.errors import InputError
 from morelli.gallery.view import GalleryView
@@ -123,17 +124,19 @@ def _read(view: GalleryView, encoder: str, level: str) -> Held:
 def _at_base(
     view: GalleryView, references: tuple[Reference, ...], data: LabelledEmbeddings
 ) -> tuple[tuple[Reference, ...], LabelledEmbeddings]:
-    """References and embeddings with bases in the place of models; a base's family is its own or its lineage's."""
+    """References and embeddings with bases in the place of models; a base's family is its own or its lineage's.
+
+    A base that itself derives from one gives way to that one.
+    """
     if not any(reference.base for reference in references):
         raise InputError(
             f"{view.path} does not say what its models derive from.",
             argument="level",
             fix="Add its datasets again with a column base in their metadata.",
         )
-    families = {r.base or r.model: r.family for r in sorted(references, key=lambda r: r.model == (r.base or r.model))}
-    lifted = tuple(
-        replace(r, model=r.base or r.model, family=families[r.base or r.model]) for r in references
-    )  # fmt: skip
+    root = root_bases([r.model for r in references], [r.base for r in references])
+    families = {root[r.model]: r.family for r in sorted(references, key=lambda r: r.model == root[r.model])}
+    lifted = tuple(replace(r, model=root[r.model], family=families[root[r.model]]) for r in references)
     models, kin = (np.array([getattr(r, name) for r in lifted]) for name in ("model", "family"))
     return lifted, replace(data, models=models, families=kin)
 

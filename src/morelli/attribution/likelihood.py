@@ -73,6 +73,7 @@ class LikelihoodAttributor(Attributor):
         self.models_ = np.unique(background.models) if background is not None else np.empty(0, dtype=np.str_)
         bank = None if self.background_ is None else self._fit_bank(self.background_)
         self.bank_ = bank if bank is not None and self._serves(bank) else None
+        self.known_: NDArray[np.str_] | None = None
         self.weights_: dict[tuple[int, bool, bool], NDArray[np.float64]] = {}
         self._cross = self.conditions_ = None
         if self.background_ is not None and self.bank_ is not None:
@@ -152,6 +153,8 @@ class LikelihoodAttributor(Attributor):
         Their prompt-free means stand on little, so that components count otherwise than for known models.
         """
         self._require_fit()
+        if self.known_ is not None:
+            return ~np.isin(models, self.known_)
         if self.bank_ is None:
             return np.zeros(len(models), dtype=np.bool_)
         group = next(iter(self.bank_.groups.values()))
@@ -301,6 +304,8 @@ class LikelihoodAttributor(Attributor):
             def change(bank: Bank) -> Bank:
                 return bank.with_mean(model, coordinates, others.prompts)
 
+            # One image less makes no model new: for new ones no weights may have been learnt.
+            made.known_ = self.models_[~self.is_new(self.models_)]
             made.bank_ = change(self.bank_)
             made.conditions_ = None if self.conditions_ is None else self.conditions_.of(change)
         return made

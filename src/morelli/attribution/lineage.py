@@ -17,6 +17,8 @@ from morelli.attribution.gaussian import fit_subspace, pooled_scatter, shrink
 from morelli.errors import ArrayError, NotEnoughReferencesError, UnknownNameError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import ArrayLike, NDArray
 
     from morelli.types import LabelledEmbeddings
@@ -62,6 +64,65 @@ class DerivedTest:
         return 1.0 / (self.others + 1)
 
 
+def stated_bases(models: ArrayLike, bases: ArrayLike) -> dict[str, str]:
+    """What each model derives from: what any of its images says of it, or itself where none says anything.
+
+    Parameters
+    ----------
+    models, bases : array of str, shape (n,)
+        Of each image; "" where its base is not known.
+
+    Raises
+    ------
+    ArrayError
+        Two bases for one model, or models that derive from one another.
+    """
+    found: dict[str, str] = {}
+    for model, base in sorted(set(zip(np.asarray(models).tolist(), np.asarray(bases).tolist(), strict=True))):
+        known = found.get(model, "")
+        if known and base and known != base:
+            raise ArrayError(
+                f"{model} has the bases {known!r} and {base!r}.",
+                argument="bases",
+                fix="Give all images of a model the same base.",
+            )
+        found[model] = base or known
+    stated = {model: base or model for model, base in found.items()}
+    for model in stated:
+        ancestors(model, stated)
+    return stated
+
+
+def ancestors(model: str, stated: Mapping[str, str]) -> list[str]:
+    """A model's base, that base's base and so on, as far as they are stated; none where it derives from nothing.
+
+    Raises
+    ------
+    ArrayError
+        The way comes back to a model that it passed.
+    """
+    way = [model]
+    while (base := stated.get(way[-1], way[-1])) != way[-1]:
+        if base in way:
+            raise ArrayError(
+                f"{' and '.join(sorted(way))} derive from one another.", argument="bases", fix="Mend the column base."
+            )
+        way.append(base)
+    return way[1:]
+
+
+def root_bases(models: ArrayLike, bases: ArrayLike) -> dict[str, str]:
+    """The model at the beginning of each model's lineage; itself for one that derives from nothing.
+
+    Raises
+    ------
+    ArrayError
+        As `stated_bases`.
+    """
+    stated = stated_bases(models, bases)
+    return {model: [model, *ancestors(model, stated)][-1] for model in stated}
+
+
 class Lineage:
     """Likeness of models, and the test "derived from" on it.
 
@@ -77,12 +138,13 @@ class Lineage:
     data : LabelledEmbeddings
         Images of all models, best of the same prompts.
     bases : array of str, shape (n,)
-        Base of each image's model; "" or the model's own name for one that derives from no other.
+        Base of each image's model; "" or the model's own name for one that derives from no other, or of which another
+        image says it. A base may itself derive from one.
 
     Raises
     ------
     ArrayError
-        Bases that do not fit the images, or two bases for one model.
+        Bases that do not fit the images, two bases for one model, or models that derive from one another.
     NotEnoughReferencesError
         No model with two images.
     """
@@ -92,15 +154,13 @@ class Lineage:
         if given.shape != data.models.shape:
             raise ArrayError(f"needs a base an image, {data.models.shape}, got {given.shape}.", argument="bases")
         self.models = np.unique(data.models)
-        self.base: dict[str, str] = {}
-        for model, base in sorted(set(zip(data.models.tolist(), given.tolist(), strict=True))):
-            if self.base.setdefault(model, base or model) != (base or model):
-                raise ArrayError(f"{model} has the bases {self.base[model]!r} and {base!r}.", argument="bases")
+        self.base = stated_bases(data.models, given)
+        self._above = {model: ancestors(model, self.base) for model in self.models.tolist()}
         self.likeness = likeness_of_models(data)
 
     def bases(self) -> list[str]:
-        """Bases from which at least one other model derives, sorted."""
-        return sorted({base for model, base in self.base.items() if base != model})
+        """Bases from which at least one other model derives, be it through another, sorted."""
+        return sorted({base for above in self._above.values() for base in above})
 
     def test(self, model: str, base: str) -> DerivedTest:
         """Is the model derived from the base?
@@ -117,8 +177,9 @@ class Lineage:
         names = self.models.tolist()
         if model not in names:
             raise UnknownNameError("model", model, names)
-        if base not in self.base.values():
-            raise UnknownNameError("base", base, sorted(set(self.base.values())))
+        known = {*self.bases(), *self.base.values()}
+        if base not in known:
+            raise UnknownNameError("base", base, sorted(known))
         lineage, others = self._sides(model, base)
         if not self.can_test(model, base):
             raise NotEnoughReferencesError(
@@ -146,10 +207,16 @@ class Lineage:
         return len(kin) > 0 and len(others) >= LEAST_OTHERS
 
     def _sides(self, model: str, base: str) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """The lineage of the base, and the models of other ones; the model in question is in neither."""
-        kin = np.array([self.base[name] == base for name in self.models.tolist()])
-        asked = self.models == model
-        return np.flatnonzero(kin & ~asked), np.flatnonzero(~kin & ~asked)
+        """The lineage of the base, and the models of other ones.
+
+        In neither are the model in question, those that derive from it, as its own label would then decide, and those
+        that the base itself derives from.
+        """
+        names = self.models.tolist()
+        kin = np.array([name == base or base in self._above[name] for name in names])
+        asked = np.array([name == model or (model != base and model in self._above[name]) for name in names])
+        above = np.isin(names, ancestors(base, self.base))
+        return np.flatnonzero(kin & ~asked), np.flatnonzero(~kin & ~above & ~asked)
 
 
 def likeness_of_models(data: LabelledEmbeddings, *, dims: int = DIMS, shrinkage: float = SHRINKAGE) -> Array:

@@ -12,6 +12,7 @@ import inspect
 import json
 import logging
 import os
+import time
 import uuid
 import zipfile
 import zlib
@@ -43,6 +44,7 @@ _LOG = logging.getLogger(__name__)
 FORMAT = 2
 #: Files that are kept; the longest unused go first.
 KEPT = 12
+_DAY = 86_400.0
 
 _PARTS: Mapping[str, type] = {
     "subspace": Subspace,
@@ -150,9 +152,19 @@ def save(
 
 
 def _prune(folder: Path) -> None:
-    files = sorted(folder.glob("*.npz"), key=lambda file: file.stat().st_mtime, reverse=True)
-    for file in files[KEPT:]:
+    """Keep the files used last, and nothing of a process that was killed a day ago; others may be at it too."""
+    used = sorted(((_used(file), file) for file in folder.glob("*.npz")), reverse=True)
+    left = [file for file in folder.glob(".*.tmp") if 0 < _used(file) < time.time() - _DAY]
+    for file in [*(file for _, file in used[KEPT:]), *left]:
         file.unlink(missing_ok=True)
+
+
+def _used(file: Path) -> float:
+    """When a file was used last, seconds; 0 where another process has just taken it away."""
+    try:
+        return file.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _pack_groups(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
-from morelli.encoders.base import Encoder
+from morelli.encoders.base import Encoder, kept_as
 from morelli.encoders.cache import Cache
 from morelli.encoders.embed import Embedded, PictureInfo, Source, embed
 from morelli.encoders.joined import JoinedEncoder
@@ -66,6 +66,11 @@ class PlacedEncoder:
     def stamp(self) -> EncoderStamp:
         return self.encoder.stamp
 
+    @property
+    def kept_as(self) -> EncoderStamp:
+        """As the encoder says."""
+        return kept_as(self.encoder)
+
     def prepare(self, pixels: NDArray[np.uint8]) -> Any:
         """As the encoder does, here."""
         return self.encoder.prepare(pixels)
@@ -91,7 +96,7 @@ class PlacedEncoder:
         A part of ``batch`` pictures is one item of work. Where a worker is lost with a part, its pictures are tried
         one by one, so that only the culprit is without vectors, and that one has a named error.
         """
-        stamp = self.stamp
+        stamp = self.kept_as
         known = cache.contents(stamp) if cache is not None else frozenset()
         job = _Job(self.encoder, transform, batch, limits, side_work, known)
         gathered = _Gathered(stamp, cache, len(sources), progress, on_error)

@@ -40,3 +40,13 @@ class Encoder(Protocol):
         The result for one image does not depend on the others in its batch.
         """
         ...
+
+
+def kept_as(encoder: Encoder) -> EncoderStamp:
+    """The stamp under which a cache keeps an encoder's embeddings: its own, unless its ``kept_as`` is another one.
+
+    Embeddings that may be compared need not be the same numbers: of a network that runs in two precisions, nobody who
+    asks for one may get what the other computed.
+    """
+    found = getattr(encoder, "kept_as", None)
+    return found if isinstance(found, EncoderStamp) else encoder.stamp

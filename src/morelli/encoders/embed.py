@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from morelli.encoders.base import Encoder
+from morelli.encoders.base import Encoder, kept_as
 from morelli.encoders.cache import Cache
 from morelli.errors import ArrayError, InputError, MorelliError
 from morelli.images.load import Limits, Picture, load_image
@@ -203,7 +203,7 @@ class _Reader:
     ) -> None:
         self._encoder, self._transform, self._cache = encoder, transform, cache
         self._limits, self._side_work = limits, side_work
-        self._stamp = encoder.stamp
+        self._kept_as = kept_as(encoder)
 
     def __call__(self, source: Source) -> _Read | MorelliError:
         try:
@@ -229,7 +229,7 @@ class _Reader:
             side=self._side_work(picture) if self._side_work is not None else None,
         )
         if self._cache is not None:
-            known = self._cache.get(self._stamp, [embedded]).get(embedded)
+            known = self._cache.get(self._kept_as, [embedded]).get(embedded)
             if known is not None:
                 return _Read(info, vectors=known)
         return _Read(info, prepared=self._encoder.prepare(pixels))
@@ -248,7 +248,7 @@ class _Run:
     ) -> None:
         self._encoder, self._cache, self._total = encoder, cache, total
         self._progress, self._on_error = progress, on_error
-        self._stamp = encoder.stamp
+        self._stamp, self._kept_as = encoder.stamp, kept_as(encoder)
         self._done = 0
         self._kept: dict[int, tuple[PictureInfo, Vectors]] = {}
         self._errors: dict[int, MorelliError] = {}
@@ -287,7 +287,7 @@ class _Run:
             fresh[read.info.embedded_content] = vectors
             self.keep(index, read.info, vectors)
         if self._cache is not None:
-            self._cache.put(self._stamp, fresh)
+            self._cache.put(self._kept_as, fresh)
 
     def result(self) -> Embedded:
         rows = sorted(self._kept)

@@ -9,7 +9,7 @@ the log-Euclidean metric (Arsigny et al., 2006), in which matrices may be averag
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -149,6 +149,13 @@ class EmbeddedEncoder:
     @property
     def stamp(self) -> EncoderStamp:
         return self._stamp
+
+    @property
+    def kept_as(self) -> EncoderStamp:
+        """What a cache keeps the embeddings under: both precisions compare, and are not the same numbers."""
+        if self.bfloat16:
+            return self._stamp
+        return replace(self._stamp, preprocessing=f"{self._stamp.preprocessing}/float32")
 
     def _size(self, layer: Layer) -> int:
         channels = 1280 if layer.block < 0 else self.network.widths[layer.block]

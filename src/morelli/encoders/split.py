@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -10,11 +11,39 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from morelli.encoders.base import Encoder
+from morelli.encoders.base import Encoder, kept_as
 from morelli.types import EncoderStamp
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+class _Alone:
+    """While somebody is inside, torch spreads nothing; gives the number of threads that it had before.
+
+    The number is the whole process's: who comes while another one is inside must not take that one's 1 for the usual.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._usual = 1
+
+    def __enter__(self) -> int:
+        with self._lock:
+            if not self._inside:
+                self._usual = torch.get_num_threads()
+            self._inside += 1
+            torch.set_num_threads(1)
+            return self._usual
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            torch.set_num_threads(self._usual)
+
+
+_ALONE = _Alone()
 
 
 class SplitEncoder:
@@ -40,19 +69,20 @@ class SplitEncoder:
     def stamp(self) -> EncoderStamp:
         return self.encoder.stamp
 
+    @property
+    def kept_as(self) -> EncoderStamp:
+        """As the encoder says."""
+        return kept_as(self.encoder)
+
     def prepare(self, pixels: NDArray[np.uint8]) -> Any:
         """As the encoder does."""
         return self.encoder.prepare(pixels)
 
     def encode(self, prepared: Sequence[Any]) -> Mapping[str, NDArray[np.float32]]:
         """As the encoder does; torch's number of threads is 1 meanwhile, for the whole process."""
-        before = torch.get_num_threads()
-        parts = min(self.workers or before, len(prepared))
-        bounds = np.linspace(0, len(prepared), parts + 1).astype(int)
-        torch.set_num_threads(1)
-        try:
+        with _ALONE as before:
+            parts = min(self.workers or before, len(prepared))
+            bounds = np.linspace(0, len(prepared), parts + 1).astype(int)
             with ThreadPoolExecutor(parts, thread_name_prefix="morelli-encode") as pool:
                 made = list(pool.map(self.encoder.encode, (prepared[a:b] for a, b in pairwise(bounds))))
-        finally:
-            torch.set_num_threads(before)
         return {name: np.concatenate([part[name] for part in made]) for name in self.stamp.dims}

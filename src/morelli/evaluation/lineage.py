@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from morelli.attribution.lineage import Lineage
+from morelli.attribution.lineage import Lineage, root_bases
 from morelli.errors import InputError, NotEnoughReferencesError
 from morelli.evaluation.plan import Plan
 from morelli.evaluation.protocols import Task
@@ -31,10 +31,14 @@ FOLDS = 3
 def require_bases(data: EvaluationSet) -> Names:
     """Base of each image's model, its own name where none is given: shape (n,).
 
+    A base that itself derives from one gives way to that one.
+
     Raises
     ------
     InputError
         The dataset has no bases at all.
+    ArrayError
+        Two bases for one model, or models that derive from one another.
     """
     if data.bases is None:
         raise InputError(
@@ -42,7 +46,8 @@ def require_bases(data: EvaluationSet) -> Names:
             argument="--level base",
             fix="Add a column base to its metadata: for each image the model that its model was derived from.",
         )
-    return np.where(data.bases == "", data.embeddings.models, data.bases)
+    root = root_bases(data.embeddings.models, data.bases)
+    return np.array([root[model] for model in data.embeddings.models.tolist()])
 
 
 def at_base(data: EvaluationSet) -> EvaluationSet:

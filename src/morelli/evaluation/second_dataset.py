@@ -138,5 +138,8 @@ def _draw(references: LabelledEmbeddings, k: int, seed: int, *, by_prompt: bool)
     if by_prompt:
         groups = np.char.add(np.char.add(groups, "\x1f"), references.prompts)
     order = np.random.default_rng(seed).permutation(len(references))
-    picked = [order[groups[order] == name][:k] for name in np.unique(groups)]
-    return np.sort(np.concatenate(picked))
+    _, code, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    # Group by group, in each as drawn; of every group the first k.
+    dealt = order[np.argsort(code[order], kind="stable")]
+    place = np.arange(len(dealt)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return np.sort(dealt[place < k])

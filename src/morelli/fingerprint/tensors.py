@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,13 +29,16 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str,
     """
     from safetensors.torch import save
 
-    part = path.with_name(f"{path.name}.part")
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")  # another process may write the same file
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Not save_file: it makes files that their owner alone may read.
-        part.write_bytes(save(dict(tensors), {_KEY: json.dumps(dict(about), sort_keys=True)}))
-        digest = file_sha256(part)
-        part.replace(path)
+        try:
+            # Not save_file: it makes files that their owner alone may read.
+            part.write_bytes(save(dict(tensors), {_KEY: json.dumps(dict(about), sort_keys=True)}))
+            digest = file_sha256(part)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
     except OSError as error:
         raise StorageError(f"cannot be written: {error.strerror or error}.", argument=str(path)) from error
     return digest

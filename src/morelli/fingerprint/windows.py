@@ -20,6 +20,8 @@ LEAST = 16
 Small = Literal["resize", "crop"]
 #: Windows along an axis that `grid_windows` takes at most.
 ACROSS = 8
+# How much longer than wide an image may be that is enlarged.
+_LONGEST = 64
 
 
 def positions(extent: int, side: int = SIDE) -> tuple[int, int, int]:
@@ -103,7 +105,13 @@ def _cut(pixels: Pixels, side: int, tops: Sequence[int], lefts: Sequence[int]) -
 
 
 def enlarge(pixels: Pixels, side: int) -> Pixels:
-    """The image scaled up, aspect kept, until its short side has ``side`` pixels (bicubic)."""
+    """The image scaled up, aspect kept, until its short side has ``side`` pixels (bicubic).
+
+    Of one that is more than 64 times as long as it is wide, the middle.
+    """
+    longest = _LONGEST * min(pixels.shape[:2])
+    top, left = (max(0, (extent - longest) // 2) for extent in pixels.shape[:2])
+    pixels = pixels[top : top + longest, left : left + longest]
     height, width = pixels.shape[:2]
     scale = side / min(height, width)
     size = (max(side, round(width * scale)), max(side, round(height * scale)))

@@ -155,6 +155,7 @@ def _filled(own: pa.ChunkedArray, source: pa.ChunkedArray, where: NDArray[np.int
     """``own``, and ``source[where]`` in those rows that are null; ``where`` is -1 for rows that get nothing."""
     import pyarrow as pa
 
-    rows = np.arange(len(own))
     gap = ~np.asarray(own.is_valid()) & (where >= 0)
-    return pa.concat_arrays([*own.chunks, *source.chunks]).take(pa.array(np.where(gap, len(own) + where, rows)))
+    given = source.take(pa.array(where[gap]))
+    rows = np.where(gap, len(own) + np.cumsum(gap) - 1, np.arange(len(own)))
+    return pa.concat_arrays([*own.chunks, *given.chunks]).take(pa.array(rows))

@@ -41,6 +41,24 @@ def orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) and value in _TURNS else 1
 
 
+def eight_bit_key(image: Image.Image) -> int | tuple[int, ...] | None:
+    """The clear value of a PNG whose samples Pillow brings to 8 bits, brought to 8 bits as they are.
+
+    None where there is none, or where Pillow leaves samples and value as they are. Of 16 bits the upper 8 decide.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+        Not loaded: afterwards nothing tells how many bits the samples had.
+    """
+    clear, tiles = image.info.get("transparency"), getattr(image, "tile", None)
+    raw = tiles[0].args if image.format == "PNG" and tiles else ""
+    if image.mode == "RGB" and raw == "RGB;16B" and isinstance(clear, tuple):
+        return tuple(value >> 8 for value in clear)
+    step = {"L;2": 85, "L;4": 17}.get(raw) if image.mode == "L" else None
+    return clear * step if step is not None and isinstance(clear, int) else None
+
+
 def to_srgb(image: Image.Image) -> NDArray[np.uint8]:
     """Pixels of a loaded image.
 

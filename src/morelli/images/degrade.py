@@ -8,6 +8,7 @@ deterministic: pixels in, new pixels out. The text form is ``name:strength``, ch
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
 from collections.abc import Callable, Mapping
@@ -62,6 +63,10 @@ RANGES: Mapping[str, Range] = {
     "crop": Range(0.05, 1, False, "the fraction of the sides that is kept"),
     "noise": Range(0, 255, False, "the noise's sigma in levels of 0–255"),
 }
+
+
+# Sides that codecs can write, pixels, less what is no whole block of theirs.
+_LONGEST = {"JPEG": 65_488, "WEBP": 16_368}
 
 
 def jpeg(pixels: Pixels, quality: float, subsampling: Subsampling = "4:2:0") -> Pixels:
@@ -129,10 +134,21 @@ def crop_resize(
     return _resample(pixels[top : top + rows, left : left + columns], width, height, resample)
 
 
-def noise(pixels: Pixels, sigma: float, seed: int = 0) -> Pixels:
-    """Add independent Gaussian noise of ``sigma`` levels (0–255) to every sample; the seed decides which."""
+def noise(pixels: Pixels, sigma: float, seed: int | None = None) -> Pixels:
+    """Add independent Gaussian noise of ``sigma`` levels (0–255) to every sample.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (height, width, 3), uint8
+    sigma : float
+    seed : int, optional
+        Decides which. By default the pixels and the strength do: a picture always gets the same noise, and no two
+        pictures, and no two strengths, share theirs. One field for all would be a pattern that can be learnt.
+    """
     sigma = RANGES["noise"].check("noise", sigma)
     check_pixels(pixels)
+    if seed is None:
+        seed = int.from_bytes(hashlib.sha256(f"{sigma:g} {pixels.shape} ".encode() + pixels.tobytes()).digest())
     draws = np.random.default_rng(seed).standard_normal(pixels.shape, dtype=np.float32)
     return _round(pixels + np.float32(sigma) * draws)
 
@@ -170,15 +186,15 @@ _FUNCTIONS: Mapping[str, Callable[..., Pixels]] = {
 }
 
 
-def parse(text: str, *, seed: int = 0) -> Degradation:
+def parse(text: str, *, seed: int | None = None) -> Degradation:
     """Read the text form: "jpeg:Q", "webp:Q", "blur:S", "resize:F", "crop:F", "noise:S", chains with "+".
 
     Parameters
     ----------
     text : str
         As above; spaces do not matter.
-    seed : int
-        For noise.
+    seed : int, optional
+        For noise; by default each picture has its own, see `noise`.
 
     Raises
     ------
@@ -198,12 +214,12 @@ def parse(text: str, *, seed: int = 0) -> Degradation:
     return Degradation("+".join(step.name for step in steps), None, partial(_chain, tuple(steps)))
 
 
-def degrade(pixels: Pixels, text: str, *, seed: int = 0) -> Pixels:
+def degrade(pixels: Pixels, text: str, *, seed: int | None = None) -> Pixels:
     """``parse(text, seed=seed)`` applied to pixels, shape (height, width, 3), uint8."""
     return parse(text, seed=seed)(pixels)
 
 
-def _parse_step(part: str, seed: int) -> Degradation:
+def _parse_step(part: str, seed: int | None) -> Degradation:
     name, _, value = (piece.strip() for piece in part.partition(":"))
     if name not in _FUNCTIONS:
         raise UnknownNameError("degradation", name, _FUNCTIONS)
@@ -222,7 +238,7 @@ def _parse_step(part: str, seed: int) -> Degradation:
     return Degradation(f"{name}:{strength:g}", strength, partial(_apply, name, strength, extra))
 
 
-def _apply(name: str, strength: float, extra: Mapping[str, int], pixels: Pixels) -> Pixels:
+def _apply(name: str, strength: float, extra: Mapping[str, int | None], pixels: Pixels) -> Pixels:
     return _FUNCTIONS[name](pixels, strength, **extra)
 
 
@@ -233,8 +249,15 @@ def _chain(steps: tuple[Degradation, ...], pixels: Pixels) -> Pixels:
 
 
 def _through_codec(pixels: Pixels, kind: str, **options: Any) -> Pixels:
+    """What a codec makes of a picture; one with longer sides than the codec knows is cut, on its blocks' borders."""
+    check_pixels(pixels)
+    longest = max(pixels.shape[:2])
+    if longest > _LONGEST[kind]:
+        axis = int(pixels.shape[1] >= pixels.shape[0])
+        cuts = np.arange(_LONGEST[kind], longest, _LONGEST[kind])
+        return np.concatenate([_through_codec(part, kind, **options) for part in np.split(pixels, cuts, axis)], axis)
     file = io.BytesIO()
-    Image.fromarray(check_pixels(pixels)).save(file, kind, **options)
+    Image.fromarray(pixels).save(file, kind, **options)
     with Image.open(file, formats=[kind]) as image:
         return np.array(image.convert("RGB"))
 

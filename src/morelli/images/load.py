@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from morelli.errors import ArrayError, InputError, UnreadableImageError
-from morelli.images.colour import to_srgb
+from morelli.images.colour import eight_bit_key, to_srgb
 from morelli.images.header import Limits, check_bytes, check_size, explain, open_file, open_header
 from morelli.images.pixels import content_hash
 
@@ -86,7 +86,10 @@ def load_image(source: str | Path | bytes, *, name: str | None = None, limits: L
     image = open_header(stream, name, limits)
     kind = image.format or ""
     try:
+        key = eight_bit_key(image)
         image.load()
+        if key is not None:
+            image.info["transparency"] = key
         pixels = to_srgb(image)
     except UnreadableImageError as error:
         raise UnreadableImageError(error.message, argument=name, fix=error.fix) from error

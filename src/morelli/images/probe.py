@@ -50,7 +50,9 @@ def probe(path: str | Path, *, limits: Limits = Limits()) -> FileInfo:
     with open_file(Path(path), name, limits) as stream:
         size = os.fstat(stream.fileno()).st_size
         image = open_header(stream, name, limits)
-        width, height = image.size if orientation(image) < 5 else image.size[::-1]
+        # Of a TIFF Pillow tells the turned size already.
+        turned = orientation(image) >= 5 and image.format != "TIFF"
+        width, height = image.size[::-1] if turned else image.size
         tables: dict[int, list[int]] = getattr(image, "quantization", {})
         # A channel's number, its horizontal and vertical sampling, and the number of its table.
         layers: list[tuple[int, int, int, int]] = getattr(image, "layer", [])
