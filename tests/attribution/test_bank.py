@@ -156,3 +156,22 @@ def test_what_prompts_differ_by_is_noise_to_one_part_and_nothing_to_the_other() 
     assert group.same is not None
     # Models do not differ here and scenes do, by up to four times the noise: inside a prompt nothing is left.
     assert group.same.between.max() < 0.2
+
+
+def test_many_references_are_learnt_from_in_parts_with_the_same_statistics(monkeypatch) -> None:
+    data = simulate(3, models=4, prompts=6, seeds=4, strength={"a/1": 1.0, "a/2": 0.7, "b/1": 0.5})
+    groups = view_groups(tuple(data.vectors))
+    whole = fit_bank(data, groups, BankSettings())
+    monkeypatch.setattr("morelli.attribution.bank.SIDE_BY_SIDE", 1)
+    monkeypatch.setattr("morelli.attribution.gaussian.BLOCK", 7)
+    parts = fit_bank(data, groups, BankSettings())
+    for name, one in whole.groups.items():
+        other = parts.groups[name]
+        for field in ("mean", "scale"):
+            np.testing.assert_allclose(getattr(one.subspace, field), getattr(other.subspace, field), rtol=1e-10)
+        # Directions are found in single precision, and their signs are free.
+        overlap = np.abs((one.subspace.basis * other.subspace.basis).sum(axis=0))
+        np.testing.assert_allclose(overlap, np.ones_like(overlap), atol=1e-3)
+    scores = [bank.free_scores(q := bank.project(data.vectors), q, Labels(data.models, data.prompts), bank.models)
+              for bank in (whole, parts)]  # fmt: skip
+    np.testing.assert_allclose(scores[0], scores[1], atol=1e-2 * np.ptp(scores[0]))

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     Projected = Mapping[str, tuple[Array, Array]]
 
 
+#: Numbers of a background whose groups are learnt side by side; of more one after the other, for memory's sake.
+SIDE_BY_SIDE = 100_000_000
+
+
 @dataclass(frozen=True, slots=True)
 class BankSettings:
     """Constants of the estimates, chosen on two real sets (docs/decisions/0004).
@@ -220,8 +224,12 @@ def fit_bank(background: LabelledEmbeddings, groups: Mapping[str, tuple[str, ...
         subspace = fit_subspace(x, settings.dims)
         return subspace, subspace(x)
 
-    with _one_blas_thread_each() as pool:
-        fitted = dict(zip(groups, pool.map(fit_group, groups.values()), strict=True))
+    size = sum(values.size for values in background.vectors.values())
+    if size > SIDE_BY_SIDE:
+        fitted = {name: fit_group(members) for name, members in groups.items()}
+    else:
+        with _one_blas_thread_each() as pool:
+            fitted = dict(zip(groups, pool.map(fit_group, groups.values()), strict=True))
     bases = {name: (members, fitted[name][0]) for name, members in groups.items()}
     coordinates = {name: z for name, (_, z) in fitted.items()}
     return _fit_statistics(bases, coordinates, Labels(background.models, background.prompts), settings)

@@ -100,13 +100,15 @@ def stack(vectors: Vectors, names: tuple[str, ...] | None = None) -> NDArray[np.
     missing = [name for name in chosen if name not in vectors]
     if missing or not chosen:
         raise ArrayError(f"no vectors called {', '.join(missing) or 'anything'}.", argument="vectors")
-    parts = [np.asarray(vectors[name], dtype=np.float64) for name in chosen]
+    parts = [np.asarray(vectors[name]) for name in chosen]
     if any(part.ndim != 2 or len(part) != len(parts[0]) for part in parts):
         shapes = ", ".join(str(part.shape) for part in parts)
         raise ArrayError(
             f"each named vector must be an array of shape (n, d) with one n; got {shapes}.", argument="vectors"
         )
-    out = np.concatenate(parts, axis=1)
+    # Into the one array, not through a float64 copy of each: there may be gigabytes.
+    out = np.empty((len(parts[0]), sum(part.shape[1] for part in parts)))
+    np.concatenate(parts, axis=1, out=out)
     if not np.isfinite(out).all():
         raise ArrayError("embeddings must be finite, and some are NaN or infinite.", argument="vectors")
     return out

@@ -9,7 +9,7 @@ de Villiers, *The speaker partitioning problem* (2010).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.linalg import eigh
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Codes = NDArray[np.intp]
 
+#: Rows that are worked on at a time where there are many.
+BLOCK = 20_000
 # A direction that carries less than this share of the leading one is rounding noise.
 _RANK_TOLERANCE = 1e-6
 # Noise that is a smaller share of all variance than this is rounding.
@@ -45,7 +47,8 @@ class Subspace:
 
     def __call__(self, x: Array) -> Array:
         """Coordinates of x, shape (n, d), in the subspace: shape (n, r)."""
-        return ((x - self.mean) / self.scale) @ self.basis
+        parts = [((part - self.mean) / self.scale) @ self.basis for part in _blocks(x)]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def fit_subspace(x: Array, dims: int) -> Subspace:
@@ -53,11 +56,13 @@ def fit_subspace(x: Array, dims: int) -> Subspace:
 
     Each dimension is standardised first, so that no unit of measure dominates. A constant dimension adds nothing.
     """
-    mean, scale = x.mean(axis=0), x.std(axis=0)
+    mean, scale = x.mean(axis=0), _deviation(x)
     scale = np.where(scale > 1e-8 * np.maximum(1.0, np.abs(mean)), scale, np.inf)
     # Directions need no more than single precision: they are a choice of coordinates, and what follows is exact there.
-    z = ((x - mean) / scale).astype(np.float32)
-    n, d = z.shape
+    z = np.empty(x.shape, dtype=np.float32)
+    for part, into in zip(_blocks(x), _blocks(z), strict=True):
+        into[:] = (part - mean) / scale
+    n, d = x.shape
     # Fewer rows than dimensions: the same directions from the n × n Gram matrix.
     gram = (z @ z.T if n < d else z.T @ z) / np.float32(n)
     size = len(gram)
@@ -67,6 +72,19 @@ def fit_subspace(x: Array, dims: int) -> Subspace:
     values, vectors = values[keep].astype(np.float64), vectors[:, keep]
     basis = (z.T @ vectors) / np.sqrt(n * values) if n < d else vectors
     return Subspace(mean, scale, basis.astype(np.float64))
+
+
+def _blocks(x: NDArray[Any]) -> list[NDArray[Any]]:
+    """Views of the rows, few enough at a time that what is computed of them is small beside all."""
+    return [x[start : start + BLOCK] for start in range(0, max(len(x), 1), BLOCK)]
+
+
+def _deviation(x: Array) -> Array:
+    """Standard deviation of each column, as ``x.std(axis=0)``, without another array of x's size."""
+    if len(x) <= BLOCK:
+        return x.std(axis=0)
+    mean = x.mean(axis=0)
+    return np.sqrt(sum(np.square(part - mean).sum(axis=0) for part in _blocks(x)) / len(x))
 
 
 def group_means(x: Array, codes: Codes) -> tuple[Array, NDArray[np.int64]]:
