@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import multivariate_normal
 
 from morelli.attribution import verification
+from morelli.attribution.enough import enough
 from morelli.attribution.pair_calibration import fit_pair_calibration
 from morelli.attribution.pair_judge import learn_pair_judge
 from morelli.attribution.pairs import Pairs, different_models, same_model
@@ -109,6 +110,16 @@ def test_probabilities_hold_for_pairs_of_models_that_the_gallery_lacks():
 def test_few_models_are_not_calibrated():
     assert learn_pair_judge(population(3, 9)).calibration is None
     assert learn_pair_judge(population(4, 2)).calibration is None
+
+
+def test_of_a_large_gallery_a_part_is_learnt_from(monkeypatch):
+    data = population(4, 40)
+    monkeypatch.setattr("morelli.attribution.pair_judge.MOST", 60)
+    judge, part = learn_pair_judge(data), fit_pair_statistics(enough(data, 60))
+    pairs = Pairs(np.arange(10), np.arange(10, 20))
+    wanted = part.ratios(part.place(data.vectors), pairs)
+    np.testing.assert_allclose(judge.statistics.ratios(judge.statistics.place(data.vectors), pairs), wanted)
+    assert not np.allclose((whole := fit_pair_statistics(data)).ratios(whole.place(data.vectors), pairs), wanted)
 
 
 def test_wide_embeddings_are_compared_a_few_pairs_at_a_time(monkeypatch):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from morelli.attribution.enough import enough
 from morelli.attribution.halves import GROUPS, Side, across_halves, deal_halves
 from morelli.attribution.pair_calibration import PairCalibration, fit_pair_calibration
 from morelli.attribution.pairs import Pairs, different_models, same_model
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Pairs of each kind that the calibration is learnt from.
 PAIRS = 5000
+#: Images that are learnt from at most: one covariance for all is settled long before.
+MOST = 20_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +50,7 @@ class PairJudge:
 
 
 def learn_pair_judge(data: LabelledEmbeddings, *, seed: int = 0, count: int = PAIRS) -> PairJudge:
-    """Learn from a gallery's embeddings.
+    """Learn from a gallery's embeddings, of many from `MOST` that `enough` chooses.
 
     The calibration sees every pair scored by statistics of models that are neither of the two: so will it be for a pair
     of models that the gallery lacks.
@@ -65,6 +68,7 @@ def learn_pair_judge(data: LabelledEmbeddings, *, seed: int = 0, count: int = PA
     NotEnoughReferencesError
         One model, or one image a model.
     """
+    data = enough(data, MOST)
     statistics = fit_pair_statistics(data)
     models = len(np.unique(data.models))
     calibration = _calibrate(data, seed, count) if models >= GROUPS else None
