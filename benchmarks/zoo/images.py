@@ -11,7 +11,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from morelli.engine.orphans import end_with_parent
-from morelli.errors import BadGenerationError, InputError
+from morelli.errors import BadGenerationError, PromptError
 from morelli.generators.base import Generator
 from morelli.generators.produce import produce
 from morelli.generators.store import ImageStore
@@ -20,7 +20,7 @@ from morelli.regeneration.candidates import Candidate, cache_folder, regenerate
 #: First seeds of what must never be the same image.
 REFERENCES, QUERIES, BACKGROUND = 0, 10_000, 20_000
 #: Wrong with one prompt, as a caption that a network wrote may be; everything else ends the experiment.
-OF_THE_PROMPT = (InputError, BadGenerationError)
+OF_THE_PROMPT = (PromptError, BadGenerationError)
 _SAY_EVERY = 200
 
 

@@ -128,7 +128,11 @@ class Verifier:
 
     def must_learn(self, pictures: Sequence[Picture]) -> bool:
         """Whether an answer would have to learn first: from all of the gallery, or from what is left without these."""
-        return self.gallery is not None and frozenset(self._own(pictures).values()) not in self._judges
+        if self.gallery is None or len({each.content for each in pictures}) < len(pictures):
+            return False
+        if any(is_blank(each.pixels) for each in pictures):
+            return False
+        return frozenset(self._own(pictures).values()) not in self._judges
 
     def _own(self, pictures: Sequence[Picture]) -> dict[str, int]:
         """By content, the rows of the references that the pictures are themselves."""

@@ -63,6 +63,7 @@ def test_a_base_that_derives_from_another_one_stands_for_itself():
     data = world(made, pull=3.0, seed=1)
     lineage = Lineage(data, labelled(data, {**made, "b": "c", "asked": ""}))
     assert lineage.bases() == ["b", "c"]
+    assert lineage.derives("a", "c") and not lineage.derives("c", "a")
     found = lineage.test("asked", "b")
     assert (set(found.lineage), found.others) == ({"a", "b"}, 9)
     assert found.p_value == found.smallest

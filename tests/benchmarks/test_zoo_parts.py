@@ -16,7 +16,7 @@ from benchmarks.zoo.variants import VARIANTS, line_up
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from morelli.errors import InputError, WeightsError
+from morelli.errors import InputError, PromptError, WeightsError
 from morelli.generators.zoo.manifest import SCHEMA
 
 from ..regeneration.painters import Painter, paint, painters
@@ -124,7 +124,7 @@ def test_a_prompt_that_cannot_be_read_stops_no_other(tmp_path: Path) -> None:
     class Picky(Painter):
         def generate(self, prompt: str, count: int, seed: int):
             if prompt == "bad":
-                raise InputError("does not know a word.", argument=self.id)
+                raise PromptError("does not know a word.", argument=self.id)
             return super().generate(prompt, count, seed)
 
     model = Picky("model-0")

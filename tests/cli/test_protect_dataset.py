@@ -185,6 +185,19 @@ def test_nothing_is_replaced_unless_asked(run, dataset: Path, tmp_path: Path) ->
         assert (other / "protected.jsonl").read_text() == text
 
 
+def test_a_second_metadata_file_is_never_left_beside_ours(run, dataset: Path, tmp_path: Path) -> None:
+    out = tmp_path / "protected"
+    assert run(dataset, "--out", out, *PLAIN)[0] == 0
+    (out / "metadata.jsonl").write_text("{}\n")
+    for more in ((), ("--overwrite",)):
+        status, _, err = run(dataset, "--out", out, *PLAIN, *more)
+        assert (status, "metadata.jsonl" in err) == (1, True)
+    (out / "metadata.jsonl").unlink()
+    (out / "metadata.csv").unlink()  # killed while it began anew
+    assert run(dataset, "--out", out, *PLAIN, "--overwrite")[0] == 0
+    assert len(read_dataset(out).items) == 12
+
+
 def test_a_kill_between_report_and_image_is_mended(run, dataset: Path, tmp_path: Path) -> None:
     """Of an original that changed: the older image is still ours, and is made anew."""
     out = tmp_path / "protected"

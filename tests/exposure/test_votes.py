@@ -172,6 +172,7 @@ def test_drawn_matrices_scatter_as_counts_do():
     assert found.reordered(["b", "a"]).images.tolist() == [20, 10]
     assert from_counts(["a", "b"], ["a", "b"], [[0.7, 0.3], [0, 1]]).images is None
     assert from_counts(["a", "b"], ["a", "b"], [[70, 30], [0, 100]]).images is None  # percentages
+    assert from_counts(["a", "b"], ["a", "b", "c"], [[33, 33, 33], [67, 17, 17]]).images is None  # rounded ones
     known = from_counts(["a", "b"], ["a", "b"], [[69.5, 30.5], [0, 100]], images=[100, 100])
     assert known.images is not None and known.images.tolist() == [100, 100]
     with pytest.raises(DatasetError, match="number of images"):

@@ -230,6 +230,8 @@ def test_a_path_may_hold_a_comma(tmp_path: Path) -> None:
     assert [each.model for each in load_generators(f"folder:{folder}")] == ["model-00", "model-01"]
     assert [each.model for each in load_generators(f"folder:{folder}#model-01")] == ["model-01"]
     assert [each.model for each in load_generators("zoo/gan, zoo/unet")] == ["zoo/gan", "zoo/unet"]
+    plain = write_dataset(tmp_path / "c", models=1, prompts=2, seeds=1, size=16)
+    assert [each.model for each in load_generators(f"zoo/gan,folder:{plain}")] == ["zoo/gan", "model-00"]
 
 
 @pytest.mark.parametrize(

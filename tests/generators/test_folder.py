@@ -10,6 +10,7 @@ import pytest
 from morelli.errors import DatasetError, InputError, NotEnoughReferencesError, UnknownNameError
 from morelli.generators.base import Generator
 from morelli.generators.catalogue import load_generators
+from morelli.generators.folder import FolderGenerator
 from morelli.generators.produce import produce
 from morelli.images.load import load_image
 from morelli.testing.datasets import write_dataset
@@ -32,13 +33,16 @@ def test_a_generator_for_each_model(folder: Path) -> None:
 
 
 def test_another_picture_of_the_same_size_is_another_revision(folder: Path) -> None:
-    one, _ = load_generators(f"folder:{folder}")
-    file = folder / "model-00" / "001_1.png"
+    (one, _), file = load_generators(f"folder:{folder}"), folder / "model-00" / "001_1.png"
+    before = one.revision
     data = bytearray(file.read_bytes())
     data[-20] ^= 1
     file.write_bytes(bytes(data))
     other, _ = load_generators(f"folder:{folder}")
-    assert other.revision != one.revision
+    assert other.revision != before
+    file.unlink()
+    with pytest.raises(DatasetError, match="cannot be read"):
+        _ = FolderGenerator(folder, "model-00", other._items, "x").revision
 
 
 def test_images_of_a_prompt_by_wording_or_id(folder: Path) -> None:

@@ -72,6 +72,15 @@ def test_a_table_that_has_a_header_alone(tmp_path: Path) -> None:
     assert len(read_dataset(tmp_path).items) == 1
 
 
+def test_a_table_that_another_program_saved(tmp_path: Path) -> None:
+    fill(tmp_path, FakeGenerator(), count=2)
+    table = tmp_path / "metadata.csv"
+    table.write_bytes(table.read_bytes().replace(b"\n", b"\r\n"))
+    again = FakeGenerator()
+    fill(tmp_path, again, count=3)
+    assert (again.made, len(read_dataset(tmp_path).items)) == (1, 3)
+
+
 @pytest.mark.parametrize("cut", ["row", "half a row", "image and row", "damaged image"])
 def test_a_crash_between_two_steps_is_mended(cut: str, tmp_path: Path) -> None:
     fill(tmp_path, FakeGenerator())
@@ -158,6 +167,7 @@ def test_a_folder_of_somebody_else_is_left_alone(name: str, text: str, said: str
     with pytest.raises(DatasetError, match=said):
         ImageStore(tmp_path)
     assert (tmp_path / name).read_bytes() == text.encode()
+    assert {each.name for each in tmp_path.iterdir()} == {name, "sub"}
     (tmp_path / name).unlink()
     ImageStore(tmp_path).close()  # and the lock is free
     assert theirs.read_text() == "theirs"

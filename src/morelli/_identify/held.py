@@ -13,7 +13,7 @@ import numpy as np
 
 from morelli.attribution.lineage import root_bases
 from morelli.encoders.catalogue import DEFAULT_ENCODER, load_encoder
-from morelli.errors import InputError
+from morelli.errors import ArrayError, InputError
 from morelli.gallery.view import GalleryView
 from morelli.types import EncoderStamp, LabelledEmbeddings, Reference
 
@@ -98,7 +98,7 @@ def hold(gallery: GalleryView | str | Path, encoder: Encoder | str | None, level
     UnknownNameError
         No encoder is called that.
     InputError
-        The gallery does not say what its models derive from, and bases are asked for.
+        Bases are asked for, and the gallery does not say what its models derive from, or says two things of one.
     """
     view = gallery if isinstance(gallery, GalleryView) else GalleryView.open(gallery)
     known = [stamp.encoder for stamp in view.stamps()]
@@ -134,7 +134,14 @@ def _at_base(
             argument="level",
             fix="Add its datasets again with a column base in their metadata.",
         )
-    root = root_bases([r.model for r in references], [r.base for r in references])
+    try:
+        root = root_bases([r.model for r in references], [r.base for r in references])
+    except ArrayError as error:
+        raise InputError(
+            f"{view.path}: {error.message}",
+            argument="level",
+            fix="Take the model's references out and add them again with one base: morelli gallery remove, then add.",
+        ) from error
     families = {root[r.model]: r.family for r in sorted(references, key=lambda r: r.model == root[r.model])}
     lifted = tuple(replace(r, model=root[r.model], family=families[root[r.model]]) for r in references)
     models, kin = (np.array([getattr(r, name) for r in lifted]) for name in ("model", "family"))

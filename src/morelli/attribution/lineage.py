@@ -162,6 +162,10 @@ class Lineage:
         """Bases from which at least one other model derives, be it through another, sorted."""
         return sorted({base for above in self._above.values() for base in above})
 
+    def derives(self, model: str, base: str) -> bool:
+        """Whether the labels say that the model derives from the base, be it through another."""
+        return base in self._above[model]
+
     def test(self, model: str, base: str) -> DerivedTest:
         """Is the model derived from the base?
 

@@ -156,7 +156,8 @@ class ProtectedStore:
         if self._overwrite:
             self._clear(lines[1:], ours)
         elif lines and head != self._head:
-            raise InputError(f"holds {_difference(head, self._head)}.", argument=str(self.folder), fix=_ELSEWHERE)
+            fix = _ELSEWHERE if ours else _OTHER
+            raise InputError(f"holds {_difference(head, self._head)}.", argument=str(self.folder), fix=fix)
         else:
             self._match(lines[1:])
             self._check_free(lines)
@@ -187,22 +188,24 @@ class ProtectedStore:
     def _check_free(self, lines: Sequence[Mapping[str, Any]]) -> None:
         """Refuse, before the work, whatever would have to be replaced and is not as this class left it."""
         others = [name for name in METADATA_NAMES if (self.folder / name).exists() and (name != METADATA or not lines)]
-        files = [self.folder / name for name in others]
-        files += [self.path(item) for item in self.items if item.name not in self._reports and self.path(item).exists()]
+        if others:
+            raise InputError(f"{self.folder / others[0]} exists already.", argument="out", fix=_OTHER)
+        files = [self.path(item) for item in self.items if item.name not in self._reports and self.path(item).exists()]
         if files:
             raise InputError(f"{files[0]} exists already.", argument="out", fix=_ELSEWHERE)
 
     def _clear(self, lines: Sequence[Mapping[str, Any]], ours: bool) -> None:
         """Take away what an earlier run wrote, and nothing else."""
-        foreign = [name for name in (REPORTS, *METADATA_NAMES) if (self.folder / name).exists()]
-        if foreign and not ours:
+        mine = (REPORTS, METADATA) if ours else ()
+        foreign = [name for name in (REPORTS, *METADATA_NAMES) if name not in mine and (self.folder / name).exists()]
+        if foreign:
             raise InputError(f"holds a {foreign[0]} that is not from here.", argument=str(self.folder), fix=_OTHER)
         try:
             for line in lines:
                 path = self.folder.joinpath(*PurePosixPath(output_name(line["file_name"])).parts)
                 if path.is_file() and _sha256(path) == line["output_sha256"]:
                     path.unlink()
-            for name in (REPORTS, METADATA):
+            for name in (METADATA, REPORTS):  # the reports last: by them the folder is known
                 (self.folder / name).unlink(missing_ok=True)
         except OSError as error:
             raise StorageError(f"cannot be cleared: {error.strerror or error}.", argument=str(self.folder)) from error

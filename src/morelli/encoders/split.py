@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class _Alone:
-    """While somebody is inside, torch spreads nothing; gives the number of threads that it had before.
+    """Inside torch spreads nothing in the calling thread; gives the number of threads that it had before.
 
     The number is the whole process's: who comes while another one is inside must not take that one's 1 for the usual.
     """
@@ -83,6 +83,8 @@ class SplitEncoder:
         with _ALONE as before:
             parts = min(self.workers or before, len(prepared))
             bounds = np.linspace(0, len(prepared), parts + 1).astype(int)
-            with ThreadPoolExecutor(parts, thread_name_prefix="morelli-encode") as pool:
+            # Each worker for itself: another call that ends meanwhile gives the process its threads back.
+            alone = {"initializer": torch.set_num_threads, "initargs": (1,)}
+            with ThreadPoolExecutor(parts, thread_name_prefix="morelli-encode", **alone) as pool:
                 made = list(pool.map(self.encoder.encode, (prepared[a:b] for a, b in pairwise(bounds))))
         return {name: np.concatenate([part[name] for part in made]) for name in self.stamp.dims}

@@ -112,6 +112,8 @@ def left_out_tasks(models: Names, bases: Names, prompts: Names, seed: int) -> Pl
 def derived_tests(data: LabelledEmbeddings, bases: Names) -> list[dict[str, Any]]:
     """The test "derived from" of every model against every base from which another one derives; see `Lineage`.
 
+    ``bases`` are as stated, so that a base that itself derives from one is tested too.
+
     ``labelled``: the labels say that the model derives from the base; ``itself``: the model is that base.
     """
     lineage = Lineage(data, bases)
@@ -119,7 +121,7 @@ def derived_tests(data: LabelledEmbeddings, bases: Names) -> list[dict[str, Any]
         asdict(test)
         | {
             "smallest_p_value": test.smallest,
-            "labelled": lineage.base[test.model] == test.base,
+            "labelled": test.model == test.base or lineage.derives(test.model, test.base),
             "itself": test.model == test.base,
         }
         for test in lineage.tests()

@@ -115,7 +115,8 @@ def _base_table(makers: Sequence[RowMaker]) -> Table:
     rows = [make.row(name, *both, plan.items, LEFT_OUT) for make, name, both in scored]
     tests, summaries = [], []
     for make in makers:
-        own = derived_tests(make.sets.queries.embeddings, bases)
+        stated = make.sets.queries.bases
+        own = derived_tests(make.sets.queries.embeddings, bases if stated is None else stated)
         tests += [{"encoder": make.encoder, **test} for test in own]
         if summary := derived_summary(own):
             summaries.append(summary if len(makers) == 1 else f"{make.encoder}: {summary}")

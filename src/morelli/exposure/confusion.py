@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+#: How far from 100 whole percentages of a row may sum up.
+ROUNDING = 2
+
+
 @dataclass(frozen=True, eq=False)
 class Confusion:
     """How an attacker's answers fall.
@@ -98,7 +102,7 @@ def from_counts(
         The file, for messages.
     images : array of int, shape (len(models),), optional
         How many images each row is of. By default its sum, where the table is of whole numbers and its rows do not all
-        sum to 1 or to 100: those are rates.
+        sum to 1, or to 98 to 102: those are rates.
 
     Raises
     ------
@@ -132,8 +136,8 @@ def _images(table: NDArray[np.float64], given: Any, source: str) -> NDArray[np.i
         if found.shape != total.shape or found.dtype.kind not in "iu" or (found < 1).any():
             raise DatasetError(f"needs the number of images of each of its {len(total)} models.", argument=source)
         return found.astype(np.intp)
-    # Whole numbers that sum to 1 or to 100 in every row are shares or percentages.
-    rates = (table != np.floor(table)).any() or ((total == total[0]).all() and total[0] in (1, 100))
+    # Whole numbers that sum to 1, or but for rounding to 100, in every row are shares or percentages.
+    rates = (table != np.floor(table)).any() or (total == 1).all() or (np.abs(total - 100) <= ROUNDING).all()
     return None if rates else total.astype(np.intp)
 
 

@@ -72,7 +72,9 @@ def load_generators(
         listed = [(name, {**given, **own}) for name, own in read_generators_file(Path(spec).expanduser())]
     else:
         # A comma may also stand in a path, so that what is there as a whole is one generator.
-        whole = Path(spec.partition(":")[2].partition("#")[0]).expanduser().exists() if ":" in spec else False
+        kind, _, rest = spec.partition(":")
+        place = rest.partition("#")[0]
+        whole = kind in REGISTRY and bool(place) and Path(place).expanduser().exists()
         listed = [(name.strip(), given) for name in ([spec] if whole else spec.split(","))]
     made = [each for name, own in listed for each in _load(name, own, price)]
     for each in made:  # before anything is made, and paid for, under it

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from morelli.errors import DatasetError, NotEnoughReferencesError, UnknownNameError
@@ -28,8 +29,11 @@ class FolderOptions:
 
 
 def _content(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DatasetError(f"cannot be read ({error.strerror or error}).", argument=str(path)) from error
 
 
 class FolderGenerator:
@@ -50,9 +54,19 @@ class FolderGenerator:
         self.base = items[0].base
         self._items = sorted(items, key=lambda item: (item.seed is None, item.seed or 0, item.name))
         self.settings: Mapping[str, Setting] = {}
-        names = "\n".join(f"{item.name} {_content(item.path)}" for item in self._items)
-        self.revision = hashlib.sha256(names.encode(errors="surrogateescape")).hexdigest()[:12]
         self.folder = folder
+
+    @cached_property
+    def revision(self) -> str:
+        """Of the images' names and contents; they are read when it is first asked for.
+
+        Raises
+        ------
+        DatasetError
+            One cannot be read.
+        """
+        names = "\n".join(f"{item.name} {_content(item.path)}" for item in self._items)
+        return hashlib.sha256(names.encode(errors="surrogateescape")).hexdigest()[:12]
 
     @classmethod
     def load(cls, argument: str, options: FolderOptions) -> list[FolderGenerator]:

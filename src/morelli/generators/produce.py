@@ -13,6 +13,7 @@ from morelli.errors import (
     EngineError,
     MorelliError,
     NotEnoughReferencesError,
+    PromptError,
     RefusedContentError,
     StorageError,
     WorkerLostError,
@@ -135,7 +136,8 @@ class Outcome:
 
 
 # What is wrong with one prompt or one image; a generator that raises anything else is not asked again in this run.
-_OF_THE_PROMPT = (RefusedContentError, BadGenerationError, NotEnoughReferencesError, WorkFailedError, WorkerLostError)
+_OF_THE_PROMPT = (PromptError, RefusedContentError, BadGenerationError, NotEnoughReferencesError, WorkFailedError,
+                  WorkerLostError)  # fmt: skip
 
 
 def run(

@@ -27,7 +27,7 @@ from PIL import Image
 
 from morelli.errors import DatasetError, MorelliError
 from morelli.generators.base import Generated, Generator, Setting
-from morelli.generators.files import append, locked, storage_error, write_whole
+from morelli.generators.files import LOCK_NAME, append, locked, storage_error, write_whole
 from morelli.images.load import load_image
 from morelli.images.metadata import METADATA_NAMES
 
@@ -81,12 +81,15 @@ class ImageStore:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise storage_error(self.folder, error) from error
+        fresh = not (self.folder / LOCK_NAME).exists()
         self._stack.enter_context(locked(self.folder))
         self._headed = False
         try:
             self._names = self._open()
-        except BaseException:
+        except BaseException as error:
             self.close()
+            if fresh and isinstance(error, DatasetError):  # it is not ours: nothing is left in it
+                (self.folder / LOCK_NAME).unlink(missing_ok=True)
             raise
 
     def __enter__(self) -> ImageStore:
@@ -183,7 +186,7 @@ class ImageStore:
 
     def _rows(self, data: bytes) -> tuple[list[list[str]], int]:
         """Rows below the header, and the length of the whole rows; what follows was cut off by a crash, bytes."""
-        if not data.startswith(_HEADER):
+        if not data.startswith((_HEADER, _HEADER[:-1] + b"\r\n")):
             if not _HEADER.startswith(data):
                 raise _not_ours(self.folder, f"its {METADATA} has other columns")
             return [], 0

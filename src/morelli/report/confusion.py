@@ -38,7 +38,7 @@ def confusion_figure(
     Parameters
     ----------
     matrix : array, shape (m, m), non-negative
-        Counts: rows are the truth, columns what was said.
+        Images, or parts of them: rows are the truth, columns what was said.
     labels : sequence of str, length m
     path : str or Path
         Ends in .png, .svg or .pdf; an existing file is replaced.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from morelli.encoders.base import Encoder
+from morelli.encoders.base import Encoder, kept_as
 from morelli.errors import InputError
 from morelli.types import EncoderStamp
 from morelli.web.problems import busy
@@ -61,6 +61,11 @@ class Collector:
     @property
     def stamp(self) -> EncoderStamp:
         return self.encoder.stamp
+
+    @property
+    def kept_as(self) -> EncoderStamp:
+        """As the encoder says."""
+        return kept_as(self.encoder)
 
     def prepare(self, pixels: NDArray[np.uint8]) -> Any:
         """As the encoder does, in the calling thread."""

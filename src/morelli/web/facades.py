@@ -180,7 +180,7 @@ class Facades:
         mine = copy.copy(kept.facade)  # it shares what was learnt, and has this request's prior
         mine.prior = prior
         if mine.must_learn(pictures):  # of a copy of the embeddings, without these pictures: one request at a time
-            with kept.alone(until):
+            with kept.one_by_one(until):
                 return mine.verify(*pictures)
         return mine.verify(*pictures)
 

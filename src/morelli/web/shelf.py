@@ -64,9 +64,23 @@ class Kept:
     encoder: str
     own: int
     lock: threading.Lock = field(default_factory=threading.Lock)
+    apart: threading.Lock = field(default_factory=threading.Lock)
     since: float = math.inf
     ready: bool = False
     asked: dict[bool, str | None] = field(default_factory=dict)
+
+    @contextmanager
+    def one_by_one(self, until: float) -> Iterator[None]:
+        """For what takes memory and changes nothing that others wait for: inside is one thread, and nobody is busy.
+
+        A `RefusedError` where the turn does not come until then.
+        """
+        if not self.apart.acquire(timeout=min(max(until - time.monotonic(), 0.0), threading.TIMEOUT_MAX)):
+            raise learning()
+        try:
+            yield
+        finally:
+            self.apart.release()
 
     @contextmanager
     def alone(self, until: float) -> Iterator[None]:

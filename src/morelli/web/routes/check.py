@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from fastapi import APIRouter
 from pydantic import Field
 
+from morelli.errors import InputError
 from morelli.web.answers import Answer
 from morelli.web.desk import Desk
 from morelli.web.forms import Options
@@ -40,6 +41,8 @@ class CheckOptions(Options):
 
 def ask(desk: Desk, images: Images, options: CheckOptions) -> Iterable[Answer]:
     """One answer an image."""
+    if options.case == "2" and "method" in options.model_fields_set:
+        raise InputError("plays no part in Case 2, which asks no attributor.", argument="method", fix="Leave it out.")
 
     def check(picture: Picture) -> Iterable[Any]:
         with desk.facades.identifier(
