@@ -6,8 +6,8 @@
     python -m benchmarks.papers.archive unpack FILE.xz OUT/papers.jsonl
 
 Scores of pairs are kept as their places in order, from which areas under curves and their differences follow exactly;
-which pairs they are of is kept once, and folders are left out. A cell that was unpacked holds where its data set,
-settings and code are the same, as any other, wherever the data set and the cells lie.
+which pairs they are of is kept once. Table 001's scores are rounded, and folders are left out. A cell that was unpacked
+holds where its data set, settings and code are the same, as any other, wherever the data set and the cells lie.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import argparse
 import base64
 import json
 import lzma
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,9 @@ from morelli.errors import InputError
 from morelli.generators.files import write_whole
 
 SCHEMA = "morelli.papers-archive/1"
+#: Of table 001's scores.
+DIGITS = 5
+_KEPT = re.compile(r"\+?(?:checkpoint|cache)=[^+\s,:]+")
 
 
 def pack(lines: list[str]) -> bytes:
@@ -44,7 +48,9 @@ def pack(lines: list[str]) -> bytes:
             if known != shared:
                 raise InputError("holds one state with two sets of pairs.", argument="papers.jsonl")
             record["places"] = _places(record.pop("scores"))
-        out.append(cell)
+        if cell.get("cell", "").startswith("001/"):
+            cell["result"] = _rounded(cell["result"])
+        out.append(_placeless(cell))
     text = "\n".join(json.dumps(each) for each in ({"schema": SCHEMA, "pairs": pairs}, *out))
     return lzma.compress(text.encode(), preset=9 | lzma.PRESET_EXTREME)
 
@@ -68,6 +74,24 @@ def unpack(data: bytes) -> list[str]:
             places = [_read(text, np.uint16).astype(np.float32) for text in record.pop("places")]
             record |= head["pairs"][record["state"]] | {"scores": [_text(each) for each in places]}
     return [json.dumps(cell) for cell in cells]
+
+
+def _rounded(value: Any) -> Any:
+    """Scores of table 001, of each query and model under each attack, with `DIGITS` significant digits."""
+    if isinstance(value, dict):
+        return {name: _rounded(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_rounded(each) for each in value]
+    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
+
+
+def _placeless(value: Any) -> Any:
+    """The same without the folders in which trainings and vectors were kept, which notes may name."""
+    if isinstance(value, dict):
+        return {name: _placeless(each) for name, each in value.items()}
+    if isinstance(value, list) and any(isinstance(each, str | dict | list) for each in value):
+        return [_placeless(each) for each in value]
+    return _KEPT.sub("", value) if isinstance(value, str) else value
 
 
 def _records(cell: dict[str, Any]) -> Iterator[dict[str, Any]]:

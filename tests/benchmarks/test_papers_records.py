@@ -146,12 +146,17 @@ def test_an_archive_says_the_same_of_every_pair_and_query() -> None:
         {"cell": f"002/d/{n}", "words": "w", "result": {"groups": {"unseen": {"verification": {"pairs": record(n)}}}}}
         for n in range(2)
     ]
+    others = (
+        {"cell": "000/d/x", "result": {"notes": ["yu@batch=16+checkpoint=/home/me/trained: 7 of 30 steps."]}},
+        {"cell": "001/d/x", "result": {"scores": {"None": [[0.123456789, -12345.678]]}}},
+    )
     head = {"schema": "s", "settings": {"sources": [{"name": "d", "folder": "/home/me/d"}]}}
-    lines = [json.dumps(each) for each in (head, *cells, {"cell": "000/d/x", "result": {}})]
+    lines = [json.dumps(each) for each in (head, *cells, *others)]
     packed = pack(lines)
     found = [json.loads(line) for line in unpack(packed)]
     assert found[0] == {"schema": "s", "settings": {"sources": [{"name": "d", "folder": "d"}]}}
-    assert found[3] == json.loads(lines[3])
+    assert found[3]["result"] == {"notes": ["yu@batch=16: 7 of 30 steps."]}
+    assert found[4]["result"] == {"scores": {"None": [[0.12346, -12346.0]]}}
     before, after = (
         [each["result"]["groups"]["unseen"]["verification"]["pairs"] for each in some] for some in (cells, found[1:3])
     )

@@ -111,6 +111,8 @@ class Generator(Protocol):
         ------
         GeneratorError
             The subclass says what went wrong; its ``argument`` is the generator's id.
+        PromptError
+            The model cannot use this prompt; it is asked for others still.
         """
         ...
 
