@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
-from benchmarks.zoo.images import OF_THE_PROMPT
-
 from morelli.engine.orphans import end_with_parent
+from morelli.errors import InputError
 from morelli.images.load import load_image
 from morelli.inversion.base import Inverter
 
@@ -55,7 +54,7 @@ def _found(inverter: Inverter, path: Path) -> Found:
     start = time.perf_counter()
     try:
         prompts = inverter.invert(pixels).prompts
-    except OF_THE_PROMPT as error:
+    except InputError as error:  # of the picture: no words were found for it
         print(f"{path}: {error}", file=sys.stderr)
         prompts = ()
     return Found(prompts, time.perf_counter() - start)

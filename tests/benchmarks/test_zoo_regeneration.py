@@ -21,7 +21,7 @@ from benchmarks.zoo.plan import ATTACKS, Plan, all_queries, subset
 from benchmarks.zoo.variants import Lineup
 from PIL import Image
 
-from morelli.errors import InputError
+from morelli.errors import InputError, PromptError
 from morelli.images.degrade import parse
 from morelli.images.load import load_image
 from morelli.inversion.base import Inverted
@@ -53,7 +53,7 @@ class Choosy(Painter):
 
     def generate(self, prompt: str, count: int, seed: int) -> Any:
         if prompt == "unreadable":
-            raise InputError("does not know a word.", argument=self.id)
+            raise PromptError("does not know a word.", argument=self.id)
         return super().generate(prompt, count, seed)
 
 

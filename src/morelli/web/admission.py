@@ -206,7 +206,7 @@ class Admission:
         self._concurrent = settings.concurrent
         self._usual = 0.5  # seconds of work of a request: a running mean
         self.end = math.inf
-        self._tidied = -math.inf
+        self._tidied, self._tidying = -math.inf, threading.Lock()
         self._clocks: set[asyncio.Timeout] = set()
 
     @asynccontextmanager
@@ -270,9 +270,12 @@ class Admission:
 
     def tidy(self) -> None:
         """Give freed memory back to the system, once in a while; any thread may call it."""
-        now = time.monotonic()
-        if now - self._tidied >= TIDY:
-            self._tidied = now
+        with self._tidying:  # two that end together must not both find that it is time
+            now = time.monotonic()
+            due = now - self._tidied >= TIDY
+            if due:
+                self._tidied = now
+        if due:
             give_back_memory()
 
     def learn(self, seconds: float) -> None:
