@@ -12,6 +12,7 @@ from typing import Any
 
 from morelli.errors import HostError, InputError, MorelliError, UnknownModelError, WeightsError
 from morelli.generators.diffusers_library import import_diffusers, quiet
+from morelli.generators.files import file_digest
 from morelli.generators.transport import transport_trouble
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -84,12 +85,6 @@ def find_lora(source: str, name: str) -> Path:
         found = "several safetensors files" if len(files) > 1 else "no safetensors file"
         raise WeightsError(f"{found} at {source}.", argument=name, fix="Name one safetensors file of LoRA weights.")
     return files[0].absolute()
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _folder_digest(folder: Path) -> str:

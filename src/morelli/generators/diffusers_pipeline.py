@@ -12,10 +12,11 @@ from typing import Any
 from morelli.devices import choose_device
 from morelli.errors import InputError, RefusedContentError
 from morelli.generators.base import SEEDS, Generated, Setting
-from morelli.generators.diffusers_find import Place, file_digest, find, find_lora
+from morelli.generators.diffusers_find import Place, find, find_lora
 from morelli.generators.diffusers_library import quiet
 from morelli.generators.diffusers_load import choose_dtype, load_pipeline
 from morelli.generators.diffusers_options import DiffusersOptions
+from morelli.generators.files import file_digest
 from morelli.generators.options import scalar_settings
 from morelli.generators.prompts import clean
 

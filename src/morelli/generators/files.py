@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import sys
 import uuid
@@ -18,6 +19,12 @@ _KEPT = "Everything made so far is kept. Free some space, or mend what is wrong,
 def storage_error(path: Path, error: OSError) -> StorageError:
     """What the disk refused, with the place and what to do."""
     return StorageError(f"cannot be written ({error.strerror or error}).", argument=str(path), fix=_KEPT)
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def append(file: Path, data: bytes) -> None:

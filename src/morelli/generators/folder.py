@@ -10,6 +10,7 @@ from pathlib import Path
 
 from morelli.errors import DatasetError, NotEnoughReferencesError, UnknownNameError
 from morelli.generators.base import Generated, Setting
+from morelli.generators.files import file_digest
 from morelli.images.dataset import read_dataset
 from morelli.images.load import load_image
 from morelli.types import Item
@@ -30,8 +31,7 @@ class FolderOptions:
 
 def _content(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_digest(path)
     except OSError as error:
         raise DatasetError(f"cannot be read ({error.strerror or error}).", argument=str(path)) from error
 
