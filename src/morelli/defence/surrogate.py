@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from morelli.encoders.base import Encoder
+    from morelli.encoders.joined import JoinedEncoder
 
 
 class Surrogate(Protocol):
@@ -34,11 +35,35 @@ class Surrogate(Protocol):
         ...
 
 
+class JoinedSurrogate:
+    """Differentiable form of a `morelli.encoders.joined.JoinedEncoder`: those of its parts side by side.
+
+    Raises
+    ------
+    NotDifferentiableError
+        A part has none.
+    """
+
+    def __init__(self, encoder: JoinedEncoder) -> None:
+        self.encoder = encoder
+        self.parts = [load_surrogate(part) for part in encoder.parts]
+
+    @property
+    def stamp(self) -> EncoderStamp:
+        return self.encoder.stamp
+
+    def __call__(self, pixels: Tensor) -> dict[str, Tensor]:
+        """Named vectors of all parts, called as the joined encoder calls them."""
+        from morelli.encoders.joined import joined_name
+
+        return {joined_name(part.stamp, name): vector for part in self.parts for name, vector in part(pixels).items()}
+
+
 def load_surrogate(encoder: Encoder) -> Surrogate:
     """An encoder's differentiable form.
 
-    Embedded encoders and vision towers of the transformers library have one; another encoder may bring its own as a
-    method ``surrogate()``.
+    Embedded encoders, fingerprints and vision towers of the transformers library have one, and so do several of them
+    joined; another encoder may bring its own as a method ``surrogate()``.
 
     Parameters
     ----------
@@ -47,15 +72,24 @@ def load_surrogate(encoder: Encoder) -> Surrogate:
     Raises
     ------
     NotDifferentiableError
-        It has none.
+        It has none, or a part of a joined one has none.
     """
     from morelli.defence.embedded import EmbeddedSurrogate
     from morelli.encoders.embedded import EmbeddedEncoder
+    from morelli.encoders.joined import JoinedEncoder
     from morelli.encoders.split import SplitEncoder
 
     plain = encoder.encoder if isinstance(encoder, SplitEncoder) else encoder
     if isinstance(plain, EmbeddedEncoder):
         return EmbeddedSurrogate(plain)
+    if isinstance(plain, JoinedEncoder):
+        return JoinedSurrogate(plain)
+    fingerprints = sys.modules.get("morelli.fingerprint")
+    if fingerprints is not None:
+        from morelli.defence.fingerprints import FINGERPRINTS, FingerprintSurrogate
+
+        if isinstance(plain, FINGERPRINTS):
+            return FingerprintSurrogate(plain)
     towers = sys.modules.get("morelli.encoders.transformers_vision")  # where it is not loaded, this is none of its
     if towers is not None and isinstance(plain, towers.TransformersEncoder):
         from morelli.defence.tower import TowerSurrogate

@@ -55,7 +55,7 @@ class JoinedEncoder:
             "+".join(names),
             short_hash([stamp.revision for stamp in stamps]),
             short_hash([stamp.preprocessing for stamp in stamps]),
-            {_name(stamp, name): d for stamp in stamps for name, d in stamp.dims.items()},
+            {joined_name(stamp, name): d for stamp in stamps for name, d in stamp.dims.items()},
         )
 
     @property
@@ -119,7 +119,8 @@ def _prefix(encoder: str) -> str:
     return encoder.replace("/", "_")
 
 
-def _name(stamp: EncoderStamp, vector: str) -> str:
+def joined_name(stamp: EncoderStamp, vector: str) -> str:
+    """What a part's vector is called in the whole."""
     return f"{_prefix(stamp.encoder)}:{vector}"
 
 
@@ -127,7 +128,7 @@ def _merged(
     stamps: Sequence[EncoderStamp], made: Sequence[Mapping[str, NDArray[Any]]]
 ) -> dict[str, NDArray[np.float32]]:
     return {
-        _name(stamp, name): values
+        joined_name(stamp, name): values
         for stamp, vectors in zip(stamps, made, strict=True)
         for name, values in vectors.items()
     }

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from morelli.encoders.weights import short_hash
-from morelli.errors import FlatImageError, UnknownNameError, WeightsError
+from morelli.errors import UnknownNameError, WeightsError
 from morelli.fingerprint.chain import DEFAULT
 from morelli.fingerprint.denoiser import WEIGHTS
 from morelli.fingerprint.extractor import LAYERS, Extractor, load_extractor
 from morelli.fingerprint.log_spectrum import CHANNELS, FLOOR, log_spectrum, vector_size
-from morelli.fingerprint.residual import is_flat, load_residual
+from morelli.fingerprint.residual import flat_image, is_flat, load_residual
 from morelli.fingerprint.several import SeveralFingerprints
 from morelli.fingerprint.windows import ACROSS, SIDE, Pixels, Small, grid_windows, nine_windows
 from morelli.types import EncoderStamp
@@ -81,11 +81,7 @@ class _Windowed:
         residuals = self.residual(images)
         flat = is_flat(residuals)
         if bool(flat.all()):
-            raise FlatImageError(
-                "the image is flat: it has no residual, and its model cannot be told.",
-                argument="pixels",
-                fix="Leave it out, or use an encoder that looks at the picture.",
-            )
+            raise flat_image()
         return residuals[~flat] if bool(flat.any()) else residuals
 
 

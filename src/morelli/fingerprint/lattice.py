@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from morelli.encoders.weights import short_hash
-from morelli.errors import FlatImageError, ImageTooSmallError, InputError
-from morelli.fingerprint.residual import is_flat, load_residual
+from morelli.errors import ImageTooSmallError, InputError
+from morelli.fingerprint.residual import flat_image, is_flat, load_residual
 from morelli.images.pixels import check_pixels
 from morelli.types import EncoderStamp
 
@@ -94,14 +94,8 @@ class ResidualLattice:
         ImageTooSmallError
             A side is below 32 pixels.
         """
-        height, width = check_pixels(pixels).shape[:2]
-        if min(height, width) < LEAST:
-            raise ImageTooSmallError(
-                f"{width} × {height} pixels, and a lattice needs {LEAST} a side.",
-                argument="pixels",
-                fix="Leave the image out, or the encoder residual-lattice.",
-            )
-        return pixels[: height - height % PERIOD, : width - width % PERIOD]
+        height, width = whole_blocks(*check_pixels(pixels).shape[:2])
+        return pixels[:height, :width]
 
     def encode(self, prepared: Sequence[Pixels]) -> dict[str, NDArray[np.float32]]:
         """Vectors of a batch of prepared images: (n, 768), float32, in units of 1/256.
@@ -123,15 +117,28 @@ class ResidualLattice:
             residuals = self.residual(parts)[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
             held = residuals[~is_flat(residuals)]
             if len(held):
-                total += _folded(held)
-                blocks += len(held) * (held.shape[-2] // PERIOD) * (held.shape[-1] // PERIOD)
+                sums, count = folded_sums(held)
+                total, blocks = total + sums, blocks + count
         if not blocks:
-            raise FlatImageError(
-                "the image is flat: it has no residual, and its model cannot be told.",
-                argument="pixels",
-                fix="Leave it out, or use an encoder that looks at the picture.",
-            )
+            raise flat_image()
         return (total / blocks).float().flatten()
+
+
+def whole_blocks(height: int, width: int) -> tuple[int, int]:
+    """Height and width of a picture without the last rows and columns that fill no block.
+
+    Raises
+    ------
+    ImageTooSmallError
+        A side is below 32 pixels.
+    """
+    if min(height, width) < LEAST:
+        raise ImageTooSmallError(
+            f"{width} × {height} pixels, and a lattice needs {LEAST} a side.",
+            argument="pixels",
+            fix="Leave the image out, or the encoder residual-lattice.",
+        )
+    return height - height % PERIOD, width - width % PERIOD
 
 
 def _parts(pixels: Pixels) -> Iterator[Tensor]:
@@ -140,7 +147,7 @@ def _parts(pixels: Pixels) -> Iterator[Tensor]:
     Each has 16 pixels more on every side, of the picture or mirrored. What is left is joined to the part before it
     where it is less than 32 pixels wide.
     """
-    rows, columns = (_cuts(extent) for extent in pixels.shape[:2])
+    rows, columns = (part_edges(extent) for extent in pixels.shape[:2])
     around = np.pad(pixels, ((MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)), mode="reflect")
     same: dict[tuple[int, int], list[Pixels]] = defaultdict(list)
     for top, bottom in rows:
@@ -153,7 +160,7 @@ def _parts(pixels: Pixels) -> Iterator[Tensor]:
             yield torch.from_numpy(stacked).permute(0, 3, 1, 2).contiguous().float() / 255
 
 
-def _cuts(extent: int) -> list[tuple[int, int]]:
+def part_edges(extent: int) -> list[tuple[int, int]]:
     """Ends of the parts along one side, which is a multiple of 16 and 32 at least."""
     edges = [*range(0, extent, PART), extent]
     if len(edges) > 2 and extent - edges[-2] < LEAST:
@@ -161,11 +168,11 @@ def _cuts(extent: int) -> list[tuple[int, int]]:
     return list(pairwise(edges))
 
 
-def _folded(residuals: Tensor) -> Tensor:
-    """Sums over all blocks of residuals (n, 3, h, w), none beyond ±8: (3, 16, 16), float64."""
+def folded_sums(residuals: Tensor) -> tuple[Tensor, int]:
+    """Sums over all blocks of residuals (n, 3, h, w), none beyond ±8: (3, 16, 16), float64; and how many blocks."""
     turned = torch.einsum("ij,njhw->nihw", torch.tensor(_CHANNELS), residuals).clamp_(-MOST, MOST)
     blocks = turned.unflatten(-1, (-1, PERIOD)).unflatten(-3, (-1, PERIOD))
-    return blocks.sum(dim=(0, 2, 4), dtype=torch.float64)
+    return blocks.sum(dim=(0, 2, 4), dtype=torch.float64), len(blocks) * blocks.shape[2] * blocks.shape[4]
 
 
 def residual_lattice() -> ResidualLattice:

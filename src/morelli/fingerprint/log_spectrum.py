@@ -17,6 +17,8 @@ from morelli.fingerprint.parts import in_parts
 
 #: Added to magnitudes before the logarithm, in units of 1/256: below it there is nothing but rounding.
 FLOOR = 0.05
+# Of squares whose root must have a gradient: no size that a float32 sum of squares would still show.
+_LEAST = 1e-20
 # Brightness, red against green, blue against both: generators' traces differ most between these.
 _OPPONENT = ((1 / 3, 1 / 3, 1 / 3), (1.0, -1.0, 0.0), (-0.5, -0.5, 1.0))
 CHANNELS = 6
@@ -38,7 +40,15 @@ def complex_size(parts: Tensor) -> Tensor:
     Nothing is done against overflow: of numbers that float32 can square.
     """
     real, imaginary = parts.unbind(-1)
-    return real.square().addcmul_(imaginary, imaginary).sqrt_()
+    squares = real.square().addcmul_(imaginary, imaginary)
+    # A root has no gradient at zero: of differences of colours in a grey picture all are zero.
+    return squares.clamp_min(_LEAST).sqrt() if squares.requires_grad else squares.sqrt_()
+
+
+def log_size(parts: Tensor) -> Tensor:
+    """log(size + `FLOOR`) of complex numbers, real and imaginary parts (…, 2), to (…)."""
+    sizes = complex_size(parts)
+    return (sizes + FLOOR).log() if sizes.requires_grad else sizes.add_(FLOOR).log_()
 
 
 def log_spectrum(residuals: Tensor, tile: int) -> Tensor:
@@ -76,4 +86,4 @@ def _means(residuals: Tensor, tile: int) -> Tensor:
     tiles = residuals.unfold(2, tile, tile).unfold(3, tile, tile)
     # "ortho" divides by the tile's side, so that white noise has its own deviation at every frequency.
     parts = torch.view_as_real(torch.fft.rfft2(tiles, norm="ortho"))
-    return complex_size(with_opponents(parts)).add_(FLOOR).log_().mean(dim=(2, 3))
+    return log_size(with_opponents(parts)).mean(dim=(2, 3))

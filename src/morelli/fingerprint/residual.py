@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from morelli.errors import ArrayError, ImageTooSmallError, UnknownNameError, WeightsError
+from morelli.errors import ArrayError, FlatImageError, ImageTooSmallError, UnknownNameError, WeightsError
 from morelli.fingerprint.denoiser import PUBLISHED_FORM, UNIT, WEIGHTS, Form, load_denoiser
 from morelli.fingerprint.median import median_residual
 from morelli.fingerprint.oidn import oidn_residual
@@ -45,12 +45,15 @@ class Residual:
         Changes with its weights and constants.
     function : callable
         Images (n, 3, h, w) to residuals.
+    smooth : bool
+        Gradients flow through ``function``.
     """
 
     name: str
     margin: int
     revision: str
     function: Callable[[Tensor], Tensor]
+    smooth: bool = True
 
     def __call__(self, images: Tensor) -> Tensor:
         """The residual, in units of 1/256, without gradient.
@@ -97,7 +100,7 @@ _MAKERS: dict[str, Callable[[], Residual]] = {
     **{name: partial(_denoiser, name) for name in _DENOISERS},
     "median": lambda: Residual("median", 0, "3x3", partial(in_parts, median_residual)),
     "wavelet": lambda: Residual("wavelet", 0, f"db4-{LEVELS}-{SIGMA:g}", partial(in_parts, wavelet_residual)),
-    "oidn": lambda: Residual("oidn", 0, "srgb", oidn_residual),
+    "oidn": lambda: Residual("oidn", 0, "srgb", oidn_residual, smooth=False),
     # The image itself: what the others are compared with (paper 002, table VI).
     "none": lambda: Residual("none", 0, "image", lambda images: images / UNIT),
 }
@@ -127,3 +130,12 @@ def is_flat(residual: Tensor) -> Tensor:
     """
     deviation = residual - residual.mean(dim=(-2, -1), keepdim=True)
     return deviation.abs().amax(dim=(1, 2, 3)) < FLAT
+
+
+def flat_image() -> FlatImageError:
+    """What is to be raised about an image without any residual."""
+    return FlatImageError(
+        "the image is flat: it has no residual, and its model cannot be told.",
+        argument="pixels",
+        fix="Leave it out, or use an encoder that looks at the picture.",
+    )

@@ -49,7 +49,7 @@ class SeveralFingerprints:
             name,
             short_hash([stamp.revision for stamp in stamps.values()]),
             short_hash([stamp.preprocessing for stamp in stamps.values()]),
-            {_name(word, vector): size for word, stamp in stamps.items() for vector, size in stamp.dims.items()},
+            {part_name(word, vector): size for word, stamp in stamps.items() for vector, size in stamp.dims.items()},
         )
 
     @property
@@ -76,11 +76,12 @@ class SeveralFingerprints:
             An image has no residual of one of the kinds.
         """
         return {
-            _name(word, vector): values
+            part_name(word, vector): values
             for word, part in self.parts.items()
             for vector, values in part.encode(prepared).items()
         }
 
 
-def _name(word: str, vector: str) -> str:
+def part_name(word: str, vector: str) -> str:
+    """What a part's vector is called in the whole."""
     return f"{word}/{vector.partition('/')[2]}"

@@ -95,7 +95,15 @@ def _filters(like: Tensor) -> Tensor:
 
 @cache
 def _transform(extent: int, dtype: torch.dtype) -> Tensor:
-    """One level of the transform of a row of an even number of samples, as an orthogonal matrix, averages first."""
+    """One level of the transform of a row of an even number of samples, as an orthogonal matrix, averages first.
+
+    Kept matrices are no tensors of inference mode, whoever asks first: gradients may flow through them too.
+    """
+    with torch.inference_mode(False):
+        return _make_transform(extent, dtype)
+
+
+def _make_transform(extent: int, dtype: torch.dtype) -> Tensor:
     low = torch.tensor(_LOW, dtype=dtype)
     high = low.flip(0) * torch.tensor([1.0, -1.0], dtype=dtype).repeat(len(_LOW) // 2)
     matrix = torch.zeros(extent, extent, dtype=dtype)
@@ -110,7 +118,8 @@ def _transform(extent: int, dtype: torch.dtype) -> Tensor:
 @cache
 def _means(extent: int, dtype: torch.dtype) -> Tensor:
     """Matrices (4, n, n): means over each of `_WINDOWS` around every sample of a row, fewer samples at its ends."""
-    place = torch.arange(extent)
-    far = (place[:, None] - place).abs()
-    near = torch.stack([far <= w // 2 for w in _WINDOWS]).to(dtype)
-    return near / near.sum(-1, keepdim=True)
+    with torch.inference_mode(False):
+        place = torch.arange(extent)
+        far = (place[:, None] - place).abs()
+        near = torch.stack([far <= w // 2 for w in _WINDOWS]).to(dtype)
+        return near / near.sum(-1, keepdim=True)

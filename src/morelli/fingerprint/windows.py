@@ -79,24 +79,37 @@ def grid_windows(pixels: Pixels, side: int = SIDE, across: int = ACROSS) -> Pixe
         A side is below `LEAST` pixels.
     """
     pixels = _large_enough(pixels, side, "resize")
-    starts = []
-    for extent in pixels.shape[:2]:
-        count = extent // side
-        chosen = np.linspace(0, count - 1, min(count, across)).round().astype(int)
-        starts.append([side * int(number) for number in chosen])
-    return _cut(pixels, side, *starts)
+    height, width = pixels.shape[:2]
+    return _cut(pixels, side, grid_starts(height, side, across), grid_starts(width, side, across))
+
+
+def grid_starts(extent: int, side: int = SIDE, across: int = ACROSS) -> list[int]:
+    """Starts of the windows of `grid_windows` along an axis of ``extent`` pixels, at least ``side``."""
+    count = extent // side
+    return [side * int(number) for number in np.linspace(0, count - 1, min(count, across)).round()]
 
 
 def _large_enough(pixels: Pixels, side: int, small: Small) -> Pixels:
     """The image, or what ``small`` makes of one with a side below ``side``."""
     height, width = check_pixels(pixels).shape[:2]
+    check_size(height, width)
+    if min(height, width) >= side:
+        return pixels
+    return enlarge(pixels, side) if small == "resize" else _centre(pixels, side)
+
+
+def check_size(height: int, width: int) -> None:
+    """Refuse an image that is too small for a fingerprint.
+
+    Raises
+    ------
+    ImageTooSmallError
+        A side is below `LEAST` pixels.
+    """
     if min(height, width) < LEAST:
         raise ImageTooSmallError(
             f"the image has {width} × {height} pixels, and a fingerprint needs {LEAST} a side.", argument="pixels"
         )
-    if min(height, width) >= side:
-        return pixels
-    return enlarge(pixels, side) if small == "resize" else _centre(pixels, side)
 
 
 def _cut(pixels: Pixels, side: int, tops: Sequence[int], lefts: Sequence[int]) -> Pixels:
@@ -109,13 +122,19 @@ def enlarge(pixels: Pixels, side: int) -> Pixels:
 
     Of one that is more than 64 times as long as it is wide, the middle.
     """
-    longest = _LONGEST * min(pixels.shape[:2])
-    top, left = (max(0, (extent - longest) // 2) for extent in pixels.shape[:2])
-    pixels = pixels[top : top + longest, left : left + longest]
     height, width = pixels.shape[:2]
+    rows, columns, (height, width) = enlarged(height, width, side)
+    return np.asarray(Image.fromarray(pixels[rows, columns]).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def enlarged(height: int, width: int, side: int) -> tuple[slice, slice, tuple[int, int]]:
+    """Rows and columns that `enlarge` scales up, and the height and width that they come to."""
+    longest = _LONGEST * min(height, width)
+    top, left = (max(0, (extent - longest) // 2) for extent in (height, width))
+    height, width = min(height, longest), min(width, longest)
     scale = side / min(height, width)
-    size = (max(side, round(width * scale)), max(side, round(height * scale)))
-    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
+    size = (max(side, round(height * scale)), max(side, round(width * scale)))
+    return slice(top, top + height), slice(left, left + width), size
 
 
 def _centre(pixels: Pixels, side: int) -> Pixels:
