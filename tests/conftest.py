@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -12,6 +13,10 @@ _ROOT = Path(__file__).resolve().parent.parent
 # Nothing under test may reach a model hub: what is not on the disk is absent.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_OFFLINE", "1")
+
+# How long an example takes says what else the machine does; a test that must end by a time says so itself.
+hypothesis.settings.register_profile("morelli", deadline=None)
+hypothesis.settings.load_profile("morelli")
 
 # Tests that run side by side share the cores; threads of each for every core would wait for one another.
 if "PYTEST_XDIST_WORKER" in os.environ:

@@ -106,7 +106,7 @@ def measure(given: argparse.Namespace, plan: Plan, engine: Engine) -> tuple[Path
     until = None if given.hours is None else time.monotonic() + 3600 * given.hours
     sources = open_sources(given, plan, skipped)
     jobs = table_jobs(plan, sources, given.weights)
-    stored = _stored(plan, sources, given.out) if "001" in plan.tables else {}
+    stored = _stored(plan, sources, given.out, skipped) if "001" in plan.tables else {}
     jobs += [job for cells, _ in stored.values() for job in cells]
     results = Results(given.out / "papers.jsonl", {"plan": asdict(plan), "sources": [asdict(each) for each in sources]})
     if jobs:
@@ -118,11 +118,16 @@ def measure(given: argparse.Namespace, plan: Plan, engine: Engine) -> tuple[Path
     attacked: dict[str, list[dict[str, Any]]] = {
         name: attack_rows(results, cells, attacks) for name, (cells, attacks) in stored.items()
     }
+    told = {
+        name: (attacks.pictures.leaks, [*attacks.pictures.notes, *attacks.notes])
+        for name, (_, attacks) in stored.items()
+    }
     cells: list[Job] = []
     failed: list[str] = []
     if "001" in plan.tables and ZOO in given.datasets:
         try:
-            attacked[ZOO], cells = _attacked(given, plan, results, place, until)
+            attacked[ZOO], cells, leaks = _attacked(given, plan, results, place, until)
+            told[ZOO] = leaks, []
         except MorelliError as error:
             skipped["001"] = str(error)
         except Exception as error:  # noqa: BLE001 - the other tables are measured, and must not be lost
@@ -140,18 +145,26 @@ def measure(given: argparse.Namespace, plan: Plan, engine: Engine) -> tuple[Path
         given.out,
         skipped=skipped,
         attacked=attacked,
-        pictures={name: attacks.pictures for name, (_, attacks) in stored.items()},
+        told=told,
         reasons=why,
     )
     return *pages, [*failures(results, [*jobs, *cells]), *failed]
 
 
-def _stored(plan: Plan, sources: Sequence[Source], out: Path) -> dict[str, tuple[list[Job], StoredAttacks]]:
-    """Cells of table 001 on data sets of stored images, by the data set's name."""
+def _stored(
+    plan: Plan, sources: Sequence[Source], out: Path, skipped: dict[str, str]
+) -> dict[str, tuple[list[Job], StoredAttacks]]:
+    """Cells of table 001 on data sets of stored images, by the data set's name; why there are none, in ``skipped``."""
     found = {}
     for source in sources:
-        if source.name != ZOO:
+        if source.name == ZOO:
+            continue
+        try:
             attacks = StoredAttacks(source.folder, source.prompts, plan.seed, str(out.resolve()))
+        except MorelliError as error:
+            skipped[f"001, {source.name}"] = str(error)
+            say(f"SKIPPED, table 001 of {source.name}: {error}")
+        else:
             found[source.name] = stored_jobs(plan, source, attacks), attacks
     return found
 
@@ -163,12 +176,15 @@ def _left(until: float | None) -> float | None:
 
 def _attacked(
     given: argparse.Namespace, plan: Plan, results: Results, place: str, until: float | None
-) -> tuple[list[dict[str, Any]], list[Job]]:
-    """Rows and cells of table 001. Its images lie in folders that one process at a time may hold: this one."""
+) -> tuple[list[dict[str, Any]], list[Job], dict[str, Any]]:
+    """Rows, cells and leak test of table 001.
+
+    Its images lie in folders that one process at a time may hold: this one.
+    """
     bench = open_bench(plan, given.weights, given.out / "regeneration", given.processes)
     attacks, cells = Attacks(bench, place), attack_jobs(plan, bench)
     run(cells, results, attacks.perform, place, hours=_left(until), say=say)
-    return attack_rows(results, cells, attacks), cells
+    return attack_rows(results, cells, attacks), cells, attacks.leaks()
 
 
 def read_arguments(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, Plan]:

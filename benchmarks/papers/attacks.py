@@ -19,7 +19,9 @@ from benchmarks.zoo.measure import ranks
 from benchmarks.zoo.plan import ATTACKS, Plan, Query
 
 from morelli.evaluation.groups import BUDGETS, budgeted
+from morelli.evaluation.leaks import leak_test
 from morelli.images.load import Picture, load_image
+from morelli.images.probe import probe
 from morelli.regeneration.fusion import fit_fusion
 
 if TYPE_CHECKING:
@@ -68,6 +70,13 @@ class Attacks:
         assert reference.seed is not None
         made = images(generator, reference.prompt, 1, reference.seed, self.bench.folder)
         return Known(made[0].path, reference.model, reference.family, reference.prompt)
+
+    def leaks(self) -> dict[str, Any]:
+        """The leak test, over images that are learnt from and queries alike."""
+        shown = [(each.path, each.model, each.prompt) for each in self.training]
+        shown += [(self.bench.path(each), each.model, self.bench.prompts[each.prompt]) for each in self.queries]
+        paths, models, prompts = zip(*shown, strict=True)
+        return leak_test([probe(path) for path in paths], models, prompts).to_json()
 
     def perform(self, words: Mapping[str, Any], out: str) -> dict[str, Any]:
         """Measure a cell: likenesses, or a method."""

@@ -21,11 +21,12 @@ _PROTOCOLS = {
     "zero-shot": (*_CELLS, "morelli.evaluation.zero_shot", "morelli.evaluation.zero_shot_pairs"),
 }
 #: What measures a cell of table 001, and what that follows.
-_ATTACKS = ("benchmarks.papers.attacks", "benchmarks.papers.regeneration")
+_ATTACKS = tuple(f"benchmarks.papers.{name}" for name in ("attacks", "learnt", "regeneration"))
 _ATTACKED = (*FOLLOWED, "morelli.regeneration", "morelli.generators", "morelli.inversion", "benchmarks.zoo")
 _STORED = (
     *(f"benchmarks.papers.{name}" for name in ("stored_attacks", "learnt", "pictures", "sources")),
     "benchmarks.one_form",
+    "benchmarks.zoo.plan",
 )
 _TUNED = ("benchmarks.papers.tuned", "benchmarks.one_form", "morelli.fingerprint.learn.run")
 # Options that name a folder in which a method keeps what it computed, and the folder's name below --out.
@@ -62,11 +63,15 @@ def _protocol(kind: str) -> str:
 @lru_cache(maxsize=32)
 def _tower(spec: str) -> str:
     """The revision of the text tower of mlp-image-text; "" of one that cannot be had."""
-    options = dict(part.split("=", 1) for part in spec.partition("@")[2].split("+") if "=" in part)
     try:
-        return tower_revision(options.get("text", STAND_IN))
+        return tower_revision(spec_options(spec).get("text", STAND_IN))
     except MorelliError:
         return ""
+
+
+def spec_options(spec: str) -> dict[str, str]:
+    """The options of a spec, ``NAME@option=value+option=value``, as text."""
+    return dict(part.split("=", 1) for part in spec.partition("@")[2].split("+") if "=" in part)
 
 
 @lru_cache(maxsize=256)

@@ -35,8 +35,6 @@ OURS = ("plda", "lda", "fused", "cosine, fingerprint", "cosine, residual-")
 PUBLISHED_RULES = ("euclid", "cosine", f"cosine, {DEFAULT_ENCODER}")
 #: Baselines over vectors of an encoder, for which this project's stands.
 OVER_ENCODER = ("mlp-image", "mlp-image-text", "probe")
-#: Baselines for which no paper says how they are trained.
-NO_RECIPE = ("mlp-image", "mlp-image-text")
 #: Methods of table 002 whose embeddings are drawn, in the order of the rows: theirs, then ours.
 MAPPED = ("pose", "cosine, fingerprint", "cosine, residual-spectrum", f"cosine, {DEFAULT_ENCODER}")
 #: Methods that table 001 attacks: those that are not told the prompt.

@@ -41,10 +41,10 @@ PLUGIN = "+3 to +5"
 def triple(method: str) -> str:
     """Table 000's figures of a method as text, "" where it has none."""
     found = MAIN.get(method)
-    return " / ".join(f"{value:.1f}" for value in found) if found else ""
+    return " / ".join(f"{value:.2f}" for value in found) if found else ""
 
 
 def pair(table: dict[str, tuple[tuple[float, float], tuple[float, float]]], method: str, group: str) -> str:
     """Two figures of table 002 for a group as text, "" where it has none."""
     found = table.get(method)
-    return " / ".join(f"{value:.1f}" for value in found[group == "unseen"]) if found else ""
+    return " / ".join(f"{value:.2f}" for value in found[group == "unseen"]) if found else ""

@@ -14,7 +14,6 @@ from benchmarks.papers import tables
 from benchmarks.papers.attack_table import COLUMNS as ATTACK_COLUMNS
 from benchmarks.papers.attacks import small_plan
 from benchmarks.papers.maps import curve_figure, draw_maps
-from benchmarks.papers.pictures import Pictures
 from benchmarks.papers.plan import Plan
 from benchmarks.papers.results import Results
 from benchmarks.papers.schedule import Job
@@ -44,6 +43,8 @@ NOTHING_STORED = (
 )
 #: Data sets that choices of this project were made on.
 CHOSEN_ON = ("visor", "sdnext")
+#: A leak test and notes.
+Told = tuple[Mapping[str, Any], Sequence[str]]
 Table = tuple[str, Sequence[Mapping[str, Any]], Sequence[Column]]
 
 
@@ -67,7 +68,7 @@ def write(
     *,
     skipped: Mapping[str, str],
     attacked: Mapping[str, Sequence[Mapping[str, Any]]] = MappingProxyType({}),
-    pictures: Mapping[str, Pictures] = MappingProxyType({}),
+    told: Mapping[str, Told] = MappingProxyType({}),
     reasons: Sequence[str] = (),
 ) -> tuple[Path, Path]:
     """``papers.md`` and ``papers.html``.
@@ -78,8 +79,8 @@ def write(
         What of the run could not be measured at all, and why: said first.
     attacked : mapping of str to sequence of mapping
         Rows of table 001, by data set.
-    pictures : mapping of str to Pictures
-        What table 001 looked at, by data set.
+    told : mapping of str to (mapping, sequence of str)
+        Leak test and notes of table 001, by data set.
     reasons : sequence of str
         Why methods of table 001 were not run.
     """
@@ -91,12 +92,11 @@ def write(
             parts.append(_zero_shot(results, plan, source, tables.jobs_of(jobs, "002", source.name), out))
     if "001" in plan.tables:
         for source in sources:
-            if source.name != ZOO:
+            if source.name in attacked and source.name != ZOO:
                 shown = tables.jobs_of(jobs, "001", source.name)
-                rows, looked_at = attacked.get(source.name, ()), pictures.get(source.name)
-                parts.append(_stored(results, plan, source, shown, rows, looked_at))
+                parts.append(_stored(results, plan, source, shown, attacked[source.name], told.get(source.name)))
         if ZOO in attacked or "001" in skipped:
-            parts.append(_attacks(plan, attacked.get(ZOO, ()), skipped.get("001"), reasons))
+            parts.append(_attacks(plan, attacked.get(ZOO, ()), skipped.get("001"), [*_told(told.get(ZOO)), *reasons]))
     parts.append(_costs(results, jobs))
     markdown, page = out / "papers.md", out / "papers.html"
     markdown.write_text(_markdown(parts), encoding="utf-8")
@@ -224,7 +224,7 @@ def _stored(
     source: Source,
     jobs: Sequence[Job],
     rows: Sequence[Mapping[str, Any]],
-    pictures: Pictures | None,
+    told: Told | None,
 ) -> Part:
     part = Part(f"attacks-{source.name}", f"Paper 001: methods under attacks, {source.name}")
     plugged = any("likeness" in job.words["kind"] for job in jobs)
@@ -232,7 +232,7 @@ def _stored(
         STANDING_IN if plugged else NOTHING_STORED,
         "Methods are not told the prompt and learn from other prompts. Ours have degraded copies of some of these "
         "images, as a gallery has; others learn from them as published.",
-        *([] if pictures is None else [tables.leak_sentence(pictures.leaks), *pictures.notes]),
+        *_told(told),
         *_chosen(source),
         _strengths(source),
         f"Every training has {plan.training('001'):g} processor seconds, and eight steps at least.",
@@ -240,6 +240,10 @@ def _stored(
     ]
     part.tables.append(("Top-1 under attacks", rows, ATTACK_COLUMNS))
     return part
+
+
+def _told(told: Told | None) -> list[str]:
+    return [] if told is None else [tables.leak_sentence(told[0]), *told[1]]
 
 
 def _strengths(source: Source | None = None) -> str:

@@ -82,6 +82,7 @@ class StoredAttacks:
         #: Models that can be named: those that have something to learn from.
         self.models = sorted({item.model for item in self.training})
         self.gamma = self._gamma()
+        self.notes = self._notes()
         self.measures: tuple[str, ...] = STORED_MEASURES if self.gamma else ()
 
     def _gamma(self) -> int:
@@ -91,6 +92,15 @@ class StoredAttacks:
             for name in (*self._asked, *self._weighs)
         ]
         return max(0, min(GAMMA, int(np.median(counts)))) if counts else 0
+
+    def _notes(self) -> list[str]:
+        """What of the data set plays no part."""
+        lost = sorted({item.model for item in self.pictures.items} - set(self.models))
+        notes = [f"Left out, with no image of a prompt that is learnt from: {', '.join(lost)}."] if lost else []
+        rare = sum(name not in self._prompts(self._asked) for name in self._asked)
+        if rare:
+            notes.append(f"{rare} of {len(self._asked)} prompts were not asked: a model has too few images of them.")
+        return notes
 
     def _prompts(self, names: Sequence[str]) -> list[str]:
         """Of these prompts those that are asked: with a plug-in, those that every model has answered often enough."""

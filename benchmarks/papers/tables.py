@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from benchmarks.papers import published
-from benchmarks.papers.plan import NO_RECIPE, OVER_ENCODER, kind
+from benchmarks.papers.methods import spec_options
+from benchmarks.papers.plan import OVER_ENCODER, kind
 from benchmarks.papers.records import pair_lift, query_lift
 from benchmarks.papers.results import Results
 from benchmarks.papers.schedule import Job, reason
 from benchmarks.papers.training import published_hours
 
+from morelli.baselines.text import STAND_IN
 from morelli.encoders.catalogue import DEFAULT_ENCODER
 from morelli.evaluation.bootstrap import Interval
 from morelli.report.table import Column, format_percent
@@ -54,7 +57,7 @@ VERIFICATION_COLUMNS = (
     Column("paper_unseen", f"paper 002, {THEIRS}: unseen, best accuracy / AUC %"),
 )
 CURVE_COLUMNS = (
-    Column("method"),
+    Column("name", "method"),
     Column("steps", "steps", "count"),
     Column("seen_acc", "seen: accuracy %"),
     Column("unseen_acc", "unseen: accuracy %"),
@@ -72,7 +75,7 @@ SCALE_COLUMNS = (
     Column("lacks", "this run"),
     Column("steps", "steps", "count"),
     Column("seconds", "processor s", "count"),
-    Column("hours", "published training, hours on one core"),
+    Column("hours", "published epochs on these pictures, hours on one core"),
 )
 
 COST_COLUMNS = (
@@ -122,17 +125,22 @@ def failures(results: Results, jobs: Iterable[Job]) -> list[str]:
 
 def labelled(method: str, under_trained: str | None) -> str:
     """A method's name, with the label that every under-trained one carries."""
-    if under_trained:
-        return f"{method} (under-trained)"
-    return f"{method} (no published recipe)" if method in NO_RECIPE else method
+    return f"{method} (under-trained)" if under_trained else method
 
 
-def sees(method: str, encoder: str | None) -> str:
-    """What a method looks at."""
+def sees(method: str, encoder: str | None, spec: str = "") -> str:
+    """What a method looks at; of ``spec`` the text tower, where the method reads prompts."""
     if encoder is not None:
         return f"vectors of {encoder}"
     name = method.partition("@")[0]
-    return f"vectors of {DEFAULT_ENCODER}" if name in OVER_ENCODER else "pictures"
+    seen = f"vectors of {DEFAULT_ENCODER}" if name in OVER_ENCODER else "pictures"
+    return f"{seen}, and of the prompt by {text_tower(spec)}" if name == "mlp-image-text" else seen
+
+
+def text_tower(spec: str) -> str:
+    """The text tower that a spec of mlp-image-text names: a stand-in, or a CLIP by its folder's name."""
+    chosen = spec_options(spec).get("text", STAND_IN)
+    return f"{chosen}, a stand-in" if chosen == STAND_IN else f"the CLIP {Path(chosen).name!r}"
 
 
 def main_rows(results: Results, jobs: Sequence[Job]) -> list[Row]:
@@ -144,7 +152,7 @@ def main_rows(results: Results, jobs: Sequence[Job]) -> list[Row]:
         if found is None:
             rows.append(row | {"method": f"{method} ({_briefly(why)})"})
             continue
-        row |= {"kind": kind(method), "sees": sees(method, found["row"].get("encoder"))}
+        row |= {"kind": kind(method), "sees": sees(method, found["row"].get("encoder"), job.words["spec"])}
         rows.append(row | found["row"] | {"method": labelled(method, found["row"].get("under_trained"))})
     return sorted(rows, key=lambda row: row.get("top1") is None or -row["top1"])
 
@@ -255,8 +263,9 @@ def _lifts(
                 continue
             best = max(names, key=lambda name: figure(there[name]))
             value = lift(there[ours].get(record), there[best].get(record), seed)
+            name = labelled(best, there[best].get("under_trained"))
             shown = "not the same images" if value is None else format_percent(*value, signed=True)
-            rows.append({"ours": ours, "theirs": group, "name": best, "lift": shown})
+            rows.append({"ours": ours, "theirs": group, "name": name, "lift": shown})
     return rows
 
 
@@ -280,7 +289,10 @@ def group_lifts(results: Results, jobs: Sequence[Job], task: str, group: str, se
 
 
 def curve_rows(results: Results, jobs: Sequence[Job]) -> list[Row]:
-    """Learning curves: accuracy after parts of the training."""
+    """Learning curves: accuracy after parts of the training.
+
+    ``name`` has the label of under-trained methods; ``method`` is what a figure groups by.
+    """
     rows = []
     for job in sorted(jobs, key=lambda job: (job.words["method"], job.words["part"])):
         found, _ = measured(results, job)
@@ -288,6 +300,7 @@ def curve_rows(results: Results, jobs: Sequence[Job]) -> list[Row]:
             continue
         training = found["training"]
         row: Row = {"method": job.words["method"], "part": job.words["part"], "steps": training["steps"]}
+        row["name"] = labelled(row["method"], found["under_trained"])
         row["loss"] = training["curve"][-1][1].get("loss") if training["curve"] else None
         for group, parts in found["groups"].items():
             part = parts["identification"]
@@ -306,7 +319,8 @@ def scale_rows(results: Results, jobs: Sequence[Job]) -> list[Row]:
         hours = published_hours(job.words["method"], found["models"]["seen"], found["training"])
         shown = None if hours is None else f"{hours:,.0f}" if hours >= 10 else f"{hours:.2g}"
         training = found["training"] or {}
-        row: Row = {"method": job.words["method"], "lacks": found["under_trained"], "hours": shown}
+        name = labelled(job.words["method"], found["under_trained"])
+        row: Row = {"method": name, "lacks": found["under_trained"], "hours": shown}
         seconds = training.get("seconds")
         rows.append(row | {"steps": training.get("steps"), "seconds": None if seconds is None else round(seconds)})
     return rows

@@ -21,7 +21,7 @@ def describe(learnt: Learnt) -> dict[str, Any] | None:
         ``work``: see `published_work`; ``curve``: the last step of each stretch and the mean loss over it.
     """
     fitted: Any = learnt.fitted
-    if fitted is None or not hasattr(fitted, "curve_"):
+    if fitted is None or not hasattr(fitted, "published_steps_"):
         return None
     return {
         "steps": fitted.steps_,

@@ -50,6 +50,7 @@ def tuned_jobs(plan: Plan, source: Source) -> Iterator[Job]:
         words = {
             "kind": "tuned",
             "tuned": tuned,
+            "rate": FINETUNE_RATE,
             "versions": versions("tuned", "cosine", DEFAULT_ENCODER) | {"network": SHIPPED[PART]},
             "source": asdict(source),
             "method": name,

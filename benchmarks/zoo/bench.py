@@ -78,9 +78,10 @@ class Bench:
 
     def picture(self, query: Query) -> Picture:
         """A query's image."""
-        return load_image(self._path(query))
+        return load_image(self.path(query))
 
-    def _path(self, query: Query) -> Path:
+    def path(self, query: Query) -> Path:
+        """The file of a query's image."""
         prompt = self.prompts[query.prompt]
         return images(self._generator[query.model], prompt, 1, QUERIES + query.number, self.folder)[0].path
 
@@ -205,7 +206,7 @@ class Bench:
         """A prompt for each query of the subset by each inverter, how near it is to the true one, and its time."""
         for kind, load in inverters.items():
             missing = [query for query in self.subset if f"inverted/{kind}/{query.key}" not in self.cells]
-            inverted = invert(load, [self._path(query) for query in missing], processes)
+            inverted = invert(load, [self.path(query) for query in missing], processes)
             for query, found in zip(missing, inverted, strict=True):
                 cell = {"kind": kind, "prompt": query.prompt, "found": list(found.prompts), "seconds": found.seconds}
                 if found.prompts:
@@ -259,5 +260,5 @@ class Bench:
                 if key in self.cells or count > len(self.lineup.generators):
                     continue
                 print(key, file=sys.stderr)
-                listed = [(self._path(query), self.prompts[query.prompt]) for query in chosen]
+                listed = [(self.path(query), self.prompts[query.prompt]) for query in chosen]
                 self.cells.add(key, measure(self.lineup.generators[:count], listed, gamma))

@@ -52,14 +52,20 @@ def test_an_easy_task_is_learnt(name):
 def test_a_budget_is_told_and_the_published_one_is_not():
     images, models = pictures(4, 32, stripes(32), 40, seed=0)
     short = ResNetPixels(steps=2, batch=4, side=32, depths=SMALL).fit(images, models)
-    assert short.under_trained.startswith("2 of 30 published steps, batches of 4 instead of 32, side 32 instead of 224")
-    assert "no ImageNet weights" in short.under_trained
+    assert short.under_trained.startswith("2 of 30 usual steps, batches of 4 instead of 32, side 32 instead of 224")
+    assert short.under_trained.endswith("no ImageNet weights to begin from, no published recipe")
     assert (short.steps_, short.published_steps_) == (2, 30)
+    # Nobody published a training of it: however long it was, it is labelled.
+    short.steps_, short.pretrained = short.published_steps_, "somewhere"
+    assert "no published recipe" in short._shortfall()
     full = Yu(steps=1)
     full.steps_ = full.published_steps_ = full._published_steps(12, 3)
     assert full.published_steps_ == 3_125_000
     assert full._shortfall() == ""
     assert Yu("fingerprint")._published_steps(12, 3) == 781_250
+    assert "rate 0.01 instead of 0.001" in Yu(steps=1, rate=0.01).fit(images, models).under_trained
+    mixed = RepMix(steps=2, batch=4, side=32, depths=SMALL).fit(images, models)
+    assert "8 pictures shown instead of 31,680,000" in mixed.under_trained
     assert DnaDet()._stages(1680, 7) == (50 * 13, 30 * 15)
     assert DnaDet()._first_steps(50 * 13 + 30 * 15, 1680, 7) == 50 * 13
     # Of a budget most is for the models, however many they are.

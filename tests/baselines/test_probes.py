@@ -220,3 +220,12 @@ def test_prompts_join_the_image_s_features(texture, towers):
         fitted.scores(new)
     with pytest.raises(WeightsError, match=r"config\.json"):
         MlpImageText(text="no/such/folder").fit(images, models, texts)
+
+
+def test_perceptrons_count_as_under_trained_and_keep_their_losses(texture):
+    """No paper says how they are trained, so that nobody can say that they were trained to the end."""
+    (images, models), _ = texture
+    fitted = MlpImage(epochs=3, batch=8).fit(images, models)
+    assert fitted.under_trained == "no published recipe: 3 epochs in batches of 8"
+    assert fitted.curve_.steps[-1] == 9
+    assert all(np.isfinite(each["loss"]) for each in fitted.curve_.losses)

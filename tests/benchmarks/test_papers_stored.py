@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmarks.papers import __main__ as papers
 from benchmarks.papers import report, stored_attacks
 from benchmarks.papers.attack_table import attack_rows
 from benchmarks.papers.measure import perform
@@ -120,7 +121,41 @@ def test_one_form_without_duplicates_and_with_a_leak_test(tmp_path: Path) -> Non
     centre = Uniform(64).apply(load_image(wide.path).pixels)
     (same,) = (each for each in pictures.items if each.name == wide.name)
     assert np.array_equal(load_image(same.path).pixels, centre)
-    words = report._stored(
-        Results(tmp_path / "r.jsonl", {}), PLAN, open_source(folder, None), [], [], pictures
-    ).sentences
+    told = pictures.leaks, pictures.notes
+    words = report._stored(Results(tmp_path / "r.jsonl", {}), PLAN, open_source(folder, None), [], [], told).sentences
     assert any(line.startswith("Leak test") for line in words)
+
+
+def test_what_plays_no_part_is_said(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "d", models=3, prompts=10, seeds=3, size=64)
+    whole = StoredAttacks(str(folder), None, 0, str(tmp_path / "whole"))
+    assert whole.notes == []
+    learnt, asked = {each.prompt for each in whole.training}, whole._asked
+    items = read_dataset(folder).items
+    name = items[0].model
+    for item in items:
+        # One model has nothing to learn from; another has a single image of a prompt that is asked.
+        mine = item.model == name and item.prompt_id in learnt
+        other = item.model != name and item.prompt_id == asked[0]
+        if mine or (other and item.model == items[-1].model):
+            item.path.unlink()
+    manifest = folder / "metadata.csv"
+    lines = manifest.read_text().splitlines()
+    kept = [line for line in lines[1:] if (folder / line.split(",")[0]).exists()]
+    manifest.write_text("\n".join([lines[0], *kept]) + "\n")
+    notes = StoredAttacks(str(folder), None, 0, str(tmp_path / "less")).notes
+    assert f"Left out, with no image of a prompt that is learnt from: {name}." in notes
+    assert any("prompts were not asked" in note for note in notes)
+
+
+def test_a_data_set_that_table_001_cannot_read_leaves_the_others(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = write_dataset(tmp_path / "broken", models=3, prompts=10, seeds=3, size=64)
+    for path in broken.rglob("*.png"):
+        path.write_bytes(b"no picture")
+    skipped: dict[str, str] = {}
+    found = papers._stored(PLAN, [open_source(broken, None), open_source(folder, None)], tmp_path / "out", skipped)
+    assert list(found) == [folder.name]
+    assert "none of its pictures can be read" in skipped["001, broken"]
+    assert "SKIPPED, table 001 of broken" in capsys.readouterr().err

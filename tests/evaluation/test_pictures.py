@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from morelli.attribution.image import IMAGE_REGISTRY, FeatureAttributor, ImageAttributor
+from morelli.baselines.marra import Marra
 from morelli.errors import InputError, NotEnoughReferencesError
+from morelli.evaluation import zero_shot
 from morelli.evaluation.data import prepare
 from morelli.evaluation.pictures import learnt_from, run_on_pictures
 from morelli.evaluation.protocols import Task, any_prompt, same_prompt
@@ -164,3 +169,33 @@ def test_prompts_are_told_to_who_needs_them(folder, data, tmp_path):
     relabel(bare, lambda rows: [row | {"prompt": ""} for row in rows])
     with pytest.raises(InputError, match="prompt of every image"):
         evaluate(read_dataset(bare), TextureEncoder(), Settings("any-prompt", ("told",)))
+
+
+def test_who_takes_no_resized_pictures_gets_their_middle(tmp_path):
+    folder = write_dataset(tmp_path / "mixed", models=3, prompts=4, seeds=2, size=32)
+    large = sorted(folder.rglob("*.png"))[0]
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 44, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(large)
+    data = prepare([read_dataset(folder)], TextureEncoder())[0]
+    at = [number for number, path in enumerate(data.paths) if path == large]
+    (whole,), (middle,) = data.pictures(np.array(at)), data.pictures(np.array(at), resized=False)
+    assert np.array_equal(middle, pixels[9:41, 6:38])
+    assert not np.array_equal(whole, middle)
+    assert any("have the middle of each, 32×32 pixels" in note for note in data.notes)
+
+    class Exact(Colours):
+        resizes = False
+        seen: ClassVar[list[np.ndarray]] = []
+
+        def features(self, images, texts=None):
+            self.seen.extend(images)
+            return super().features(images, texts)
+
+    tasks = any_prompt(data.embeddings, None, 0).items
+    run_on_pictures(Exact, [data], tasks, data)
+    assert any(np.array_equal(each, middle) for each in Exact.seen)
+    assert not any(np.array_equal(each, whole) for each in Exact.seen)
+    Exact.seen.clear()
+    zero_shot._fit(Exact(), data, np.arange(len(data)))
+    assert any(np.array_equal(each, middle) for each in Exact.seen)
+    assert not Marra.resizes

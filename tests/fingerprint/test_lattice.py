@@ -10,7 +10,7 @@ import torch
 
 from morelli.encoders.catalogue import encoder_names, load_encoder
 from morelli.errors import ArrayError, FlatImageError, ImageTooSmallError, InputError
-from morelli.fingerprint.lattice import MOST, PERIOD, ResidualLattice, _cuts, _folded
+from morelli.fingerprint.lattice import MOST, PERIOD, ResidualLattice, folded_sums, part_edges
 from morelli.testing.encoders import check_encoder
 
 
@@ -76,12 +76,14 @@ def test_sums_by_a_loop() -> None:
                 r, g, b = image[:, i, j]
                 for channel, value in enumerate(((r + g + b) / 3, r - g, b - g)):
                     wanted[channel, i % PERIOD, j % PERIOD] += min(max(value, -MOST), MOST)
-    assert np.allclose(_folded(residuals).numpy(), wanted, atol=1e-3)
+    sums, blocks = folded_sums(residuals)
+    assert np.allclose(sums.numpy(), wanted, atol=1e-3)
+    assert blocks == len(residuals) * (residuals.shape[-2] // PERIOD) * (residuals.shape[-1] // PERIOD)
 
 
 @pytest.mark.parametrize("extent", [32, 48, 256, 272, 288, 512, 528, 1024, 1040])
 def test_parts_cover_the_picture_and_keep_the_lattice(extent: int) -> None:
-    cuts = _cuts(extent)
+    cuts = part_edges(extent)
     assert [cuts[0][0], cuts[-1][1]] == [0, extent]
     assert all(a[1] == b[0] for a, b in pairwise(cuts))
     assert all(start % PERIOD == 0 and end - start >= 32 for start, end in cuts)

@@ -124,3 +124,11 @@ def test_apply_is_the_exact_area_mean(size: int, side: int, seed: int) -> None:
 def test_nothing_is_enlarged() -> None:
     with pytest.raises(InputError, match="40×30"):
         Uniform(31).apply(np.zeros((30, 40, 3), np.uint8))
+
+
+def test_cut_takes_the_middle_at_its_own_scale() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 13, 3), dtype=np.uint8)
+    assert np.array_equal(Uniform(5).cut(pixels), pixels[2:7, 4:9])
+    assert np.array_equal(Uniform(9).cut(pixels), pixels[:, 2:11])
+    with pytest.raises(InputError, match="none is enlarged"):
+        Uniform(10).cut(pixels)

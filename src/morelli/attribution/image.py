@@ -35,6 +35,8 @@ class ImageAttributor(ABC):
 
     models_: NDArray[np.str_]
     under_trained: str = ""
+    #: Whether pictures of several sizes may be resized to one. Where not, evaluations cut their centre instead.
+    resizes: bool = True
 
     @abstractmethod
     def fit(self, images: Sequence[Pixels], models: NDArray[np.str_]) -> Self:

@@ -58,7 +58,7 @@ class DnaDet(NetworkAttributor):
     """
 
     published_batch = EACH
-    published_form = (("crops", CROPS),)
+    published_form = (("crops", CROPS), ("rate", RATE))
 
     def __init__(
         self,

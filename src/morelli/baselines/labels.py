@@ -12,6 +12,9 @@ from morelli.errors import ArrayError, NotEnoughReferencesError, NotFittedError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+#: What is said of a training that no paper describes.
+NO_RECIPE = "no published recipe"
+
 
 def encode_labels(models: NDArray[np.str_], count: int, least: int = 1) -> tuple[NDArray[np.str_], NDArray[np.intp]]:
     """The models, sorted, and the number of each picture's model.

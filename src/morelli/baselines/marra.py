@@ -52,6 +52,8 @@ class Marra(FeatureAttributor):
         Sides above it are cut to it around the centre, in pixels; 0: never.
     """
 
+    resizes = False
+
     def __init__(self, form: str = "wavelet", limit: int = 512, window: int = 512) -> None:
         self.form, self.limit, self.window = form, limit, window
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from morelli.attribution.image import FeatureAttributor
 from morelli.baselines.frozen import encode_pictures
-from morelli.baselines.labels import Standardiser, encode_labels, require_fitted, stack_features
+from morelli.baselines.labels import NO_RECIPE, Standardiser, encode_labels, require_fitted, stack_features
 from morelli.baselines.perceptron import fit_perceptron
 from morelli.encoders.catalogue import DEFAULT_ENCODER
 
@@ -25,7 +25,8 @@ class MlpImage(FeatureAttributor):
     """The supervised classifier on image embeddings that paper 000 compares with.
 
     The paper gives neither the perceptron nor its training. Here it has one hidden layer of 512 with dropout 0.5, over
-    standardised embeddings, and AdamW trains it for 50 epochs in batches of 64. Its embedding is the hidden layer.
+    standardised embeddings, and AdamW trains it for 50 epochs in batches of 64. Its embedding is the hidden layer. As
+    nobody knows what a full training of it would be, it counts as under-trained.
 
     Deviations: the encoder is the embedded one, with all its vectors of three views; name a LAION CLIP for theirs
     (``hf:laion/CLIP-ViT-bigG-14-laion2B-39B-b160k@projected``).
@@ -37,6 +38,12 @@ class MlpImage(FeatureAttributor):
     hidden, epochs, batch, seed : int
     cache : str, optional
         Folder where the encoder's vectors are kept, which methods of one encoder share.
+
+    Attributes
+    ----------
+    network_ : Module
+    curve_ : Curve
+        Losses over the training.
     """
 
     joins_references = False
@@ -62,10 +69,11 @@ class MlpImage(FeatureAttributor):
         x = stack_features(features)
         self.models_, labels = encode_labels(models, len(x))
         self.standardise_ = Standardiser(x)
-        self.network_ = fit_perceptron(
+        self.network_, self.curve_ = fit_perceptron(
             self.standardise_(x), labels, len(self.models_),
             hidden=self.hidden, epochs=self.epochs, batch=self.batch, seed=self.seed,
         )  # fmt: skip
+        self.under_trained = f"{NO_RECIPE}: {self.epochs} epochs in batches of {self.batch}"
         return self
 
     def scores_features(self, features: Sequence[Feature]) -> Array:

@@ -38,13 +38,17 @@ class NetworkAttributor(ImageAttributor):
     curve_ : Curve
         Losses over the training.
     steps_, published_steps_ : int
-        Steps that were made, and that the published recipe makes on as many pictures.
+        Steps that were made, and that the published recipe makes on as many pictures: its epochs, where it counts in
+        epochs, which on the papers' own many pictures are more steps.
     """
 
     #: Pictures a step, as published; what a subclass's parameter ``batch`` stands for is in its docstring.
     published_batch: int
-    #: Parameters of the form of the network, and their published values: any other counts as under-trained.
+    #: Parameters of the network's form and of its training, and their published values: any other counts as
+    #: under-trained.
     published_form: tuple[tuple[str, Any], ...]
+    #: Whose steps a full training is counted in.
+    recipe = "published"
 
     steps: int | None
     batch: int
@@ -149,11 +153,11 @@ class NetworkAttributor(ImageAttributor):
     def _shortfall(self) -> str:
         parts = []
         if self.steps_ < self.published_steps_:
-            parts.append(f"{self.steps_:,} of {self.published_steps_:,} published steps")
+            parts.append(f"{self.steps_:,} of {self.published_steps_:,} {self.recipe} steps")
         if self.batch < self.published_batch:
             parts.append(f"batches of {self.batch} instead of {self.published_batch}")
         parts += [
-            f"{name} {getattr(self, name)} instead of {value}"
+            f"{name} {_shown(getattr(self, name))} instead of {_shown(value)}"
             for name, value in self.published_form
             if getattr(self, name) != value
         ]
@@ -175,6 +179,10 @@ class NetworkAttributor(ImageAttributor):
             "labels": labels.tolist(),
             "pictures": [content_hash(image) for image in images],
         }
+
+
+def _shown(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def epochs(count: int, pictures: int, batch: int) -> int:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from morelli.baselines.loop import Learner, descend, epoch_rows, train
+from morelli.baselines.loop import Curve, Learner, descend, epoch_rows, train
 from morelli.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def fit_perceptron(
     x: Array, labels: NDArray[np.intp], classes: int, *, hidden: int, epochs: int, batch: int, seed: int
-) -> nn.Module:
+) -> tuple[nn.Module, Curve]:
     """Train ``linear → ReLU → dropout 0.5 → linear`` with AdamW (1e-3, weight decay 1e-2) and cross-entropy.
 
     Parameters
@@ -30,8 +30,10 @@ def fit_perceptron(
 
     Returns
     -------
-    Module
+    network : Module
         In evaluation mode: (n, d) float32 to logits (n, classes).
+    curve : Curve
+        Losses over the training.
     """
     import torch
     from torch import nn
@@ -52,5 +54,5 @@ def fit_perceptron(
         return {"loss": float(loss.detach())}
 
     steps = epochs * max(1, round(len(inputs) / min(batch, len(inputs))))
-    train(Learner({"network": network}, {"optimiser": optimiser}, step), steps, seed)
-    return network.eval()
+    curve = train(Learner({"network": network}, {"optimiser": optimiser}, step), steps, seed)
+    return network.eval(), curve

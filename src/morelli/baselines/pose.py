@@ -56,7 +56,7 @@ class Pose(NetworkAttributor):
     """
 
     published_batch = EACH
-    published_form = (("expansions", EPOCHS), ("side", SIDE))
+    published_form = (("expansions", EPOCHS), ("side", SIDE), ("rate", RATE))
 
     def __init__(
         self,

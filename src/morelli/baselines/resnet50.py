@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from morelli.baselines.labels import NO_RECIPE
 from morelli.baselines.network import NetworkAttributor, epochs
 from morelli.errors import MissingExtraError, WeightsError
 
@@ -19,14 +20,14 @@ if TYPE_CHECKING:
     Pixels = NDArray[np.uint8]
 
 DEPTHS = (3, 4, 6, 3)
-WIDTH = 2048
+WIDTH, RATE = 2048, 1e-4
 
 
 class OnResNet50(NetworkAttributor):
     """What trainings that begin from a ResNet-50 of ImageNet share."""
 
     published_batch = 32
-    published_form = (("side", 224), ("depths", DEPTHS))
+    published_form: tuple[tuple[str, Any], ...] = (("side", 224), ("depths", DEPTHS), ("rate", RATE))
     side: int
     pretrained: str | None
 
@@ -45,8 +46,9 @@ class OnResNet50(NetworkAttributor):
 class ResNetPixels(OnResNet50):
     """The supervised classifier on pixels that paper 000 compares with.
 
-    The paper gives no training. Here, as is common: Adam at 1e-4, 30 epochs in batches of 32, random 224-pixel crops
-    of the picture brought to 256, mirrored at random; the centre crop when scoring.
+    The paper gives no training, so that it counts as under-trained however long it is. Here, as is common: Adam at
+    1e-4, 30 epochs in batches of 32, random 224-pixel crops of the picture brought to 256, mirrored at random; the
+    centre crop when scoring.
 
     Deviations: without ``pretrained`` the weights begin at random, not at ImageNet's.
 
@@ -69,11 +71,13 @@ class ResNetPixels(OnResNet50):
         Folder where trainings are kept and gone on with.
     """
 
+    recipe = "usual"
+
     def __init__(
         self,
         steps: int | None = None,
         batch: int = 32,
-        rate: float = 1e-4,
+        rate: float = RATE,
         side: int = 224,
         depths: tuple[int, ...] = DEPTHS,
         pretrained: str | None = None,
@@ -85,6 +89,9 @@ class ResNetPixels(OnResNet50):
         self.steps, self.batch, self.rate = steps, batch, rate
         self.side, self.depths, self.pretrained = side, depths, pretrained
         self.seed, self.device, self.precision, self.checkpoint = seed, device, precision, checkpoint
+
+    def _missing(self) -> list[str]:
+        return [*super()._missing(), NO_RECIPE]
 
     def _learner(self, x: Tensor, labels: NDArray[np.intp], classes: int, steps: int) -> Learner:
         import torch

@@ -57,7 +57,7 @@ class Yu(NetworkAttributor):
     """
 
     published_batch = BATCH
-    published_form = (("side", 128),)
+    published_form = (("side", 128), ("rate", RATE))
 
     def __init__(
         self,

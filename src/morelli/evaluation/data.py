@@ -82,10 +82,11 @@ class EvaluationSet:
             texts=None if self.texts is None else self.texts[rows],
         )
 
-    def pictures(self, rows: NDArray[np.intp]) -> list[NDArray[np.uint8]]:
-        """Pixels of the chosen rows, in the form that was embedded."""
+    def pictures(self, rows: NDArray[np.intp], *, resized: bool = True) -> list[NDArray[np.uint8]]:
+        """Pixels of the chosen rows, in the form that was embedded; not ``resized``: cut to its size instead."""
         loaded = (load_image(path).pixels for path in self.paths[rows])
-        formed = (pixels if self.form is None else self.form.apply(pixels) for pixels in loaded)
+        form = None if self.form is None else self.form.apply if resized else self.form.cut
+        formed = (pixels if form is None else form(pixels) for pixels in loaded)
         return [pixels if self.degradation is None else self.degradation(pixels) for pixels in formed]
 
 
@@ -220,7 +221,10 @@ def _prepare_one(
             f"({len(duplicates.across)} pictures carry two models' names)."
         )
     if form is not None:
-        notes.append(f"Formats or sizes differ; all images were brought to one form: {form}.")
+        notes.append(
+            f"Formats or sizes differ; all images were brought to one form: {form}. Methods that take no resized "
+            f"pictures (marra) have the middle of each, {form.side}×{form.side} pixels; traces of formats stay in it."
+        )
     keep = np.flatnonzero(duplicates.keep)
     paths = np.array([item.path for item in items], dtype=object)
     families = np.array([item.family for item in items])

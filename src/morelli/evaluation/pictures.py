@@ -100,6 +100,11 @@ def _candidates(attributor: ImageAttributor, task: Task, source: EvaluationSet) 
     return candidates, np.searchsorted(models, candidates)
 
 
+def show(attributor: ImageAttributor, data: EvaluationSet, rows: Rows) -> list[NDArray[np.uint8]]:
+    """The pictures of some rows as an attributor takes them: of one size, resized or cut."""
+    return data.pictures(rows, resized=attributor.resizes)
+
+
 class _Pixels:
     """Hands out pictures as they are."""
 
@@ -107,10 +112,10 @@ class _Pixels:
         self._source = source
 
     def fit(self, attributor: ImageAttributor, rows: Rows) -> ImageAttributor:
-        return attributor.fit(self._source.pictures(rows), self._source.embeddings.models[rows])
+        return attributor.fit(show(attributor, self._source, rows), self._source.embeddings.models[rows])
 
     def scores(self, attributor: ImageAttributor, data: EvaluationSet, rows: Rows) -> NDArray[np.float64]:
-        return attributor.scores(data.pictures(rows))
+        return attributor.scores(show(attributor, data, rows))
 
 
 class _Features:
@@ -153,7 +158,7 @@ class _Features:
         return cast("FeatureAttributor", attributor).scores_features([held[row] for row in rows.tolist()])
 
     def _features(self, data: EvaluationSet, rows: Rows) -> list[NDArray[np.float32]]:
-        return self._maker.features(data.pictures(rows), read_texts(self._maker, data, rows))
+        return self._maker.features(show(self._maker, data, rows), read_texts(self._maker, data, rows))
 
 
 def read_texts(attributor: FeatureAttributor, data: EvaluationSet, rows: Rows) -> list[str] | None:

@@ -19,7 +19,7 @@ from morelli.attribution.image import FeatureAttributor, ImageAttributor, is_ima
 from morelli.errors import InputError, NotEnoughReferencesError
 from morelli.evaluation.identification import identification
 from morelli.evaluation.model_split import ModelSplit
-from morelli.evaluation.pictures import read_texts
+from morelli.evaluation.pictures import read_texts, show
 from morelli.evaluation.protocols import Task, run_tasks
 
 if TYPE_CHECKING:
@@ -94,13 +94,13 @@ def learn(name: str, data: EvaluationSet, split: ModelSplit, progress: Progress 
 def _fit(attributor: ImageAttributor, data: EvaluationSet, rows: Rows) -> None:
     models = data.embeddings.models[rows]
     if isinstance(attributor, FeatureAttributor):
-        attributor.fit(data.pictures(rows), models, read_texts(attributor, data, rows))
+        attributor.fit(show(attributor, data, rows), models, read_texts(attributor, data, rows))
     else:
-        attributor.fit(data.pictures(rows), models)
+        attributor.fit(show(attributor, data, rows), models)
 
 
 def _embed(attributor: ImageAttributor, data: EvaluationSet, rows: Rows) -> NDArray[np.float32]:
-    pictures = data.pictures(rows)
+    pictures = show(attributor, data, rows)
     if isinstance(attributor, FeatureAttributor):
         return attributor.embed(pictures, read_texts(attributor, data, rows))
     return attributor.embed(pictures)

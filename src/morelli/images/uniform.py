@@ -22,6 +22,22 @@ class Uniform:
     def __str__(self) -> str:
         return f"centre square, area-averaged to {self.side}×{self.side} pixels"
 
+    def cut(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The middle of the picture at its own scale, for what resizing would destroy: a residual's pattern.
+
+        Parameters and errors as `apply`; the shape is the same.
+        """
+        height, width, _ = check_pixels(pixels).shape
+        self._check(height, width)
+        top, left = (height - self.side) // 2, (width - self.side) // 2
+        return pixels[top : top + self.side, left : left + self.side].copy()
+
+    def _check(self, height: int, width: int) -> None:
+        if min(height, width) < self.side:
+            raise InputError(
+                f"a picture of {width}×{height} pixels cannot be brought to {self.side}: none is enlarged."
+            )
+
     def apply(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The picture in the common form.
 
@@ -39,13 +55,9 @@ class Uniform:
         InputError
             The picture is smaller than ``side``.
         """
-        check_pixels(pixels)
-        height, width, _ = pixels.shape
+        height, width, _ = check_pixels(pixels).shape
+        self._check(height, width)
         short = min(height, width)
-        if short < self.side:
-            raise InputError(
-                f"a picture of {width}×{height} pixels cannot be brought to {self.side}: none is enlarged."
-            )
         top, left = (height - short) // 2, (width - short) // 2
         square = pixels[top : top + short, left : left + short]
         if short == self.side:
