@@ -268,8 +268,12 @@ def test_the_documented_scale_fits_into_four_hours_on_two_cores() -> None:
     ]
     attacks = 120 * sum(name in BUDGETS for name in ATTACKED) + 3600  # table 001, with the making of its images
     others = sum(each.seconds for each in table_jobs(Plan(), sources, WEIGHTS)) + embedding(sources)
-    # Table 001 is measured by one process, after the others.
-    assert others / 2 + attacks < 4 * 3600
+    # Table 001 of stored images: likenesses of visor's 168 queries under six conditions, and every method on both sets.
+    stored = 6 * (3 + 0.3 * 168)
+    for queries in (168, 205):
+        stored += sum(10 + 0.5 * queries + (90 if name in BUDGETS else 0) for name in ATTACKED)
+    # The zoo's table 001 is measured by one process, after the others.
+    assert (others + stored) / 2 + attacks < 4 * 3600
 
 
 def test_the_zoo_s_prompts_are_read_by_its_own_clip() -> None:

@@ -38,7 +38,8 @@ class DnaDet(NetworkAttributor):
     program reads all of it at once; cross-entropy is over logits, where their program hands it probabilities; pictures
     are resized bilinearly, the centre square of those that are no squares; all patches of a step pass through the
     network together; the learnt weights are Adam's alone; models' pictures are drawn at random, not in epochs; the
-    transforms are learnt on the training pictures, not on photographs; the second quality of a double compression is
+    transforms are learnt on the training pictures, brought to 128 pixels whole, not on cuts of photographs, and five of
+    Pillow's ways of resampling stand for OpenCV's; the second quality of a double compression is
     129 − the first, where theirs were drawn once.
 
     Parameters

@@ -34,7 +34,8 @@ class Gram(FeatureAttributor):
     several depths; its upper triangles, standardised, go into a multinomial logistic regression.
 
     Deviations: the network is the embedded EfficientNet-Lite0 (the published network, its layers and sizes could not be
-    looked up); the classifier is linear, with C chosen on held-out training pictures, where theirs is a network;
+    looked up); the classifier is linear, with C chosen on held-out training pictures (the grid is left where five
+    strengths in a row were no better), where theirs is a network;
     the picture's centre square is brought to ``side`` pixels.
 
     Parameters

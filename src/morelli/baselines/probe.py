@@ -35,8 +35,8 @@ class Probe(FeatureAttributor):
     it is tested on, which is not repeated here: neighbours are a parameter. Its network is a CLIP or DINO (name one:
     ``hf:facebook/dinov2-small@block4/cls``) whose class token of one block is looked at, as it is; the default is the
     embedded encoder, with all its vectors of three views and many layers, standardised, side by side: this project's
-    features under a published idea. C is chosen by folds that are dealt by model, not by prompt. Published neighbours
-    vote by their similarity, these equally.
+    features under a published idea. C is chosen by folds that are dealt by model, not by prompt, and the grid is left
+    where five strengths in a row were no better. Published neighbours vote by their similarity, these equally.
 
     Parameters
     ----------

@@ -38,8 +38,9 @@ class Yu(NetworkAttributor):
     1e-3 (their configuration names 1.5e-3 for 1,024 pixels alone) with β = (0, 0.99), batches of 32, mirrored pictures,
     100 and 25 million of them, at one resolution throughout.
 
-    Deviations: the average begins over short stretches of the training, which grow to the published length, so that
-    short trainings are not dominated by their random beginning; pictures are resized bilinearly.
+    As their program has it, the classifier keeps no average. Deviations: the average begins over short stretches of
+    the training, which grow to the published length, so that short trainings are not dominated by their random
+    beginning; pictures are resized bilinearly.
 
     Parameters
     ----------
