@@ -40,7 +40,7 @@ LEVELS = ("model", "base")
 T = TypeVar("T")
 
 #: What a verdict's stability is told from: mild forms of what pictures go through, all of which keep their size.
-STABILITY = ("jpeg:85", "webp:85", "blur:0.6", "crop:0.95", "noise:1.5")
+STABILITY = ("jpeg:85", "webp:85", "blur:0.6", "crop:0.9", "noise:1.5")
 
 
 class Identifier:

@@ -17,7 +17,6 @@ from morelli.errors import FlatImageError, ImageTooSmallError, NotDifferentiable
 from morelli.fingerprint.chain import SignalChain
 from morelli.fingerprint.encoders import Fingerprint, ResidualSpectrum, Windows
 from morelli.fingerprint.extractor import Extractor, make_extractor
-from morelli.fingerprint.lattice import ResidualLattice
 from morelli.fingerprint.windows import Small
 from morelli.images.dataset import read_dataset
 from morelli.images.load import load_image
@@ -72,7 +71,8 @@ def test_flat_parts_are_left_out():
 def test_joined_encoders_have_what_their_parts_have():
     encoder = load_encoder("residual-lattice+residual-spectrum")
     found = distances(encoder, scene(1, 130, 200))
-    assert list(found) == ["residual-lattice:lattice/mean", "residual-spectrum:residual/spectrum"]
+    lattice = ["residual-lattice:lattice-brightness/mean", "residual-lattice:lattice-colour/mean"]
+    assert list(found) == [*lattice, "residual-spectrum:residual/spectrum"]
     assert max(found.values()) < TOLERANCE, found
 
 
@@ -123,10 +123,10 @@ def test_flat_and_small_pictures_are_refused_as_by_the_encoder(name):
 
 
 def test_without_gradients():
-    for encoder in (ResidualSpectrum(), ResidualLattice()):
-        encoder.residual = replace(encoder.residual, name="oidn", smooth=False)
-        with pytest.raises(NotDifferentiableError, match="because of the residual oidn"):
-            load_surrogate(encoder)
+    encoder = ResidualSpectrum()
+    encoder.residual = replace(encoder.residual, name="oidn", smooth=False)
+    with pytest.raises(NotDifferentiableError, match="because of the residual oidn"):
+        load_surrogate(encoder)
 
 
 def test_padding_and_blind_parts_have_none():

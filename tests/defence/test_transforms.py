@@ -13,7 +13,17 @@ from morelli.images.degrade import degrade
 
 from .toys import scene
 
-ALL = ("jpeg:75", "webp:60", "noise:3", "resize:0.5", "resize:1.5", "blur:0.7", "crop:0.8", "resize:0.75+jpeg:80")
+ALL = (
+    "jpeg:75",
+    "webp:60",
+    "noise:3",
+    "resize:0.5",
+    "resize:1.5",
+    "blur:0.7",
+    "crop:0.8",
+    "cut:0.8",
+    "resize:0.75+jpeg:80",
+)
 
 
 @pytest.mark.parametrize("text", sorted({*ALL, *TRANSFORMS} - {""}))

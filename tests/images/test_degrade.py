@@ -95,6 +95,22 @@ def test_crop_resize() -> None:
         d.crop_resize(pixels, 0.5, (1.5, 0))
 
 
+def test_cut_keeps_a_part_at_its_scale_somewhere() -> None:
+    pixels = noisy(40, 60)
+    part = d.cut(pixels, 0.5)
+    assert part.shape == (20, 30, 3)
+    places = [(i, j) for i in range(21) for j in range(31) if np.array_equal(pixels[i : i + 20, j : j + 30], part)]
+    assert len(places) == 1
+    np.testing.assert_array_equal(d.degrade(pixels, "cut:0.5"), part)
+    np.testing.assert_array_equal(d.cut(pixels, 1), pixels)
+    assert d.cut(noisy(3, 3), 0.05).shape == (1, 1, 3)
+    # Another picture, strength or seed is cut elsewhere; one seed gives one place.
+    boxes = {str(d.cut_box(np.roll(pixels, shift, axis=0), 0.5)) for shift in range(12)}
+    assert len(boxes) > 6
+    np.testing.assert_array_equal(d.degrade(pixels, "cut:0.5", seed=3), d.cut(pixels, 0.5, seed=3))
+    assert len({str(d.cut_box(pixels, 0.5, seed=seed)) for seed in range(12)}) > 6
+
+
 def test_noise() -> None:
     grey = np.full((200, 200, 3), 128, np.uint8)
     difference = d.noise(grey, 10).astype(float) - 128

@@ -15,7 +15,8 @@ from torch.nn.functional import pad
 from morelli.defence.linear import resized
 from morelli.errors import NotDifferentiableError
 from morelli.fingerprint.encoders import INPUT, Fingerprint, ResidualSpectrum
-from morelli.fingerprint.lattice import MARGIN, ResidualLattice, folded_sums, part_edges, whole_blocks
+from morelli.fingerprint.highpass import MARGIN
+from morelli.fingerprint.lattice import VECTORS, ResidualLattice, mean_block, part_edges, whole_blocks
 from morelli.fingerprint.log_spectrum import log_spectrum
 from morelli.fingerprint.residual import Residual, flat_image, is_flat
 from morelli.fingerprint.several import SeveralFingerprints, part_name
@@ -44,7 +45,7 @@ class FingerprintSurrogate:
 
     def __init__(self, encoder: Encoder) -> None:
         parts = encoder.parts.values() if isinstance(encoder, SeveralFingerprints) else [encoder]
-        for part in parts:
+        for part in (each for each in parts if not isinstance(each, ResidualLattice)):
             if not part.residual.smooth or getattr(part, "small", "resize") != "resize":
                 reason = "padding" if part.residual.smooth else f"the residual {part.residual.name}"
                 raise NotDifferentiableError(
@@ -70,7 +71,8 @@ class FingerprintSurrogate:
         """
         encoder = self.encoder
         if isinstance(encoder, ResidualLattice):
-            return {"lattice/mean": _lattice(encoder.residual, pixels / 255)}
+            found = mean_block(_parts(pixels))
+            return {name: found[part].flatten() for name, part in VECTORS.items()}
         if isinstance(encoder, ResidualSpectrum):
             residuals = _residuals(encoder.residual, windows(pixels, "grid"))
             return {"residual/spectrum": log_spectrum(residuals, encoder.tile)}
@@ -122,23 +124,10 @@ def _features(encoder: Fingerprint, shown: Tensor) -> dict[str, Tensor]:
     return {f"fingerprint/{layer}": runs[layer].mean(0) for layer in encoder.layers}
 
 
-def _lattice(residual: Residual, picture: Tensor) -> Tensor:
-    """`ResidualLattice` of one picture (3, h, w) in 0–1: shape (768,)."""
-    height, width = whole_blocks(*picture.shape[-2:])
-    around = pad(picture[None, :, :height, :width], (MARGIN,) * 4, mode="reflect")
-    sums, blocks = [], 0
-    for part in _parts(around, height, width):
-        found = residual.function(part.contiguous())[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
-        if not bool(is_flat(found.detach())):
-            total, count = folded_sums(found)
-            sums.append(total)
-            blocks += count
-    if not sums:
-        raise flat_image()
-    return (torch.stack(sums).sum(0) / blocks).float().flatten()
-
-
-def _parts(around: Tensor, height: int, width: int) -> Iterator[Tensor]:
+def _parts(pixels: Tensor) -> Iterator[Tensor]:
+    """What a lattice's means are over, of one picture (3, h, w)."""
+    height, width = whole_blocks(*pixels.shape[-2:])
+    around = pad(pixels[None, :, :height, :width], (MARGIN,) * 4, mode="reflect")[0]
     for top, bottom in part_edges(height):
         for left, right in part_edges(width):
             yield around[..., top : bottom + 2 * MARGIN, left : right + 2 * MARGIN]

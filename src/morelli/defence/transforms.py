@@ -1,8 +1,8 @@
 """The degradations of `morelli.images.degrade` with gradients: what a perturbation must outlive.
 
 Expectation over transformations (Athalye et al., *Synthesizing robust adversarial examples*, 2018): each step of the
-optimisation sees the image after a degradation drawn anew. Resizing, blur and cropping are linear and have gradients
-of their own; what a codec or noise does is passed straight through (Athalye, Carlini and Wagner, 2018).
+optimisation sees the image after a degradation drawn anew. Resizing, blur, cropping and cutting are linear and have
+gradients of their own; what a codec or noise does is passed straight through (Athalye, Carlini and Wagner, 2018).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from morelli.defence.levels import to_levels, to_pixels
 from morelli.defence.linear import blurred, resized
-from morelli.images.degrade import Degradation, parse
+from morelli.images.degrade import Degradation, cut_box, parse
 
 Transform = Callable[[Tensor], Tensor]
 
@@ -65,8 +65,13 @@ def _crop(x: Tensor, strength: float) -> Tensor:
     return resized(x[:, top : top + rows, left : left + columns], height, width, "bicubic")
 
 
+def _cut(x: Tensor, strength: float) -> Tensor:
+    rows, columns = cut_box(to_pixels(x), strength)
+    return x[:, rows, columns]
+
+
 def _blur(x: Tensor, strength: float) -> Tensor:
     return blurred(x, strength)
 
 
-_LINEAR: dict[str, Callable[..., Tensor]] = {"resize": _resize, "crop": _crop, "blur": _blur}
+_LINEAR: dict[str, Callable[..., Tensor]] = {"resize": _resize, "crop": _crop, "cut": _cut, "blur": _blur}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Transform = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
-#: What pictures go through on their way, from each kind a common strength (decision 0005).
+#: What pictures go through on their way, from each kind a common strength (decisions 0005 and 0011).
 CONDITIONS = (
     "jpeg:90",
     "jpeg:70",
@@ -31,6 +31,8 @@ CONDITIONS = (
     "resize:0.75+jpeg:80",
     "blur:0.7",
     "noise:2",
+    "crop:0.95",
+    "cut:0.95",
 )
 #: Images of which copies are made; 200 measured little better than 60.
 SAMPLE = 72

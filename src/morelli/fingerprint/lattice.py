@@ -9,8 +9,7 @@ crop by other than 16 pixels moves the lattice, and resizing takes it away.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -19,8 +18,9 @@ import torch
 from torch import Tensor
 
 from morelli.encoders.weights import short_hash
-from morelli.errors import ImageTooSmallError, InputError
-from morelli.fingerprint.residual import flat_image, is_flat, load_residual
+from morelli.errors import ImageTooSmallError
+from morelli.fingerprint.highpass import MARGIN, SIGMA, WIDTHS, highpass_residual
+from morelli.fingerprint.residual import flat_image, is_flat
 from morelli.images.pixels import check_pixels
 from morelli.types import EncoderStamp
 
@@ -31,44 +31,29 @@ if TYPE_CHECKING:
 
 #: Sides of a block in pixels, and how far a residual counts at most, in units of 1/256: an edge is no trace.
 PERIOD, MOST = 16, 8.0
-#: Least side of a picture, sides of the parts that are worked on, and what is filtered around a part and cut off again:
-#: multiples of the period. The wavelet transform wraps round, and where left and right differ it makes an edge, always
-#: at the same places of the lattice; beyond the picture's border its mirror image lies.
-LEAST, PART, MARGIN = 32, 256, 16
-RESIDUAL = "wavelet"
+#: Least side of a picture, and sides of the parts that are worked on: multiples of the period. A part is looked at with
+#: the pixels around it that the filter needs; beyond the picture's border its mirror image lies.
+LEAST, PART = 32, 256
 # Brightness, red against green, blue against green.
 _CHANNELS = ((1 / 3, 1 / 3, 1 / 3), (1.0, -1.0, 0.0), (0.0, -1.0, 1.0))
+#: Vectors, and which channels are in each. Apart, so that attributors weigh them apart: where colours were stored at
+#: half the size, as JPEG does, they say little.
+VECTORS = {"lattice-brightness/mean": slice(0, 1), "lattice-colour/mean": slice(1, 3)}
 
 
 class ResidualLattice:
-    """The encoder ``residual-lattice``: no training, one vector, ``lattice/mean``.
+    """The encoder ``residual-lattice``: no training, two vectors, of brightness and of differences of colours.
 
     Keeps the contract of `morelli.encoders.base.Encoder`.
-
-    Parameters
-    ----------
-    residual : str
-        One of `morelli.fingerprint.residual.RESIDUALS` without a margin.
-
-    Raises
-    ------
-    InputError
-        The residual loses a margin: its places would not be the picture's.
     """
 
     #: ``encode`` may run in several threads at once.
     side_by_side = True
 
-    def __init__(self, residual: str = RESIDUAL) -> None:
-        self.residual = load_residual(residual)
-        if self.residual.margin:
-            raise InputError(
-                f"{residual} loses {self.residual.margin} pixels a side, and the lattice takes none that does.",
-                argument="residual",
-                fix=f"Take {RESIDUAL}.",
-            )
+    def __init__(self) -> None:
+        residual = ["binomial", WIDTHS, 3, SIGMA]
         words = {
-            "residual": [self.residual.name, self.residual.revision],
+            "residual": residual,
             "scaling": "v / 255",
             "period": PERIOD,
             "most": MOST,
@@ -76,8 +61,9 @@ class ResidualLattice:
             "channels": _CHANNELS,
             "flat": "left out",
         }
-        dims = {"lattice/mean": len(_CHANNELS) * PERIOD**2}
-        self._stamp = EncoderStamp("residual-lattice", short_hash(words["residual"]), short_hash(words), dims)
+        counts = {name: len(range(*part.indices(len(_CHANNELS)))) for name, part in VECTORS.items()}
+        dims = {name: count * PERIOD**2 for name, count in counts.items()}
+        self._stamp = EncoderStamp("residual-lattice", short_hash(residual), short_hash(words), dims)
 
     @property
     def stamp(self) -> EncoderStamp:
@@ -98,30 +84,44 @@ class ResidualLattice:
         return pixels[:height, :width]
 
     def encode(self, prepared: Sequence[Pixels]) -> dict[str, NDArray[np.float32]]:
-        """Vectors of a batch of prepared images: (n, 768), float32, in units of 1/256.
+        """Vectors of a batch of prepared images: (n, 256) and (n, 512), float32, in units of 1/256.
 
         Raises
         ------
         FlatImageError
             An image is flat.
         """
-        size = self._stamp.dims["lattice/mean"]
         with torch.inference_mode():
-            rows = [self._mean(pixels).numpy() for pixels in prepared]
-        return {"lattice/mean": np.stack(rows) if rows else np.empty((0, size), np.float32)}
+            rows = [mean_block(_parts(pixels)) for pixels in prepared]
+        out = {name: np.empty((len(rows), size), np.float32) for name, size in self._stamp.dims.items()}
+        for number, found in enumerate(rows):
+            for name, part in VECTORS.items():
+                out[name][number] = found[part].flatten().numpy()
+        return out
 
-    def _mean(self, pixels: Pixels) -> Tensor:
-        """The mean block of one picture, channel by channel: (768,)."""
-        total, blocks = torch.zeros(len(_CHANNELS), PERIOD, PERIOD, dtype=torch.float64), 0
-        for parts in _parts(pixels):
-            residuals = self.residual(parts)[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
-            held = residuals[~is_flat(residuals)]
-            if len(held):
-                sums, count = folded_sums(held)
-                total, blocks = total + sums, blocks + count
-        if not blocks:
-            raise flat_image()
-        return (total / blocks).float().flatten()
+
+def mean_block(parts: Iterable[Tensor]) -> Tensor:
+    """The mean block of a picture, channel by channel: (3, 16, 16), float32; gradients flow.
+
+    Parameters
+    ----------
+    parts : iterable of Tensor, shape (3, h + 14, w + 14)
+        Levels 0–255, with `MARGIN` pixels around that belong to their neighbours; h and w multiples of 16.
+
+    Raises
+    ------
+    FlatImageError
+        All of them are flat. Flat ones among others are left out.
+    """
+    sums, blocks = torch.zeros(len(_CHANNELS), PERIOD, PERIOD, dtype=torch.float64), 0
+    for levels in parts:
+        residual = highpass_residual(torch.einsum("ij,jhw->ihw", torch.tensor(_CHANNELS), levels * (256 / 255)))
+        if not bool(is_flat(residual.detach()[None])):
+            found, count = folded_sums(residual)
+            sums, blocks = sums + found, blocks + count
+    if not blocks:
+        raise flat_image()
+    return (sums / blocks).float()
 
 
 def whole_blocks(height: int, width: int) -> tuple[int, int]:
@@ -142,22 +142,16 @@ def whole_blocks(height: int, width: int) -> tuple[int, int]:
 
 
 def _parts(pixels: Pixels) -> Iterator[Tensor]:
-    """A picture in parts of 256 pixels a side and what is left at the right and the bottom, 0–1, a size at a time.
+    """A picture in parts of 256 pixels a side and what is left at the right and the bottom, one at a time: levels.
 
-    Each has 16 pixels more on every side, of the picture or mirrored. What is left is joined to the part before it
-    where it is less than 32 pixels wide.
+    What a part takes stays in a core's cache. Each has 7 pixels more on every side, of the picture or mirrored.
+    What is left is joined to the part before it where it is less than 32 pixels wide.
     """
-    rows, columns = (part_edges(extent) for extent in pixels.shape[:2])
     around = np.pad(pixels, ((MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)), mode="reflect")
-    same: dict[tuple[int, int], list[Pixels]] = defaultdict(list)
-    for top, bottom in rows:
-        for left, right in columns:
-            part = around[top : bottom + 2 * MARGIN, left : right + 2 * MARGIN]
-            same[bottom - top, right - left].append(part)
-    for parts in same.values():
-        for start in range(0, len(parts), 4):
-            stacked = np.ascontiguousarray(np.stack(parts[start : start + 4]))
-            yield torch.from_numpy(stacked).permute(0, 3, 1, 2).contiguous().float() / 255
+    for top, bottom in part_edges(pixels.shape[0]):
+        for left, right in part_edges(pixels.shape[1]):
+            part = around[top : bottom + 2 * MARGIN, left : right + 2 * MARGIN].transpose(2, 0, 1)
+            yield torch.from_numpy(np.ascontiguousarray(part)).float()
 
 
 def part_edges(extent: int) -> list[tuple[int, int]]:
@@ -168,11 +162,10 @@ def part_edges(extent: int) -> list[tuple[int, int]]:
     return list(pairwise(edges))
 
 
-def folded_sums(residuals: Tensor) -> tuple[Tensor, int]:
-    """Sums over all blocks of residuals (n, 3, h, w), none beyond ±8: (3, 16, 16), float64; and how many blocks."""
-    turned = torch.einsum("ij,njhw->nihw", torch.tensor(_CHANNELS), residuals).clamp_(-MOST, MOST)
-    blocks = turned.unflatten(-1, (-1, PERIOD)).unflatten(-3, (-1, PERIOD))
-    return blocks.sum(dim=(0, 2, 4), dtype=torch.float64), len(blocks) * blocks.shape[2] * blocks.shape[4]
+def folded_sums(residual: Tensor) -> tuple[Tensor, int]:
+    """Sums over all blocks of a residual (c, h, w), none beyond ±8: (c, 16, 16), float64; and how many blocks."""
+    blocks = residual.clamp(-MOST, MOST).unflatten(-1, (-1, PERIOD)).unflatten(-3, (-1, PERIOD))
+    return blocks.sum(dim=(1, 3), dtype=torch.float64), blocks.shape[1] * blocks.shape[3]
 
 
 def residual_lattice() -> ResidualLattice:

@@ -1,4 +1,4 @@
-"""What happens to pictures on their way: compression, blur, resizing, cropping, noise.
+"""What happens to pictures on their way: compression, blur, resizing, cropping, cutting, noise.
 
 The one implementation, used for training, for evaluation and for a verdict's stability. Every function is pure and
 deterministic: pixels in, new pixels out. The text form is ``name:strength``, chained with ``+``::
@@ -61,6 +61,7 @@ RANGES: Mapping[str, Range] = {
     "blur": Range(0.1, 50, False, "the Gaussian's sigma in pixels"),
     "resize": Range(0.05, 8, False, "the scale of the sides"),
     "crop": Range(0.05, 1, False, "the fraction of the sides that is kept"),
+    "cut": Range(0.05, 1, False, "the fraction of the sides that is kept"),
     "noise": Range(0, 255, False, "the noise's sigma in levels of 0–255"),
 }
 
@@ -134,6 +135,35 @@ def crop_resize(
     return _resample(pixels[top : top + rows, left : left + columns], width, height, resample)
 
 
+def cut(pixels: Pixels, fraction: float, seed: int | None = None) -> Pixels:
+    """Cut out a part of the picture somewhere, and leave it at its scale: the result is smaller.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (height, width, 3), uint8
+    fraction : float
+        Of each side that is kept, 0.05–1.
+    seed : int, optional
+        Decides where. By default the pixels do, so that a picture is always cut alike, and others elsewhere.
+
+    Returns
+    -------
+    ndarray, shape (round(height · fraction), round(width · fraction), 3), uint8
+        At least one pixel a side.
+    """
+    return pixels[cut_box(pixels, fraction, seed)].copy()
+
+
+def cut_box(pixels: Pixels, fraction: float, seed: int | None = None) -> tuple[slice, slice]:
+    """Rows and columns that `cut` keeps."""
+    fraction = RANGES["cut"].check("cut", fraction)
+    height, width, _ = check_pixels(pixels).shape
+    rows, columns = max(1, round(height * fraction)), max(1, round(width * fraction))
+    rng = np.random.default_rng(_own_seed("cut", fraction, pixels) if seed is None else seed)
+    top, left = int(rng.integers(height - rows + 1)), int(rng.integers(width - columns + 1))
+    return slice(top, top + rows), slice(left, left + columns)
+
+
 def noise(pixels: Pixels, sigma: float, seed: int | None = None) -> Pixels:
     """Add independent Gaussian noise of ``sigma`` levels (0–255) to every sample.
 
@@ -148,9 +178,14 @@ def noise(pixels: Pixels, sigma: float, seed: int | None = None) -> Pixels:
     sigma = RANGES["noise"].check("noise", sigma)
     check_pixels(pixels)
     if seed is None:
-        seed = int.from_bytes(hashlib.sha256(f"{sigma:g} {pixels.shape} ".encode() + pixels.tobytes()).digest())
+        seed = _own_seed("", sigma, pixels)
     draws = np.random.default_rng(seed).standard_normal(pixels.shape, dtype=np.float32)
     return _round(pixels + np.float32(sigma) * draws)
+
+
+def _own_seed(name: str, strength: float, pixels: Pixels) -> int:
+    """A picture's own, at each strength another."""
+    return int.from_bytes(hashlib.sha256(f"{name}{strength:g} {pixels.shape} ".encode() + pixels.tobytes()).digest())
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,19 +217,22 @@ _FUNCTIONS: Mapping[str, Callable[..., Pixels]] = {
     "blur": blur,
     "resize": resize,
     "crop": crop_resize,
+    "cut": cut,
     "noise": noise,
 }
 
 
 def parse(text: str, *, seed: int | None = None) -> Degradation:
-    """Read the text form: "jpeg:Q", "webp:Q", "blur:S", "resize:F", "crop:F", "noise:S", chains with "+".
+    """Read the text form: "jpeg:Q", "webp:Q", "blur:S", "resize:F", "crop:F", "cut:F", "noise:S", chains.
+
+    A chain has "+" between its steps: "resize:0.5+jpeg:75".
 
     Parameters
     ----------
     text : str
         As above; spaces do not matter.
     seed : int, optional
-        For noise; by default each picture has its own, see `noise`.
+        For noise and cuts; by default each picture has its own, see `noise`.
 
     Raises
     ------
@@ -234,7 +272,7 @@ def _parse_step(part: str, seed: int | None) -> Degradation:
             fix=f"Write {name}:{RANGES[name].high:g}.",
         )
     strength = RANGES[name].check(name, number)
-    extra = {"seed": seed} if name == "noise" else {}
+    extra = {"seed": seed} if name in ("cut", "noise") else {}
     return Degradation(f"{name}:{strength:g}", strength, partial(_apply, name, strength, extra))
 
 

@@ -15,6 +15,7 @@ _WORDS = {
     "blur": "blur, sigma in pixels",
     "resize": "scale of the sides",
     "crop": "share of the sides that is kept",
+    "cut": "share of the sides that is kept, at its scale",
     "noise": "noise, sigma in levels",
 }
 
