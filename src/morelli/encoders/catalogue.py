@@ -82,7 +82,7 @@ CATALOGUE: tuple[EncoderInfo, ...] = (
     ),
     EncoderInfo(
         "residual-lattice",
-        "A fingerprint without training: what a wavelet filter takes away, by place in blocks of 16 pixels.",
+        "A fingerprint without training: what blurs leave of a picture, by place in blocks of 16 pixels.",
         "Apache-2.0",
         1,
         offline=True,
