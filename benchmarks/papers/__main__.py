@@ -183,8 +183,9 @@ def _attacked(
     """
     bench = open_bench(plan, given.weights, given.out / "regeneration", given.processes)
     attacks, cells = Attacks(bench, place), attack_jobs(plan, bench)
+    leaks = attacks.leaks()
     run(cells, results, attacks.perform, place, hours=_left(until), say=say)
-    return attack_rows(results, cells, attacks), cells, attacks.leaks()
+    return attack_rows(results, cells, attacks), cells, leaks
 
 
 def read_arguments(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, Plan]:

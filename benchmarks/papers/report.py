@@ -27,9 +27,9 @@ from morelli.report.table import Column, render_rows
 
 INTRO = (
     "All methods saw the same images under the same protocol. Columns named after a paper are its own figures, on its "
-    "own data and models: they are no comparison with ours. A method marked (under-trained) had a small part of its "
-    "published training; its row is no figure of the method. Intervals: 95 %, by bootstrap over prompts, of "
-    "verification over models."
+    "own data and models: they are no comparison with ours. A method marked (under-trained) had less than its "
+    "published training, or nobody has published one; its row is no figure of the method. Intervals: 95 %, by "
+    "bootstrap over prompts, of verification over models."
 )
 
 

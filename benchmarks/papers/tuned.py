@@ -83,8 +83,10 @@ def perform(words: Mapping[str, Any], out: str) -> dict[str, Any]:
 def _tuned(words: Mapping[str, Any], out: Path, shipped: Path) -> Path:
     """The file of the tuned network; one that is there is taken."""
     items = _training(words, out)
-    settings = LearnSettings(lr=FINETUNE_RATE, seed=words["seed"], validate_every=10**9)
-    key = short_hash([[[item.name, item.model] for item in items], words["source"]["state"], words["versions"]])
+    settings = LearnSettings(lr=words["rate"], seed=words["seed"], validate_every=10**9)
+    key = short_hash(
+        [[[item.name, item.model] for item in items], words["source"]["state"], words["versions"], words["rate"]]
+    )
     file = (out / "trained" / f"fingerprint-{key}.safetensors").resolve()
     if not file.is_file():
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -22,6 +22,7 @@ from morelli.evaluation.data import EvaluationSet, prepare
 from morelli.evaluation.identification import f1_interval
 from morelli.evaluation.model_split import ModelSplit, split_models
 from morelli.evaluation.pair_scores import METHODS as PAIR_METHODS
+from morelli.evaluation.pictures import cut_notes
 from morelli.evaluation.runner import evaluate
 from morelli.evaluation.scored import figures
 from morelli.evaluation.settings import DEFAULT_EPSILON, Settings
@@ -88,7 +89,7 @@ def _zero_shot(words: Mapping[str, Any], out: str) -> dict[str, Any]:
             "training": describe(learnt),
             "encoder": encoded,
             "leaks": data.leaks,
-            "notes": [*data.notes, *split.notes],
+            "notes": [*data.notes, *split.notes, *cut_notes([words["method"]], data.form)],
         }
     )
 

@@ -264,6 +264,7 @@ def test_mixed_sizes_are_brought_to_one_form(tmp_path: Path) -> None:
     assert bench(folder, tmp_path / "out", "--method", "marra", "--table", "002") == 0
     cell = cells(tmp_path / "out")["002/mixed/marra"]
     assert any("one form" in note for note in cell["notes"])
+    assert any(note.startswith("marra takes no resized pictures") for note in cell["notes"])
     assert cell["groups"]["seen"]["verification"]["auroc"] is not None
 
 

@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from morelli.defence.levels import to_levels
+from morelli.defence.perturb import Target, perturb
+from morelli.defence.settings import PerturbSettings
 from morelli.defence.surrogate import load_surrogate
 from morelli.encoders.catalogue import load_encoder
 from morelli.encoders.joined import JoinedEncoder
@@ -17,6 +19,7 @@ from morelli.errors import FlatImageError, ImageTooSmallError, NotDifferentiable
 from morelli.fingerprint.chain import SignalChain
 from morelli.fingerprint.encoders import Fingerprint, ResidualSpectrum, Windows
 from morelli.fingerprint.extractor import Extractor, make_extractor
+from morelli.fingerprint.lattice import ResidualLattice
 from morelli.fingerprint.windows import Small
 from morelli.images.dataset import read_dataset
 from morelli.images.load import load_image
@@ -147,3 +150,20 @@ def test_matrices_of_the_wavelet_transform_outlive_inference_mode():
     x = torch.rand(1, 3, 64, 64, requires_grad=True)
     (gradient,) = torch.autograd.grad(wavelet.wavelet_residual(x).square().sum(), x)
     assert torch.isfinite(gradient).all()
+
+
+def test_what_a_degradation_makes_too_small_is_taken_as_it_was():
+    """30 pixels a side say nothing to a lattice; the picture itself has 60."""
+    pixels = scene(5, 60, 60)
+    surrogate = load_surrogate(ResidualLattice())
+    names = list(surrogate.stamp.dims)
+
+    def objective(vectors):
+        return torch.cat([vectors[name] for name in names]).square().sum()
+
+    settings = PerturbSettings(steps=2, transforms=("resize:0.5",))
+    changed = perturb(pixels, [Target(surrogate, objective)], settings)
+    assert changed.shape == pixels.shape
+    assert (changed != pixels).any()
+    with pytest.raises(ImageTooSmallError, match="31 × 60"):
+        perturb(scene(5, 60, 31), [Target(surrogate, objective)], PerturbSettings(steps=2))

@@ -13,7 +13,7 @@ from morelli.baselines.marra import Marra
 from morelli.errors import InputError, NotEnoughReferencesError
 from morelli.evaluation import zero_shot
 from morelli.evaluation.data import prepare
-from morelli.evaluation.pictures import learnt_from, run_on_pictures
+from morelli.evaluation.pictures import cut_notes, learnt_from, run_on_pictures
 from morelli.evaluation.protocols import Task, any_prompt, same_prompt
 from morelli.evaluation.runner import evaluate
 from morelli.evaluation.settings import Settings
@@ -181,7 +181,11 @@ def test_who_takes_no_resized_pictures_gets_their_middle(tmp_path):
     (whole,), (middle,) = data.pictures(np.array(at)), data.pictures(np.array(at), resized=False)
     assert np.array_equal(middle, pixels[9:41, 6:38])
     assert not np.array_equal(whole, middle)
-    assert any("have the middle of each, 32×32 pixels" in note for note in data.notes)
+    assert not any("marra" in note for note in data.notes)
+    notes = cut_notes(["fused", "colours", "marra", "marra"], data.form)
+    assert len(notes) == 1
+    assert notes[0].startswith("marra takes no resized pictures and had the middle of each at its own scale, 32×32")
+    assert cut_notes(["marra"], None) == []
 
     class Exact(Colours):
         resizes = False

@@ -29,13 +29,14 @@ class ImageAttributor(ABC):
     models_ : ndarray of str, shape (m,)
         Columns of `scores`, sorted; set by `fit`.
     under_trained : str
-        What a fitted attributor lacks of its published training, as a phrase ("300 of 12,000 published steps"); ""
-        where it lacks nothing, or nothing is trained. Tables label such a method.
+        What a fitted attributor lacks of its published training, as a phrase ("300 of 12,000 published steps"), or that
+        nobody has published one; "" where it lacks nothing, or nothing is trained. Tables label such a method.
+    resizes : bool
+        Whether pictures of several sizes may be resized to one. Where not, evaluations cut their middle instead.
     """
 
     models_: NDArray[np.str_]
     under_trained: str = ""
-    #: Whether pictures of several sizes may be resized to one. Where not, evaluations cut their centre instead.
     resizes: bool = True
 
     @abstractmethod

@@ -28,7 +28,7 @@ CopiesOption = Annotated[
     int,
     typer.Option(
         min=0,
-        help="References whose degraded copies (JPEG, WebP, smaller, blurred, noisy) are embedded too: what "
+        help="References whose degraded copies (JPEG, WebP, smaller, blurred, noisy, cropped) are embedded too: what "
         "queries may have gone through is learnt from them.",
     ),
 ]

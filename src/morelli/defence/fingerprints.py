@@ -26,7 +26,7 @@ from morelli.types import EncoderStamp
 if TYPE_CHECKING:
     Encoder = ResidualSpectrum | Fingerprint | SeveralFingerprints | ResidualLattice
 
-#: The encoders that `fingerprint_surrogate` takes.
+#: The encoders that `FingerprintSurrogate` takes.
 FINGERPRINTS = (ResidualSpectrum, Fingerprint, SeveralFingerprints, ResidualLattice)
 
 
@@ -95,6 +95,11 @@ def windows(pixels: Tensor, look: str) -> Tensor:
     pixels : Tensor
         Levels 0–255.
     look : {"grid", "nine", "centre"}
+
+    Raises
+    ------
+    ImageTooSmallError
+        A side is below 16 pixels.
     """
     height, width = pixels.shape[-2:]
     check_size(height, width)

@@ -21,7 +21,7 @@ from morelli.defence.levels import to_levels
 from morelli.defence.masking import masking_map, whole_limits
 from morelli.defence.settings import PerturbSettings, check_epsilon, check_settings
 from morelli.defence.transforms import differentiable
-from morelli.errors import DivergedError, InputError
+from morelli.errors import DivergedError, FlatImageError, ImageTooSmallError, InputError
 from morelli.images.pixels import check_pixels
 
 if TYPE_CHECKING:
@@ -66,8 +66,9 @@ def perturb(
     ------
     InputError
         Settings that cannot be, or no target.
-    ImageTooSmallError
-        The image is smaller than a surrogate can say anything about.
+    ImageTooSmallError, FlatImageError
+        A surrogate can say nothing about the image. What is too small or flat only after a degradation is taken as it
+        was before.
     DivergedError
         A gradient is no number.
     """
@@ -116,11 +117,19 @@ def _inside(image: Tensor, change: Tensor, limit: Tensor) -> Tensor:
 def _gradient(x: Tensor, transform: Callable[[Tensor], Tensor], targets: Sequence[Target]) -> Tensor:
     leaf = x.detach().requires_grad_()
     seen = transform(leaf)
-    losses = [target.objective(target.surrogate(seen)) for target in targets]
+    losses = [target.objective(_vectors(target.surrogate, seen, leaf)) for target in targets]
     (gradient,) = torch.autograd.grad(torch.stack([loss.double() for loss in losses]).mean(), leaf)
     if not torch.isfinite(gradient).all():
         raise DivergedError("the gradient at this image is no number.", argument="surrogate")
     return gradient
+
+
+def _vectors(surrogate: Surrogate, seen: Tensor, whole: Tensor) -> Mapping[str, Tensor]:
+    """Of the degraded image; of the image as it is where degrading left nothing that the surrogate can look at."""
+    try:
+        return surrogate(seen)
+    except (ImageTooSmallError, FlatImageError):
+        return surrogate(whole)
 
 
 def rounded(pixels: Pixels, change: NDArray[np.floating], limit: NDArray[np.floating] | float) -> Pixels:

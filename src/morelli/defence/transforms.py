@@ -25,7 +25,8 @@ TRANSFORMS = ("", "", "jpeg:90", "jpeg:75", "resize:0.75", "resize:0.5", "blur:0
 def differentiable(text: str) -> Transform:
     """A degradation's text form as a function of images (3, h, w) of levels 0–255, with gradients.
 
-    On whole levels the result is that of `morelli.images.degrade.degrade` to within one level.
+    On whole levels the result is that of `morelli.images.degrade.degrade` to within one level; where a cut follows
+    another step it may lie elsewhere, for the pixels decide where, to the last level.
 
     Raises
     ------

@@ -221,10 +221,7 @@ def _prepare_one(
             f"({len(duplicates.across)} pictures carry two models' names)."
         )
     if form is not None:
-        notes.append(
-            f"Formats or sizes differ; all images were brought to one form: {form}. Methods that take no resized "
-            f"pictures (marra) have the middle of each, {form.side}×{form.side} pixels; traces of formats stay in it."
-        )
+        notes.append(f"Formats or sizes differ; all images were brought to one form: {form}.")
     keep = np.flatnonzero(duplicates.keep)
     paths = np.array([item.path for item in items], dtype=object)
     families = np.array([item.family for item in items])

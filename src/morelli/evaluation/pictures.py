@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from morelli.attribution.image import FeatureAttributor, ImageAttributor
+from morelli.attribution.image import (
+    FeatureAttributor,
+    ImageAttributor,
+    is_image_attributor,
+    load_image_attributor,
+)
 from morelli.errors import InputError, NotEnoughReferencesError
 from morelli.evaluation.data import EvaluationSet
 from morelli.evaluation.protocols import Task
@@ -15,6 +20,8 @@ from morelli.evaluation.scored import Collector, Scored
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from morelli.images.uniform import Uniform
 
     Rows = NDArray[np.intp]
     Progress = Callable[[int, int], None]
@@ -103,6 +110,27 @@ def _candidates(attributor: ImageAttributor, task: Task, source: EvaluationSet) 
 def show(attributor: ImageAttributor, data: EvaluationSet, rows: Rows) -> list[NDArray[np.uint8]]:
     """The pictures of some rows as an attributor takes them: of one size, resized or cut."""
     return data.pictures(rows, resized=attributor.resizes)
+
+
+def cut_notes(methods: Iterable[str], form: Uniform | None) -> list[str]:
+    """A sentence for each method that had pictures of mixed sizes in another form than the rest.
+
+    Parameters
+    ----------
+    methods : iterable of str
+        Specs; attributors over embeddings are passed over.
+    form : Uniform or None
+        What the rest had; None: all as they are.
+    """
+    if form is None:
+        return []
+    side = f"{form.side}×{form.side}"
+    return [
+        f"{name} takes no resized pictures and had the middle of each at its own scale, {side} pixels: scales and "
+        "formats may show in it."
+        for name in dict.fromkeys(methods)
+        if is_image_attributor(name) and not load_image_attributor(name).resizes
+    ]
 
 
 class _Pixels:

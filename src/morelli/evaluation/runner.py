@@ -17,6 +17,7 @@ from morelli.errors import InputError
 from morelli.evaluation.data import prepare_each, require_models
 from morelli.evaluation.groups import GROUPS, expand_groups
 from morelli.evaluation.identification import REFERENCES
+from morelli.evaluation.pictures import cut_notes
 from morelli.evaluation.rows import Progress, RowMaker
 from morelli.evaluation.scored import Scored, image_confusion
 from morelli.evaluation.sets import Sets
@@ -141,7 +142,8 @@ def evaluate(
         "rows": table.rows,
         "leaks": parts[0].leaks if references is None else parts[0].leaks | {"references": parts[1].leaks},
         "notes": list(dict.fromkeys(
-            [*(note for part in parts for note in part.notes), *shared, *table.notes, *_under_trained(table.rows)]
+            [*(note for part in parts for note in part.notes), *shared, *table.notes, *_under_trained(table.rows),
+             *cut_notes([row["method"] for row in table.rows], parts[0].form)]
         )),
         "seconds": time.monotonic() - started,
     }  # fmt: skip
@@ -180,7 +182,7 @@ def _written_out(settings: Settings, source: Dataset) -> Settings:
 
 
 def _under_trained(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A sentence for each method whose training fell short of the published one."""
+    """A sentence for each method whose training fell short of the published one, or for which there is none."""
     short = {row["method"]: row["under_trained"] for row in rows if row.get("under_trained")}
     return [f"{method} is under-trained: {what}." for method, what in short.items()]
 

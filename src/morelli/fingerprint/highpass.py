@@ -2,9 +2,10 @@
 
 x₀ is the picture, x₁ and x₂ are what the binomial filter of five taps makes of it once and, at twice the width,
 again. The residual is the sum of x₀ − x₁ and x₁ − x₂, each sample weighed by σ²/(σ² + s²), s² the mean of the squares
-around it: on smooth ground, where traces show, it stays as it is, and at an edge, which is no trace, it goes. This is
-the shrinkage of `morelli.fingerprint.wavelet` over the undecimated transform of Starck and Murtagh (*à trous*, 1994),
-two scales of it; it says as much by place, in a sixth of the time (docs/decisions/0011).
+around it: half of it is left where the picture deviates by σ, nearly all on smooth ground, where traces show, and
+next to nothing at an edge, which is none. `morelli.fingerprint.wavelet` shrinks alike, by windows of several sizes
+less the noise that it looks for; this is over two scales of the undecimated transform of Starck and Murtagh (*à
+trous*, 1994), says as much by place, and takes a sixth of the time (docs/decisions/0011).
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ def highpass_residual(x: Tensor, sigma: float = SIGMA) -> Tensor:
 
     Parameters
     ----------
-    x : Tensor
+    x : Tensor, shape (…, h, w), floating point
         Both sides above 14.
     sigma : float
+        Deviation at which half of a sample is left, in units of 1/256.
     """
     left = MARGIN
     parts = []

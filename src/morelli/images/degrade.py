@@ -61,7 +61,7 @@ RANGES: Mapping[str, Range] = {
     "blur": Range(0.1, 50, False, "the Gaussian's sigma in pixels"),
     "resize": Range(0.05, 8, False, "the scale of the sides"),
     "crop": Range(0.05, 1, False, "the fraction of the sides that is kept"),
-    "cut": Range(0.05, 1, False, "the fraction of the sides that is kept"),
+    "cut": Range(0.05, 1, False, "the fraction of the sides that is cut out"),
     "noise": Range(0, 255, False, "the noise's sigma in levels of 0–255"),
 }
 
@@ -150,12 +150,17 @@ def cut(pixels: Pixels, fraction: float, seed: int | None = None) -> Pixels:
     -------
     ndarray, shape (round(height · fraction), round(width · fraction), 3), uint8
         At least one pixel a side.
+
+    Raises
+    ------
+    InputError
+        The fraction is out of its range.
     """
     return pixels[cut_box(pixels, fraction, seed)].copy()
 
 
 def cut_box(pixels: Pixels, fraction: float, seed: int | None = None) -> tuple[slice, slice]:
-    """Rows and columns that `cut` keeps."""
+    """Rows and columns that `cut` keeps; arguments and errors are its own."""
     fraction = RANGES["cut"].check("cut", fraction)
     height, width, _ = check_pixels(pixels).shape
     rows, columns = max(1, round(height * fraction)), max(1, round(width * fraction))
