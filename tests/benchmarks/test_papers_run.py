@@ -111,7 +111,7 @@ def test_all_three_tables(folder: Path, tmp_path: Path, capsys: pytest.CaptureFi
         assert wanted in text, wanted
     assert "cosine, fingerprint (not run) |" in text
     assert "cosine, fingerprint was not run: fingerprint: this version carries no weights" in text
-    assert "11.8 / 21.6 / 28.4" in text
+    assert "11.79 / 21.57 / 28.43" in text
     page = (tmp_path / "papers.html").read_text()
     assert page.count("data:image/png;base64,") == 1
     with Image.open(tmp_path / "map-made-up.png") as picture:
