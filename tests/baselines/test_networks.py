@@ -21,15 +21,18 @@ from morelli.errors import InputError, NotEnoughReferencesError, NotFittedError,
 from tests.baselines.toys import accuracy, pictures, rows, stripes
 
 LONG = "MORELLI_LONG_TESTS"
-#: Trainings that are long enough for the zoo's pictures, at their own size of 64 pixels.
+#: Trainings for the zoo's pictures, at their own size of 64 pixels where the method allows it. The first three were
+#: measured at 0.95, 0.95 and 0.96. Of the others no length is known yet that is enough: `yu` had 0.33 after 400 steps,
+#: `resnet50` 0.40 after 600 and 0.43 after 1,600, all still learning; `dna-det`, which enlarges pictures eightfold, had
+#: learnt nothing in 1,000, nor `repmix`, which resamples them to score, in the 260 of the papers' bench.
 ENOUGH = (
     "mlp-image",
     "mlp-image-text@text=CLIP",
     "pose@side=64+batch=4+expansions=4+steps=800",
-    "yu@side=64+batch=32+steps=1000",
-    "resnet50@side=64+steps=1200",
-    "repmix@side=64+steps=1500",
-    "dna-det@batch=4+crops=4+steps=1200",
+    "yu@side=64+batch=32+steps=6000",
+    "resnet50@side=56+rate=0.001+steps=6000",
+    "repmix@side=112+rate=0.001+steps=6000",
+    "dna-det@batch=8+crops=16+steps=6000",
 )
 SMALL = (1, 1, 1, 1)
 EASY = {
@@ -270,9 +273,7 @@ def zoo() -> ZooPictures:
     if not names:
         pytest.skip("THE ZOO HAS NO WEIGHTS: the trained baselines were not held to 0.9 on its models.")
     if not os.environ.get(LONG):
-        pytest.skip(
-            f"TWO HOURS ON A CPU, set {LONG}=1: the trained baselines were not held to 0.9 on the zoo's models."
-        )
+        pytest.skip(f"HOURS ON A CPU, set {LONG}=1: the trained baselines were not held to 0.9 on the zoo's models.")
     pytest.importorskip("diffusers")
     from training.zoo.score import sample
 
