@@ -16,7 +16,7 @@ from morelli.errors import ImageTooSmallError, InputError, NotDifferentiableErro
 from morelli.images.dataset import read_dataset
 from morelli.images.load import load_image
 
-from .toys import BlindEncoder, GrainEncoder, scene
+from .toys import BlindEncoder, GrainEncoder, rise_and_slope, scene, surrogate_distances
 
 # Relative distance between a vector and its differentiable form, float32.
 TOLERANCE = 1e-5
@@ -27,17 +27,9 @@ def encoder() -> EmbeddedEncoder:
     return EmbeddedEncoder("lite0", precision="float32")
 
 
-def distances(encoder: EmbeddedEncoder, pixels: np.ndarray) -> dict[str, float]:
-    want = encoder.encode([encoder.prepare(pixels)])
-    with torch.no_grad():
-        got = load_surrogate(encoder)(to_levels(pixels))
-    assert list(got) == list(encoder.stamp.dims)
-    return {n: float(np.linalg.norm(got[n].numpy() - v[0]) / np.linalg.norm(v[0])) for n, v in want.items()}
-
-
 @pytest.mark.parametrize("size", [(64, 80), (330, 290)])
 def test_it_is_the_encoder(encoder: EmbeddedEncoder, size: tuple[int, int]) -> None:
-    found = distances(encoder, scene(1, *size))
+    found = surrogate_distances(encoder, scene(1, *size))
     assert max(found.values()) < TOLERANCE, found
 
 
@@ -45,7 +37,7 @@ def test_it_is_the_encoder(encoder: EmbeddedEncoder, size: tuple[int, int]) -> N
 def test_it_is_the_encoder_on_real_images(encoder: EmbeddedEncoder, data_dir: Path) -> None:
     for name in ("visor", "sdnext"):
         pixels = load_image(read_dataset(data_dir / name).items[0].path).pixels
-        found = distances(encoder, pixels)
+        found = surrogate_distances(encoder, pixels)
         assert max(found.values()) < TOLERANCE, (name, found)
 
 
@@ -58,19 +50,9 @@ def test_another_picture_is_far_beyond_the_tolerance(encoder: EmbeddedEncoder) -
 
 def test_the_gradient_is_the_slope(encoder: EmbeddedEncoder) -> None:
     """Between two small steps along the gradient, a linear function of the vectors rises by what the gradient says."""
-    surrogate = load_surrogate(encoder)
-    x = to_levels(scene(2, 64, 64)).requires_grad_()
-    vectors = surrogate(x)
-    weights = {
-        name: torch.randn_like(v) / v.detach().norm() for name, v in vectors.items() if name.startswith(("nat", "res"))
-    }
-    value = torch.stack([(vectors[name] * w).sum() for name, w in weights.items()]).sum()
-    (gradient,) = torch.autograd.grad(value, x)
-    step = 0.005 * gradient / gradient.abs().max()
-    with torch.no_grad():
-        ends = [surrogate(x + sign * step) for sign in (1, -1)]
-    rise = sum(float(((ends[0][name] - ends[1][name]).double() * w).sum()) for name, w in weights.items())
-    assert rise == pytest.approx(2 * float((step * gradient).sum()), rel=0.1)
+    x = to_levels(scene(2, 64, 64))
+    rise, slope = rise_and_slope(load_surrogate(encoder), x, 0.005, lambda name: name.startswith(("nat", "res")))
+    assert rise == pytest.approx(slope, rel=0.1)
 
 
 def test_a_flat_picture_has_a_finite_gradient(encoder: EmbeddedEncoder) -> None:

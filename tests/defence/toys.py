@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from morelli.defence.levels import to_levels
+from morelli.defence.surrogate import Surrogate, load_surrogate
+from morelli.encoders.base import Encoder
 from morelli.types import EncoderStamp, LabelledEmbeddings
 
 STAMP = EncoderStamp("grain", "1", "plain", {"grain/steps": 7, "colour/mean": 3})
@@ -68,3 +71,40 @@ def on_circle(angles: Mapping[str, Sequence[float]], prompt: str = "p") -> Label
     radians = np.radians([value for values in angles.values() for value in values])
     x = np.stack([np.cos(radians), np.sin(radians)], axis=1).astype(np.float32)
     return LabelledEmbeddings({"v": x}, models, np.full(len(models), prompt), models)
+
+
+def surrogate_distances(encoder: Encoder, pixels: NDArray[np.uint8]) -> dict[str, float]:
+    """How far each vector of an encoder's differentiable form lies from the encoder's own, relative to its length."""
+    want = encoder.encode([encoder.prepare(pixels)])
+    with torch.no_grad():
+        got = load_surrogate(encoder)(to_levels(pixels))
+    assert list(got) == list(encoder.stamp.dims)
+    return {n: float(np.linalg.norm(got[n].numpy() - v[0]) / np.linalg.norm(v[0])) for n, v in want.items()}
+
+
+def rise_and_slope(
+    surrogate: Surrogate, x: Tensor, step: float, counts: Callable[[str], bool] = lambda name: True
+) -> tuple[float, float]:
+    """What a random linear function of the vectors rises by between two small steps along its gradient; and what the
+    gradient says that it does.
+
+    Parameters
+    ----------
+    surrogate : Surrogate
+    x : Tensor, shape (3, h, w)
+        Levels.
+    step : float
+        Largest change of a sample, levels.
+    counts : callable
+        Which vectors take part, by name.
+    """
+    leaf = x.detach().clone().requires_grad_()
+    vectors = {name: v for name, v in surrogate(leaf).items() if counts(name)}
+    weights = {name: torch.randn_like(v) / v.detach().norm() for name, v in vectors.items()}
+    value = torch.stack([(vectors[name] * w).sum() for name, w in weights.items()]).sum()
+    (gradient,) = torch.autograd.grad(value, leaf)
+    along = step * gradient / gradient.abs().max()
+    with torch.no_grad():
+        ends = [surrogate(leaf + sign * along) for sign in (1, -1)]
+    rise = sum(float(((ends[0][name] - ends[1][name]).double() * w).sum()) for name, w in weights.items())
+    return rise, 2 * float((along * gradient).sum())

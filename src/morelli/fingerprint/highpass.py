@@ -5,7 +5,7 @@ again. The residual is the sum of x₀ − x₁ and x₁ − x₂, each sample w
 around it: half of it is left where the picture deviates by σ, nearly all on smooth ground, where traces show, and
 next to nothing at an edge, which is none. `morelli.fingerprint.wavelet` shrinks alike, by windows of several sizes
 less the noise that it looks for; this is over two scales of the undecimated transform of Starck and Murtagh (*à
-trous*, 1994), says as much by place, and takes a sixth of the time (docs/decisions/0011).
+trous*, 1994), says as much by place, and takes a seventh of the time or less (docs/decisions/0011).
 """
 
 from __future__ import annotations
