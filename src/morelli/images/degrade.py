@@ -1,9 +1,11 @@
 """What happens to pictures on their way: compression, blur, resizing, cropping, cutting, noise.
 
 The one implementation, used for training, for evaluation and for a verdict's stability. Every function is pure and
-deterministic: pixels in, new pixels out. The text form is ``name:strength``, chained with ``+``::
+deterministic: pixels in, new pixels out. The text form is ``name:strength``, chained with ``+``; between two strengths
+each picture has one of its own, drawn evenly::
 
     degrade(pixels, "resize:0.5+jpeg:75")
+    degrade(pixels, "crop:0.85-0.98")
 """
 
 from __future__ import annotations
@@ -200,9 +202,9 @@ class Degradation:
     Attributes
     ----------
     name : str
-        The canonical text: "jpeg:75", "resize:0.5+jpeg:75".
+        The canonical text: "jpeg:75", "crop:0.85-0.98", "resize:0.5+jpeg:75".
     strength : float or None
-        None for a chain.
+        None for a chain, and where each picture has its own.
     function : callable
         Pixels to pixels.
     """
@@ -230,26 +232,29 @@ _FUNCTIONS: Mapping[str, Callable[..., Pixels]] = {
 def parse(text: str, *, seed: int | None = None) -> Degradation:
     """Read the text form: "jpeg:Q", "webp:Q", "blur:S", "resize:F", "crop:F", "cut:F", "noise:S", chains.
 
-    A chain has "+" between its steps: "resize:0.5+jpeg:75".
+    A chain has "+" between its steps: "resize:0.5+jpeg:75". In place of a strength may stand two, the lower first:
+    "crop:0.85-0.98" draws each picture's own between them.
 
     Parameters
     ----------
     text : str
         As above; spaces do not matter.
     seed : int, optional
-        For noise and cuts; by default each picture has its own, see `noise`.
+        For noise, cuts and strengths that are drawn; by default each picture has its own, see `noise`.
 
     Raises
     ------
     UnknownNameError
         No degradation of that name.
     InputError
-        No strength, or one outside its range; the message says the range.
+        No strength, one outside its range, or two of which the first is not the lower; the message says the range.
 
     Examples
     --------
     >>> parse("resize:0.50 + jpeg:75").name
     'resize:0.5+jpeg:75'
+    >>> parse("crop: 0.850-0.98").name
+    'crop:0.85-0.98'
     """
     steps = [_parse_step(part, seed) for part in text.split("+")]
     if len(steps) == 1:
@@ -266,23 +271,42 @@ def _parse_step(part: str, seed: int | None) -> Degradation:
     name, _, value = (piece.strip() for piece in part.partition(":"))
     if name not in _FUNCTIONS:
         raise UnknownNameError("degradation", name, _FUNCTIONS)
-    try:
-        number = float(value)
-    except ValueError:
-        number = math.nan
-    if math.isnan(number):
+    numbers = [_number(value)]
+    if math.isnan(numbers[0]) and value.count("-") == 1:
+        numbers = [_number(piece) for piece in value.split("-")]
+    if any(math.isnan(number) for number in numbers):
         raise InputError(
             f"{part.strip()!r} needs a number after the colon.",
             argument=name,
             fix=f"Write {name}:{RANGES[name].high:g}.",
         )
-    strength = RANGES[name].check(name, number)
+    strengths = [RANGES[name].check(name, number) for number in numbers]
+    if len(strengths) == 1:
+        return Degradation(f"{name}:{strengths[0]:g}", strengths[0], partial(_apply, name, strengths[0], seed))
+    low, high = strengths
+    if not low < high:
+        raise InputError(f"{part.strip()!r}: the lower strength comes first.", argument=name)
+    return Degradation(f"{name}:{low:g}-{high:g}", None, partial(_apply_between, name, low, high, seed))
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def _apply(name: str, strength: float, seed: int | None, pixels: Pixels) -> Pixels:
     extra = {"seed": seed} if name in ("cut", "noise") else {}
-    return Degradation(f"{name}:{strength:g}", strength, partial(_apply, name, strength, extra))
-
-
-def _apply(name: str, strength: float, extra: Mapping[str, int | None], pixels: Pixels) -> Pixels:
     return _FUNCTIONS[name](pixels, strength, **extra)
+
+
+def _apply_between(name: str, low: float, high: float, seed: int | None, pixels: Pixels) -> Pixels:
+    """At a strength that is the picture's own."""
+    check_pixels(pixels)
+    rng = np.random.default_rng(_own_seed(f"{name} to {high:g} from ", low, pixels) if seed is None else seed)
+    drawn = rng.integers(int(low), int(high), endpoint=True) if RANGES[name].whole else rng.uniform(low, high)
+    return _apply(name, float(drawn), seed, pixels)
 
 
 def _chain(steps: tuple[Degradation, ...], pixels: Pixels) -> Pixels:
