@@ -59,7 +59,21 @@ def test_where_models_have_few_images_each_is_a_query_once_against_other_prompts
         assert not set(data.prompts[task.queries]) & set(data.prompts[task.background])
         assert np.unique(data.models[task.background], return_counts=True)[1].tolist() == [8, 8, 8]
     assert "fewer than 16 images" in plan.notes[0]
-    assert len(identification(data, 7, 0)) == 1  # 14 images are twice as many as references
+    halved = bare(data.models, np.tile(np.repeat(prompts[:7], 2), 3))
+    assert len(identification(halved, 7, 0)) == 1  # 14 images are twice as many as references
+
+
+def test_a_query_s_prompt_is_not_among_the_references_of_the_other_models_alone():
+    """With one image a prompt its own model could not show it, so that what the picture shows would mislead."""
+    data = bare(np.repeat(["a", "b", "c"], 32), [f"p{n}" for n in range(32)] * 3)
+    plan = identification(data, 10, 0)
+    for task in plan:
+        assert task.background is not None
+        assert not set(data.prompts[task.queries]) & set(data.prompts[task.background])
+    assert "one image a prompt" in plan.notes[0]
+    unshared = bare(np.repeat(["a", "b", "c"], 32), [f"p{n}" for n in range(96)])
+    unnamed = bare(np.repeat(["a", "b", "c"], 32), [""] * 96)
+    assert len(identification(unshared, 10, 0)) == len(identification(unnamed, 10, 0)) == 1
 
 
 def test_macro_f1_is_sklearn_s_and_its_interval_holds_it():

@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from morelli.attribution.halves import deal_halves
+from morelli.attribution.pair_judge import learn_pair_judge
 from morelli.errors import ArrayError, InputError, NotEnoughReferencesError, UnknownNameError
 from morelli.evaluation.data import EvaluationSet
 from morelli.evaluation.model_bootstrap import ModelBootstrap
 from morelli.evaluation.pair_scores import PairScorer, best_threshold
 from morelli.evaluation.runner import Settings, evaluate
-from morelli.evaluation.verification import FIGURES, draw_pair_sets, verification_table
+from morelli.evaluation.verification import FIGURES, _forecast, draw_pair_sets, verification_table
 from morelli.images.dataset import read_dataset
 from morelli.testing.datasets import write_dataset
 
@@ -160,6 +161,38 @@ def test_a_threshold_comes_from_other_models():
     _, moved = again.accepted(sets.same, sets.same, sets.different["all"])
     of_model = data.models[sets.same.first] == model
     np.testing.assert_array_equal(cuts[of_model], moved[of_model])
+
+
+def test_probabilities_are_those_of_a_gallery_of_other_models():
+    data = gaussian(models=16, seeds=2, prompts=8)
+    table = verification_table({"e": as_set(data)}, count=600)
+    rows = {row["method"]: row for row in table.rows if row["pairs"] == "all"}
+    assert rows["cosine"]["brier"] is None
+    assert rows["cosine"]["ece"] is None
+    assert 0.0 < rows["plda"]["ece"] < 0.15
+    assert rows["plda"]["brier"] < 0.22
+    halves = deal_halves(data.models, data.families)
+    scorer = PairScorer("plda", data, halves)
+    sets = draw_pair_sets(as_set(data), 50, 0)
+    said = scorer.probabilities(sets.same)
+    assert ((said > 0) & (said < 1)).all()
+    side = next(iter(halves))
+    mine = halves.judged(side, sets.same)
+    judge = learn_pair_judge(data.take(side.there))
+    assert judge.calibration is not None
+    first = int(np.flatnonzero(mine)[0])
+    pair = np.array([sets.same.first[first], sets.same.second[first]])
+    ratio = judge.ratio(data.take(pair).vectors)
+    assert said[first] == pytest.approx(float(judge.calibration.probability(ratio)), abs=1e-9)
+
+
+def test_the_forecast_s_figures_by_hand():
+    found = _forecast(np.array([0.9, 0.7]), np.array([0.1, 0.1, 0.7, 0.3]))
+    assert found["brier"] == pytest.approx(0.25 * (0.01 + 0.09) + 0.125 * (0.01 + 0.01 + 0.49 + 0.09))
+    # Bins of 1/15: 0.9 alone, 0.7 (one right, one wrong), 0.1 twice, 0.3.
+    expected = 0.25 * 0.1 + abs(0.25 * (0.7 - 1) + 0.125 * 0.7) + 0.125 * 2 * 0.1 + 0.125 * 0.3
+    assert found["ece"] == pytest.approx(expected)
+    assert _forecast(np.array([0.5, np.nan]), np.array([0.5])) == {}
 
 
 def test_few_models():

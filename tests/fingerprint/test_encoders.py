@@ -68,7 +68,7 @@ def test_by_default_it_sees_the_whole_picture(weights: Path) -> None:
     extractor = load_extractor(weights)
     pixels = picture(0, 300, 400)
     windows = torch.from_numpy(grid_windows(pixels)).permute(0, 3, 1, 2).float() / 255
-    assert len(windows) == 6
+    assert len(windows) == 12
     encoder = Fingerprint(extractor, "x")
     found = encoder.encode([encoder.prepare(pixels), encoder.prepare(picture(1))])
     with torch.no_grad():
@@ -95,7 +95,7 @@ def test_windows_and_layers_are_part_of_the_stamp(weights: Path) -> None:
     extractor = load_extractor(weights)
     kinds = [Fingerprint(extractor, "x", windows=each) for each in ("grid", "nine", "centre")]
     assert len({kind.stamp.preprocessing for kind in kinds}) == 3
-    assert [len(kind.prepare(picture(0, 300, 400))) for kind in kinds] == [6, 9, 1]
+    assert [len(kind.prepare(picture(0, 300, 400))) for kind in kinds] == [12, 9, 1]
     np.testing.assert_array_equal(kinds[2].prepare(picture(0, 300, 400))[0], kinds[1].prepare(picture(0, 300, 400))[4])
     alone = Fingerprint(extractor, "x", layers=("mean",))
     assert alone.stamp.dims == {"fingerprint/mean": 512}

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from morelli.errors import ArrayError, ImageTooSmallError, InputError
-from morelli.fingerprint.windows import ACROSS, SIDE, enlarge, grid_windows, nine_windows, positions
+from morelli.fingerprint.windows import ACROSS, BLOCK, SIDE, enlarge, grid_windows, nine_windows, positions
 
 
 def numbered(height: int, width: int) -> np.ndarray:
@@ -48,28 +48,37 @@ def test_any_size_gives_windows(height: int, width: int, small: str) -> None:
     assert len(found) in (1, 3, 9)
 
 
-def test_grid_windows_lie_side_by_side() -> None:
+def test_grid_windows_lie_side_by_side_and_reach_the_edges() -> None:
     pixels = numbered(300, 400)
-    expected = [pixels[a : a + 128, b : b + 128] for a in (0, 128) for b in (0, 128, 256)]
+    expected = [pixels[a : a + 128, b : b + 128] for a in (0, 128, 168) for b in (0, 128, 256, 272)]
     assert np.array_equal(grid_windows(pixels), expected)
 
 
 @given(st.integers(16, 2600), st.integers(16, 400))
 @settings(max_examples=30, deadline=None)
-def test_a_grid_has_at_most_so_many_windows_on_multiples_of_their_side(height: int, width: int) -> None:
+def test_a_grid_covers_the_image_by_windows_on_whole_blocks(height: int, width: int) -> None:
     found = grid_windows(numbered(height, width))
-    short = min(height, width)
-    if short < SIDE:
+    if min(height, width) < SIDE:
         return
-    rows, columns = min(height // SIDE, ACROSS), min(width // SIDE, ACROSS)
-    assert len(found) == rows * columns
     first = found[:, 0, 0].astype(int)
     tops, lefts = first[:, 2] // 16 * 251 + first[:, 0], first[:, 2] % 16 * 251 + first[:, 1]
-    assert (lefts % SIDE == 0).all()
-    assert (tops % SIDE == 0).all()
     assert len(set(zip(tops, lefts, strict=True))) == len(found)
-    # Evenly spread: the last window along an axis is the last that has room.
-    assert (tops.max(), lefts.max()) == ((height // SIDE - 1) * SIDE, (width // SIDE - 1) * SIDE)
+    for starts, extent in ((np.unique(tops), height), (np.unique(lefts), width)):
+        assert (starts % BLOCK == 0).all()
+        assert len(starts) <= ACROSS
+        assert starts[0] == 0
+        # What is not seen at the end is less than a block, and nothing between windows where there is room for all.
+        assert extent - (starts[-1] + SIDE) < BLOCK
+        assert extent > ACROSS * SIDE or (np.diff(starts) <= SIDE).all()
+        assert extent % SIDE or extent > ACROSS * SIDE or (np.diff(starts) == SIDE).all()
+    assert len(found) == len(np.unique(tops)) * len(np.unique(lefts))
+
+
+def test_a_grid_frames_a_small_image_where_asked_and_knows_no_other_way() -> None:
+    pixels = numbered(60, 200)
+    assert np.array_equal(grid_windows(pixels, small="crop"), nine_windows(pixels, small="crop")[:1])
+    with pytest.raises(InputError, match="resize or crop"):
+        grid_windows(pixels, small="pad")  # pyright: ignore[reportArgumentType]
 
 
 def test_a_small_image_is_enlarged_or_framed() -> None:

@@ -1,7 +1,7 @@
 """Models cut in halves, three ways, so that every pair of models is together on one side of a cut once.
 
-What a pair of models is judged by (statistics, a threshold, a calibration) is then learnt on the other side: on models
-that are neither of the two.
+What a pair of models is judged by (statistics, the pairs of a threshold or a calibration) is then taken from the other
+side: from models that are neither of the two.
 """
 
 from __future__ import annotations

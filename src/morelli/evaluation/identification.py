@@ -1,6 +1,7 @@
 """Protocol ``identification`` (paper 002): k references a model drawn by the seed, everything else is a query.
 
-Where models have few images, that would leave hardly a query; there references and queries change places.
+Where models have few images, that would leave hardly a query; there references and queries change places. So they do
+where a model has one image a prompt.
 """
 
 from __future__ import annotations
@@ -51,14 +52,20 @@ def identification(data: LabelledEmbeddings, k: int | None, seed: int) -> Plan[T
             "it takes two models, and a model with two images: one is a reference and the other a query.",
             argument="dataset",
         )
-    if np.median(counts) < 2 * wanted and len(np.unique(prompt_units(data.prompts))) >= ANY_PROMPT_FOLDS:
+    few = f"Models have as a rule fewer than {2 * wanted} images"
+    why = few if np.median(counts) < 2 * wanted else "Models have one image a prompt" if _once(data) else ""
+    if why and len(np.unique(prompt_units(data.prompts))) >= ANY_PROMPT_FOLDS:
         plan = any_prompt(data, wanted, seed)
-        note = (
-            f"Models have as a rule fewer than {2 * wanted} images: each image is a query once, and its references, up "
-            f"to {wanted} a model, are of other prompts."
-        )
+        note = f"{why}: each image is a query once, and its references, up to {wanted} a model, are of other prompts."
         return Plan(plan.items, (note, *plan.notes))
     return _drawn(data, models, counts, wanted, seed)
+
+
+def _once(data: LabelledEmbeddings) -> bool:
+    """Whether models share prompts, and none has two images of one."""
+    named = data.prompts != ""
+    cells = np.stack([data.models[named], data.prompts[named]], axis=1)
+    return len(cells) == len(np.unique(cells, axis=0)) > len(np.unique(cells[:, 1]))
 
 
 def _drawn(

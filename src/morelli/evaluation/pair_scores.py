@@ -10,6 +10,7 @@ import numpy as np
 
 from morelli.attribution.centroid import unit_vectors
 from morelli.attribution.halves import Halves, Side, across_halves
+from morelli.attribution.pair_judge import PairJudge, learn_pair_judge
 from morelli.attribution.verification import PairStatistics, cosine_of_pairs, fit_pair_statistics
 from morelli.errors import UnknownNameError
 
@@ -69,6 +70,7 @@ class PairScorer:
         self.name, self.data, self.halves = name, data, halves
         self._unit = unit_vectors(data.vectors)
         self._learnt: dict[bytes, tuple[PairStatistics, Mapping[str, Floats]]] = {}
+        self._judges: dict[bytes, PairJudge] = {}
 
     def scores(self, pairs: Pairs) -> Floats:
         """Score of each pair, shape (p,), higher for one model; statistics come from the halves without its models."""
@@ -80,7 +82,9 @@ class PairScorer:
         """Whether each pair is accepted, shape (p,), and by which threshold, shape (p,).
 
         The threshold of a pair is the best one on those of the pairs ``same`` and ``different`` whose models are all in
-        the other half, scored by what this half teaches; NaN, and not accepted, where there are no such pairs.
+        the other half, scored by what this half teaches; NaN, and not accepted, where there are no such pairs. So a
+        pair's models have no part in the pairs that its threshold is chosen on, and with ``plda`` one in the statistics
+        that score those.
         """
         scores, cuts = self.scores(pairs), np.full(len(pairs), np.nan)
         if self.halves is None:
@@ -92,6 +96,25 @@ class PairScorer:
                 back = Side(side.there, side.here, side.cut)
                 cuts[mine] = best_threshold(*(self._judge(back, kind) for kind in known)).value
         return scores >= cuts, cuts
+
+    def probabilities(self, pairs: Pairs) -> Floats:
+        """Probability that one model made both, as `morelli verify` would say it: shape (p,), NaN where it would not.
+
+        The gallery is the half of the models without the pair's; its judge knows nothing of the others.
+        """
+        found = np.full(len(pairs), np.nan)
+        if self.name == "cosine" or self.halves is None:
+            return found
+        for side in self.halves:
+            mine = self.halves.judged(side, pairs)
+            if mine.any():
+                key = side.there.tobytes()
+                if key not in self._judges:
+                    self._judges[key] = learn_pair_judge(self.data.take(side.there))
+                judge = self._judges[key]
+                if judge.calibration is not None:
+                    found[mine] = judge.calibration.probability(self._judge(side, pairs.take(mine)))
+        return found
 
     def _judge(self, side: Side, pairs: Pairs) -> Floats:
         if self.name == "cosine":

@@ -1,7 +1,8 @@
 """Protocol ``verification`` (paper 002): are two images of one model? Same-model against different-model pairs.
 
 As published, pairs are drawn over images and the accuracy is that of the best threshold *on the very pairs that are
-measured*, which is optimistic. Beside it stands the accuracy at a threshold that was chosen on pairs of other models.
+measured*, which is optimistic. Beside it stands the accuracy at a threshold that was chosen on pairs of other models,
+and how good the probabilities are that a gallery of other models gives.
 """
 
 from __future__ import annotations
@@ -32,9 +33,11 @@ if TYPE_CHECKING:
 #: The measured fields of a row; each is in every row, None where the data do not give it.
 FIGURES = (
     "n_same", "n_different", "auroc", "auroc_low", "auroc_high", "best_accuracy", "best_threshold",
-    "accuracy", "accuracy_low", "accuracy_high", "tpr", "fpr", "lift", "lift_low", "lift_high",
+    "accuracy", "accuracy_low", "accuracy_high", "tpr", "fpr", "brier", "ece", "lift", "lift_low", "lift_high",
 )  # fmt: skip
 _CASES = 2
+# Bins of the calibration error, of equal width.
+_BINS = 15
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,9 +202,10 @@ def _halves(labels: LabelledEmbeddings, seed: int, *, needed: bool) -> tuple[Hal
 
 @dataclass(frozen=True, eq=False)
 class _Judged:
-    """Scores, decisions and thresholds of the same-model pairs ("") and of each kind of the others."""
+    """Scores, probabilities, decisions and thresholds of the same-model pairs ("") and of each kind of the others."""
 
     scores: dict[str, NDArray[np.float64]]
+    probabilities: dict[str, NDArray[np.float64]]
     accepted: dict[str, NDArray[np.bool_]]
     cuts: dict[str, NDArray[np.float64]]
 
@@ -211,6 +215,7 @@ def _judge(scorer: PairScorer, sets: PairSets) -> _Judged:
     answers = {kind: scorer.accepted(pairs, sets.same, sets.different["all"]) for kind, pairs in kinds.items()}
     return _Judged(
         {kind: scorer.scores(pairs) for kind, pairs in kinds.items()},
+        {kind: scorer.probabilities(pairs) for kind, pairs in kinds.items()},
         {kind: answer[0] for kind, answer in answers.items()},
         {kind: answer[1] for kind, answer in answers.items()},
     )
@@ -239,10 +244,26 @@ def _row(
         held = resampled.balanced_accuracy(accepted, wrongly)
         out |= {"accuracy": held.point, "accuracy_low": held.low, "accuracy_high": held.high}
         out |= {"tpr": float(accepted.mean()), "fpr": float(wrongly.mean())}
+    out |= _forecast(judged.probabilities[""], judged.probabilities[kind])
     if other is not None:
         lift = resampled.auroc_difference((p, q), (other.scores[""], other.scores[kind]))
         out |= {"lift": lift.point, "lift_low": lift.low, "lift_high": lift.high}
     return out
+
+
+def _forecast(same: NDArray[np.float64], different: NDArray[np.float64]) -> dict[str, float]:
+    """Brier score and calibration error of the probabilities, both kinds of pairs with half of the weight.
+
+    Saying 0.5 always has 0.25 and 0. Nothing where some pair has no probability.
+    """
+    said = np.concatenate([same, different])
+    if np.isnan(said).any():
+        return {}
+    truth = np.arange(len(said)) < len(same)
+    weights = np.where(truth, 0.5 / len(same), 0.5 / len(different))
+    bins = np.minimum((said * _BINS).astype(np.intp), _BINS - 1)
+    off = np.bincount(bins, weights * (said - truth), minlength=_BINS)
+    return {"brier": float(weights @ (said - truth) ** 2), "ece": float(np.abs(off).sum())}
 
 
 def _cases(sets: PairSets, judged: _Judged, seed: int) -> tuple[Case, ...]:

@@ -30,6 +30,8 @@ TILE = 32
 #: The layer before the network, and the most numbers that it is a vector of unless it is asked for.
 INPUT, LONGEST = "input", 8192
 Windows = Literal["grid", "nine", "centre"]
+# What says how `grid_windows` cuts, for the preprocessing's hash.
+_GRID = [SIDE, "grid to the edges", ACROSS]
 # Windows that one run of a network takes; bounds memory, not accuracy.
 _RUN = 36
 #: SHA-256 of the extractors that are shipped.
@@ -103,7 +105,7 @@ class ResidualSpectrum(_Windowed):
         self.tile = tile
         words = {
             **self._words(),
-            "windows": [SIDE, "grid", ACROSS],
+            "windows": _GRID,
             "tile": tile,
             "floor": FLOOR,
             "channels": CHANNELS,
@@ -186,7 +188,7 @@ class Fingerprint(_Windowed):
         extractor.network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         words = {**self._words(), "chain": extractor.chain.describe(), "mean": "plain", "flat": "left out"}
         if windows != "nine":
-            words["windows"] = [SIDE, "grid", ACROSS] if windows == "grid" else [SIDE, "centre", small]
+            words["windows"] = [*_GRID, small] if windows == "grid" else [SIDE, "centre", small]
         dims = {f"fingerprint/{layer}": sizes[layer] for layer in self.layers}
         self._stamp = EncoderStamp(name, extractor.revision, short_hash(words), dims)
 
@@ -199,7 +201,7 @@ class Fingerprint(_Windowed):
             A side is below 16 pixels.
         """
         if self.windows == "grid":
-            return grid_windows(pixels)
+            return grid_windows(pixels, small=self.small)
         windows = super().prepare(pixels)
         return windows if self.windows == "nine" else windows[len(windows) // 2][None]
 

@@ -20,6 +20,8 @@ LEAST = 16
 Small = Literal["resize", "crop"]
 #: Windows along an axis that `grid_windows` takes at most.
 ACROSS = 8
+#: Sides of JPEG's blocks, pixels.
+BLOCK = 8
 # How much longer than wide an image may be that is enlarged.
 _LONGEST = 64
 
@@ -54,43 +56,52 @@ def nine_windows(pixels: Pixels, side: int = SIDE, small: Small = "resize") -> P
     InputError
         Another word for ``small``.
     """
-    if small not in ("resize", "crop"):
-        raise InputError(f"must be resize or crop; got {small!r}.", argument="small")
     pixels = _large_enough(pixels, side, small)
     height, width = pixels.shape[:2]
     return _cut(pixels, side, positions(height, side), positions(width, side))
 
 
-def grid_windows(pixels: Pixels, side: int = SIDE, across: int = ACROSS) -> Pixels:
+def grid_windows(pixels: Pixels, side: int = SIDE, across: int = ACROSS, small: Small = "resize") -> Pixels:
     """Windows of an image (h, w, 3) side by side from its corner: shape (m, side, side, 3), uint8, rows first.
 
-    They begin at multiples of ``side``, so that the 8 × 8 blocks of JPEG lie the same way in all of them; where more
-    than ``across`` have room along an axis, so many are taken, evenly spread. An image with a side below ``side`` is
-    enlarged until its short side fits (bicubic).
+    They begin at multiples of 8, so that the 8 × 8 blocks of JPEG lie the same way in all of them; see `grid_starts`.
 
     Parameters
     ----------
     pixels : ndarray, shape (h, w, 3), uint8
     side, across : int
+    small : {"resize", "crop"}
+        As in `nine_windows`.
 
     Raises
     ------
     ImageTooSmallError
         A side is below `LEAST` pixels.
+    InputError
+        Another word for ``small``.
     """
-    pixels = _large_enough(pixels, side, "resize")
+    pixels = _large_enough(pixels, side, small)
     height, width = pixels.shape[:2]
     return _cut(pixels, side, grid_starts(height, side, across), grid_starts(width, side, across))
 
 
 def grid_starts(extent: int, side: int = SIDE, across: int = ACROSS) -> list[int]:
-    """Starts of the windows of `grid_windows` along an axis of ``extent`` pixels, at least ``side``."""
-    count = extent // side
-    return [side * int(number) for number in np.linspace(0, count - 1, min(count, across)).round()]
+    """Starts of the windows of `grid_windows` along an axis of ``extent`` pixels, at least ``side``.
+
+    Multiples of ``side``, and one more window at the end where these leave 8 pixels or more there; of more than
+    ``across`` so many, evenly spread.
+    """
+    starts = [*range(0, extent - side + 1, side)]
+    last = (extent - side) // BLOCK * BLOCK
+    if last > starts[-1]:
+        starts.append(last)
+    return [starts[int(number)] for number in np.linspace(0, len(starts) - 1, min(len(starts), across)).round()]
 
 
 def _large_enough(pixels: Pixels, side: int, small: Small) -> Pixels:
     """The image, or what ``small`` makes of one with a side below ``side``."""
+    if small not in ("resize", "crop"):
+        raise InputError(f"must be resize or crop; got {small!r}.", argument="small")
     height, width = check_pixels(pixels).shape[:2]
     check_size(height, width)
     if min(height, width) >= side:

@@ -43,6 +43,8 @@ _VERIFICATION = (
     LIFT,
     Column("accuracy", "accuracy %, threshold of other models", "percent", "accuracy_low", "accuracy_high"),
     Column("best_accuracy", "best threshold % (optimistic)", "percent"),
+    Column("brier", "Brier (0.25: knows nothing)", "number"),
+    Column("ece", "ECE", "number"),
 )
 _IDENTIFICATION = (
     Column("method"),
