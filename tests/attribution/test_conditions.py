@@ -91,6 +91,35 @@ def test_degraded_queries_are_compared_better_and_clean_ones_as_before(
     assert clean == pytest.approx(before, abs=0.01)
 
 
+def test_each_condition_has_weights_of_its_own() -> None:
+    """JPEG leaves nothing of the first view and blur nothing of the second: each is compared by what it leaves."""
+    rng = np.random.default_rng(3)
+    one = world(3)
+    x = one.vectors["v/a"]
+    y = world(3).vectors["v/a"] + rng.normal(size=x.shape).astype(np.float32) * 0.5
+    rows = rng.permutation(len(x))[:72]
+
+    def copied(values: np.ndarray, spoiled: bool) -> np.ndarray:
+        """Spoiled: the values of another picture, so that no step and no scatter says that nothing is left."""
+        return (values[rng.permutation(len(values))[: len(rows)]] if spoiled else values[rows]) + np.float32(6.0)
+
+    made = {
+        "v/a": np.concatenate([copied(x, True), copied(x, False)]),
+        "w/a": np.concatenate([copied(y, False), -copied(y, True)]),
+    }
+    names = np.repeat(["jpeg:80", "blur:0.7"], len(rows))
+    degraded = DegradedEmbeddings(names, np.tile(rows, 2), made)
+    fitted = Fused().fit(replace(one, vectors={"v/a": x, "w/a": y}, degraded=degraded))
+    under_jpeg, under_blur = fitted.weights(0, condition="jpeg:80"), fitted.weights(0, condition="blur:0.7")
+    assert under_jpeg[0] < 0.8 * under_jpeg[1]
+    assert under_blur[1] < 0.8 * under_blur[0]
+    with_few = fitted.weights(0, condition="webp:80")
+    assert ((np.minimum(under_jpeg, under_blur) <= with_few) & (with_few <= np.maximum(under_jpeg, under_blur))).all()
+    table = fitted.cross_scores(0, degraded=True)
+    assert table.conditions is not None
+    assert sorted(np.unique(table.conditions, return_counts=True)[1].tolist()) == [72, 72]
+
+
 def test_a_condition_s_scores_are_those_of_the_noisier_model(background: LabelledEmbeddings) -> None:
     """One-dimensional, by hand: W + N and the step are what a query is compared under."""
     rng = np.random.default_rng(0)
@@ -104,8 +133,8 @@ def test_a_condition_s_scores_are_those_of_the_noisier_model(background: Labelle
     lda = Lda().fit(data)
     assert lda.bank_ is not None and lda.conditions_ is not None
     query = {"v/a": np.array([[11.0]], dtype=np.float32)}
-    layers, degraded = lda._component_scores(lda.bank_, query, data, lda.models_, None, 0)
-    assert degraded.all()
+    layers, conditions = lda._component_scores(lda.bank_, query, data, lda.models_, None, 0)
+    assert conditions.tolist() == ["jpeg:80"]
     # Log-likelihood ratio of b over a at 11 − 10 = 1 under variance 1 + 4: ((1 + 1)² − (1 − 1)²) / (2 · 5) = 0.4.
     assert layers[0, 0, 1] - layers[0, 0, 0] == pytest.approx(0.4, rel=0.15)
 

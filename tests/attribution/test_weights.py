@@ -76,6 +76,17 @@ def test_a_layer_said_twice_counts_half_each() -> None:
     assert twice.sum() == pytest.approx(once.item(), rel=0.2)
 
 
+def test_weights_are_drawn_to_others_where_data_are_few_and_leave_them_where_data_are_many() -> None:
+    rng = np.random.default_rng(3)
+    layers = rng.normal(0, 3, (2, 800, 4))
+    truth = drawn(rng, 0.5 * layers[1])
+    others = np.array([0.4, 0.0])  # a part that the others leave out may come back
+    many = fit_weights(layers, truth, 0.03, towards=others)
+    assert many == pytest.approx([0.0, 0.5], abs=0.2)
+    few = fit_weights(layers[:, :6], truth[:6], 100.0, towards=others)
+    assert few == pytest.approx(others, abs=0.02)
+
+
 def test_a_misleading_layer_gets_little() -> None:
     rng = np.random.default_rng(2)
     s = rng.normal(0, 3, (400, 4))

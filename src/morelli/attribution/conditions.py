@@ -94,26 +94,24 @@ class Conditions:
 
     def likeliest(self, coordinates: Coordinates) -> tuple[str, ...]:
         """For each of n queries `CLEAN`, or the likeliest degradation where some degradation is likelier than none."""
-        posterior = self.detector(coordinates)
-        other = 1 + posterior[:, 1:].argmax(axis=1)
-        return tuple(self.names[0 if clean >= 0.5 else at] for clean, at in zip(posterior[:, 0], other, strict=True))
+        return tuple(self.names[at] for at in _likeliest(self.detector(coordinates)))
 
-    def mix(self, coordinates: Coordinates, score: Score) -> tuple[Array, NDArray[np.bool_]]:
+    def mix(self, coordinates: Coordinates, score: Score) -> tuple[Array, NDArray[np.intp]]:
         """Component scores of queries, each under the conditions that it is probably in.
 
         Returns
         -------
         scores : ndarray, shape (components, n, m)
             Mean over conditions, weighted by their probabilities.
-        degraded : ndarray of bool, shape (n,)
-            Queries that are probably not as they came.
+        likeliest : ndarray of int, shape (n,)
+            Number of the condition that each query is probably in.
         """
         posterior = self.detector(coordinates)
-        degraded = posterior[:, 0] < 0.5
+        likeliest = _likeliest(posterior)
         posterior[posterior < np.minimum(_NEGLIGIBLE, posterior.max(axis=1, keepdims=True))] = 0.0
         posterior /= posterior.sum(axis=1, keepdims=True)
         if not len(posterior):
-            return score(self.bank(0), coordinates, np.arange(0)), degraded
+            return score(self.bank(0), coordinates, np.arange(0)), likeliest
         total: Array | None = None
         for number in np.flatnonzero(posterior.any(axis=0)).tolist():
             rows = np.flatnonzero(posterior[:, number])
@@ -122,7 +120,12 @@ class Conditions:
             if total is None:
                 total = np.zeros((len(part), len(posterior), part.shape[2]))
             total[:, rows] += posterior[rows, number][:, None] * part
-        return np.empty((0, 0, 0)) if total is None else total, degraded
+        return np.empty((0, 0, 0)) if total is None else total, likeliest
+
+
+def _likeliest(posterior: Array) -> NDArray[np.intp]:
+    """For each row 0 where some degradation is not likelier than none, else the likeliest degradation's number."""
+    return np.where(posterior[:, 0] >= 0.5, 0, 1 + posterior[:, 1:].argmax(axis=1))
 
 
 def fit_conditions(

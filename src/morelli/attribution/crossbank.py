@@ -7,17 +7,17 @@ component is scored on its own, so that weights can be learnt, and the banks of 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from morelli.attribution.bank import Bank, BankSettings, Labels, fit_bank
-from morelli.attribution.conditions import Conditions, fit_conditions
+from morelli.attribution.conditions import CLEAN, MIN_COPIES, Conditions, fit_conditions
 from morelli.attribution.crossfit import OutOfFold, gather
 from morelli.attribution.trials import fold_of_rows, leave_one_out
-from morelli.attribution.weights import DEGRADED_PULL, PULL, fit_weights
+from morelli.attribution.weights import CONDITION_PULL, DEGRADED_PULL, fit_weights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -127,15 +127,17 @@ class CrossBank:
         """
         layers, table = self.tables(k, new, degraded)
         scores = np.full(table.scores.shape, -np.inf)
+        conditions = np.full(len(table), CLEAN) if table.conditions is None else table.conditions
         for fold in np.unique(table.folds):
-            test, train = table.folds == fold, table.folds != fold
-            learn = train if train.any() else test
-            weights = np.ones(1)
-            if len(layers) > 1:
-                weights = fit_weights(layers[:, learn], table.truth[learn], DEGRADED_PULL if degraded else PULL)
-            part = np.tensordot(weights, np.where(np.isfinite(layers[:, test]), layers[:, test], 0.0), axes=1)
-            scores[test] = np.where(np.isfinite(layers[0, test]), part, -np.inf)
-        return OutOfFold(scores, table.truth, table.rows, table.folds)
+            held, train = table.folds == fold, table.folds != fold
+            learn = train if train.any() else held
+            weights = weights_by_condition(layers, table, learn) if len(layers) > 1 else {CLEAN: np.ones(1)}
+            for condition in np.unique(conditions[held]).tolist():
+                test = held & (conditions == condition)
+                own = weights.get(condition, weights[CLEAN])
+                part = np.tensordot(own, np.where(np.isfinite(layers[:, test]), layers[:, test], 0.0), axes=1)
+                scores[test] = np.where(np.isfinite(layers[0, test]), part, -np.inf)
+        return replace(table, scores=scores)
 
     def _compute(self, k: int, new: bool, degraded: bool) -> tuple[Array, OutOfFold]:
         if new not in self._parts:
@@ -144,18 +146,23 @@ class CrossBank:
         # One list for each component; all share rows, candidates and order.
         count = components(self.bank, self.parts, k)
         parts: list[list[tuple[NDArray[np.str_], Array, NDArray[np.intp], int]]] = [[] for _ in range(count)]
+        conditions: list[NDArray[np.str_]] = []
         copies = {"": None} if not degraded else self._copies()
         for part in self._parts[new]:
             # What a part with too few copies has not learnt, it cannot be asked for.
             learnt = ("",) if not degraded else () if part.conditions is None else part.conditions.names
-            for of_row in (of_row for name, of_row in copies.items() if name in learnt):
-                for candidates, layers, queries in self._score_fold(part, of_row, k):
+            for name in (name for name in copies if name in learnt):
+                for candidates, layers, queries in self._score_fold(part, copies[name], k):
+                    conditions.append(np.full(int(np.isin(truth[queries], candidates).sum()), name))
                     for table, layer in zip(parts, layers, strict=True):
                         table.append((candidates, layer, queries, part.fold))
         tables = [gather(table, models, truth) for table in parts]
         if not tables:
             return np.empty((0, 0, len(models))), gather([], models, truth)
-        return np.stack([table.scores for table in tables]), tables[0]
+        first = tables[0]
+        if degraded:
+            first = replace(first, conditions=np.concatenate([np.empty(0, np.str_), *conditions]))
+        return np.stack([table.scores for table in tables]), first
 
     def _copies(self) -> dict[str, NDArray[np.intp]]:
         """For each degradation the degraded copy of each image, −1 where it has none: arrays of shape (n,)."""
@@ -288,6 +295,30 @@ class _Asked:
         if same:
             layers.append(bank.same_scores(queries, chosen, labels, models))
         return np.concatenate(layers)
+
+
+def weights_by_condition(layers: Array, table: OutOfFold, rows: NDArray[np.bool_]) -> dict[str, Array]:
+    """Weights of the components for each degradation, and under `CLEAN` those of all rows together.
+
+    A degradation takes away what some components go by and leaves others alone, so each has weights of its own, drawn
+    to those of all of them; one with too few copies has none.
+
+    Parameters
+    ----------
+    layers : ndarray, shape (components, n, m)
+    table : OutOfFold
+        Of the same n queries.
+    rows : ndarray of bool, shape (n,)
+        Which to learn from.
+    """
+    if table.conditions is None:
+        return {CLEAN: fit_weights(layers[:, rows], table.truth[rows])}
+    found = {CLEAN: fit_weights(layers[:, rows], table.truth[rows], DEGRADED_PULL)}
+    names, counts = np.unique(table.conditions[rows], return_counts=True)
+    for name in names[counts >= MIN_COPIES].tolist():
+        own = rows & (table.conditions == name)
+        found[name] = fit_weights(layers[:, own], table.truth[own], CONDITION_PULL, towards=found[CLEAN])
+    return found
 
 
 def half_of_models(models: NDArray[np.str_], families: NDArray[np.str_], seed: int) -> NDArray[np.bool_]:

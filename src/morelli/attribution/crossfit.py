@@ -34,12 +34,15 @@ class OutOfFold:
         Row of the query in the background.
     folds : ndarray of int, shape (n,)
         Fold that was held out when the query was scored.
+    conditions : ndarray of str, shape (n,), or None
+        What degraded copies went through; None: images as they are.
     """
 
     scores: NDArray[np.float64]
     truth: NDArray[np.intp]
     rows: NDArray[np.intp]
     folds: NDArray[np.intp]
+    conditions: NDArray[np.str_] | None = None
 
     def __len__(self) -> int:
         return len(self.truth)

@@ -13,11 +13,10 @@ import numpy as np
 
 from morelli.attribution.bank import Bank, BankSettings, Labels, fit_bank, view_groups
 from morelli.attribution.base import Attributor
-from morelli.attribution.conditions import fit_conditions
-from morelli.attribution.crossbank import SMALL_BACKGROUND, CrossBank, components
+from morelli.attribution.conditions import CLEAN, fit_conditions
+from morelli.attribution.crossbank import SMALL_BACKGROUND, CrossBank, components, weights_by_condition
 from morelli.attribution.crossfit import FOLDS, OutOfFold, gather
 from morelli.attribution.trials import seeds_per_cell
-from morelli.attribution.weights import DEGRADED_PULL, PULL, fit_weights
 from morelli.errors import NotEnoughReferencesError, NotFittedError
 from morelli.types import LabelledEmbeddings
 
@@ -74,7 +73,7 @@ class LikelihoodAttributor(Attributor):
         bank = None if self.background_ is None else self._fit_bank(self.background_)
         self.bank_ = bank if bank is not None and self._serves(bank) else None
         self.known_: NDArray[np.str_] | None = None
-        self.weights_: dict[tuple[int, bool, bool], NDArray[np.float64]] = {}
+        self.weights_: dict[tuple[int, bool, str], NDArray[np.float64]] = {}
         self._cross = self.conditions_ = None
         if self.background_ is not None and self.bank_ is not None:
             self.conditions_ = self._fit_conditions(self.background_, self.bank_)
@@ -123,7 +122,7 @@ class LikelihoodAttributor(Attributor):
         if bank is None:
             bank, weighted = self._fit_bank(used), False
         k = self._references_of_prompt(used, models, prompt, bank)
-        layers, degraded = self._component_scores(bank, vectors, used, models, prompt, k)
+        layers, conditions = self._component_scores(bank, vectors, used, models, prompt, k)
         if not weighted:
             return layers.mean(axis=0)
         new = self.is_new(models)
@@ -132,8 +131,8 @@ class LikelihoodAttributor(Attributor):
             return layers[0]
         out = np.empty(layers.shape[1:])
         for kind in kinds:
-            for state in np.unique(degraded).tolist():
-                part = np.ix_(degraded == state, new == kind)
+            for state in np.unique(conditions).tolist():
+                part = np.ix_(conditions == state, new == kind)
                 weights = self.weights(k, kind, state)
                 if len(layers) == 1:
                     weights = weights / self.weights(k, False, state)
@@ -195,8 +194,8 @@ class LikelihoodAttributor(Attributor):
         models: NDArray[np.str_],
         prompt: str | None,
         k: int,
-    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Scores of each component, shape (components, n, m), and which queries are degraded."""
+    ) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
+        """Scores of each component, shape (components, n, m), and what each query probably went through."""
         free = "free" in self.parts and bank.has_free
         if not (free or k):
             raise NotEnoughReferencesError(
@@ -221,12 +220,13 @@ class LikelihoodAttributor(Attributor):
         coordinates = bank.coordinates(vectors)
         if self.conditions_ is None or bank is not self.bank_:
             count = len(next(iter(coordinates.values())))
-            return score(bank, coordinates, np.arange(count)), np.zeros(count, dtype=np.bool_)
-        return self.conditions_.mix(coordinates, score)
+            return score(bank, coordinates, np.arange(count)), np.full(count, CLEAN)
+        layers, likeliest = self.conditions_.mix(coordinates, score)
+        return layers, np.array(self.conditions_.names)[likeliest]
 
     # -- weights and calibration ------------------------------------------------------------------------------------
 
-    def weights(self, k: int, new: bool = False, degraded: bool = False) -> NDArray[np.float64]:
+    def weights(self, k: int, new: bool = False, condition: str = CLEAN) -> NDArray[np.float64]:
         """Weight of each component: shape (components,).
 
         Parameters
@@ -235,27 +235,33 @@ class LikelihoodAttributor(Attributor):
             Same-prompt references a model; 0 for none.
         new : bool
             For candidates that the background does not know.
-        degraded : bool
-            For queries that were compressed or resized on their way.
+        condition : str
+            What the queries went through: one of the background's degradations.
         """
         self._require_fit()
         k = self._simulable(k)
-        kind = (k, new, degraded)
-        if kind not in self.weights_:
+        if (k, new, condition) not in self.weights_:
             if self._cross is None:
                 raise NotEnoughReferencesError("weights need a background.", argument="background")
-            layers, table = self._cross.tables(*kind)
+            layers, table = self._cross.tables(k, new, condition != CLEAN)
             if len(table):
-                self.weights_[kind] = fit_weights(layers, table.truth, DEGRADED_PULL if degraded else PULL)
-            elif degraded:
-                self.weights_[kind] = self.weights(k, new)
+                found = weights_by_condition(layers, table, np.ones(len(table), dtype=np.bool_))
+                if table.conditions is None:
+                    self.weights_[k, new, CLEAN] = found[CLEAN]
+                else:
+                    # All that were learnt from these tables; of a condition with too few copies those of all together.
+                    names = () if self.conditions_ is None else self.conditions_.names[1:]
+                    for name in {condition, *names}:
+                        self.weights_[k, new, name] = found.get(name, found[CLEAN])
+            elif condition != CLEAN:
+                self.weights_[k, new, condition] = self.weights(k, new)
             elif new:
                 # Too few models to play new ones: those for known models, which measured better than leaving the
                 # prompt-free part out (decision 0004).
-                self.weights_[kind] = self.weights(k)
+                self.weights_[k, new, CLEAN] = self.weights(k)
             else:
-                self.weights_[kind] = np.full(len(layers), 1.0 / max(len(layers), 1))
-        return self.weights_[kind]
+                self.weights_[k, new, CLEAN] = np.full(len(layers), 1.0 / max(len(layers), 1))
+        return self.weights_[k, new, condition]
 
     def learn_weights(self, k: int, models: NDArray[np.str_]) -> None:
         """Learn every weight that queries may need among these candidates, as they come and degraded."""
@@ -264,8 +270,8 @@ class LikelihoodAttributor(Attributor):
         if single and len(kinds) == 1:
             return
         for new in kinds:
-            for degraded in (False, True) if self.conditions_ is not None else (False,):
-                self.weights(k, new, degraded)
+            for condition in (CLEAN,) if self.conditions_ is None else self.conditions_.names:
+                self.weights(k, new, condition)
 
     def cross_scores(self, k: int, new: bool = False, degraded: bool = False) -> OutOfFold:
         """The background's images scored by statistics that saw other prompts only: what calibration learns from.

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = 3
 #: Files that are kept; the longest unused go first.
 KEPT = 12
 _DAY = 86_400.0
@@ -240,8 +240,8 @@ def _restore(
     models = np.unique(background.models)
     groups = None if manifest["groups"] is None else _unpack_groups(manifest["groups"], file, "")
     weights = {
-        (int(k), bool(new), bool(degraded)): file[f"weights/{i}"]
-        for i, (k, new, degraded) in enumerate(manifest["weights"])
+        (int(k), bool(new), str(condition)): file[f"weights/{i}"]
+        for i, (k, new, condition) in enumerate(manifest["weights"])
     }
     attributor.fit(None)
     attributor.background_ = background

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 PULL = 0.02
 #: … as are degraded copies, several of which are of one image.
 DEGRADED_PULL = 0.2
+#: Of the weights of one degradation towards those of all of them together.
+CONDITION_PULL = 0.03
 
 
-def fit_weights(layers: Array, truth: NDArray[np.intp], pull: float = PULL) -> Array:
+def fit_weights(layers: Array, truth: NDArray[np.intp], pull: float = PULL, towards: Array | None = None) -> Array:
     """Weights w ≥ 0 that minimise the mean of −log softmax(Σ_c w_c·s_c)[truth].
 
     The loss is convex, and the weights' common scale is a temperature: log-likelihoods of correlated parts are each
@@ -32,6 +34,8 @@ def fit_weights(layers: Array, truth: NDArray[np.intp], pull: float = PULL) -> A
         Column of the right model.
     pull : float
         Penalty, per query, of a weight that is twice the common one.
+    towards : ndarray, shape (parts,), optional
+        What each weight is drawn to in place of one common weight, which is learnt too.
 
     Returns
     -------
@@ -45,20 +49,26 @@ def fit_weights(layers: Array, truth: NDArray[np.intp], pull: float = PULL) -> A
     parts, n, _ = s.shape
     at_truth = s[:, np.arange(n), truth]
 
-    # First the one common weight on a grid of scales, then each on its own.
-    grid = np.geomspace(1e-4, 1.0, 60) / parts
-    common = float(min(grid, key=lambda scale: logit_loss(np.full(parts, scale), s, mask, at_truth)[0]))
-    if parts == 1:
-        return np.array([common])
+    if towards is None:
+        # First the one common weight on a grid of scales, then each on its own.
+        grid = np.geomspace(1e-4, 1.0, 60) / parts
+        common = float(min(grid, key=lambda scale: logit_loss(np.full(parts, scale), s, mask, at_truth)[0]))
+        if parts == 1:
+            return np.array([common])
+        centre = np.full(parts, common)
+    else:
+        centre = towards
+    # A weight that those it is drawn to leave out may come back.
+    unit = np.maximum(centre, centre.mean())
 
     def pulled(v: Array) -> tuple[float, Array]:
-        # In units of the common weight the problem is well scaled.
-        value, slope = logit_loss(v * common, s, mask, at_truth)
-        away = v - 1.0
-        return value + pull * float(np.mean(away**2)), slope * common + 2.0 * pull * away / parts
+        # In units of what they are drawn to the problem is well scaled.
+        value, slope = logit_loss(v * unit, s, mask, at_truth)
+        away = v - centre / unit
+        return value + pull * float(np.mean(away**2)), slope * unit + 2.0 * pull * away / parts
 
-    result = minimize(pulled, np.ones(parts), jac=True, bounds=[(0.0, None)] * parts, method="L-BFGS-B")
-    return result.x * common
+    result = minimize(pulled, centre / unit, jac=True, bounds=[(0.0, None)] * parts, method="L-BFGS-B")
+    return result.x * unit
 
 
 def logit_loss(w: Array, s: Array, mask: Array, at_truth: Array) -> tuple[float, Array]:
