@@ -1,19 +1,25 @@
-"""D(i) at paper 000's full size, beside scikit-learn's NearestNeighbors: python benchmarks/exposure.py [PROMPTS]
+"""D(i) at paper 000's full size, beside scikit-learn's NearestNeighbors.
+
+::
+
+    python benchmarks/exposure.py [PROMPTS] [--threads 1]
 
 280 prompts × 22 models × 30 images × 1280 numbers (float32), made up: a centre for each prompt and model, and noise.
-Both sides see the same points in the same run, prompt by prompt in turns, so that a busy machine slows both alike.
-Prints the time of each (wall clock and processor), their ratio, how many neighbours are the same, and the peak memory.
+Both sides see the same points in the same run, prompt by prompt in turns, so that a busy machine slows both alike;
+BLAS and OpenMP have the same number of threads for either. Prints that number, the time of each (wall clock and
+processor), their ratio, how many neighbours are the same, and the peak memory.
 """
 
 from __future__ import annotations
 
+import argparse
 import resource
-import sys
 import time
 from collections.abc import Iterator
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from morelli.exposure.neighbours import nearest
 from morelli.exposure.separability import separability
@@ -43,7 +49,24 @@ def peak() -> float:
 
 
 def main() -> None:
-    prompts = int(sys.argv[1]) if len(sys.argv) > 1 else PROMPTS
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("prompts", nargs="?", type=int, default=PROMPTS, help=f"how many; {PROMPTS} by default")
+    parser.add_argument("--threads", type=int, default=1, help="of each pool of threads, on both sides; 1 by default")
+    asked = parser.parse_args()
+    if min(asked.prompts, asked.threads) < 1:
+        parser.error("prompts and --threads must be 1 or more")
+    with threadpool_limits(limits=asked.threads):
+        compare(asked.prompts)
+
+
+def threads() -> str:
+    """The pools of threads that were found, each with its number: "blas 1, openmp 1"."""
+    pools = {(pool["user_api"], pool["num_threads"]) for pool in threadpool_info()}
+    return ", ".join(f"{name} {count}" for name, count in sorted(pools))
+
+
+def compare(prompts: int) -> None:
+    """Measure both and print."""
     n = prompts * MODELS * IMAGES
     x = np.empty((n, DIMS), dtype=np.float32)
     ours, theirs, same = np.zeros(2), np.zeros(2), 0
@@ -59,7 +82,7 @@ def main() -> None:
         ours += middle - start
         same += int((found.index == wanted).sum())
         x[number * len(points) : (number + 1) * len(points)] = points
-    print(f"{prompts} prompts × {MODELS} models × {IMAGES} images × {DIMS} numbers")
+    print(f"{prompts} prompts × {MODELS} models × {IMAGES} images × {DIMS} numbers; threads: {threads()}")
     for name, took in (("morelli", ours), ("scikit-learn", theirs)):
         print(f"{name:<13} {took[0]:7.1f} s wall clock  {took[1]:7.1f} s processor")
     print(f"ratio         {theirs[0] / ours[0]:7.2f}               {theirs[1] / ours[1]:7.2f}")

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from morelli._audit.attacks import plan_attacks
 from morelli._audit.measured import battle, confusion, measure
-from morelli._audit.prediction import chosen_rows, filtered_rows, predict
+from morelli._audit.prediction import Prediction, chosen_rows, filtered_rows, held_out_rows, predict
+from morelli._audit.result import prompt_labels
 from morelli._version import __version__
 from morelli.audit import AuditSettings, audit
 from morelli.cli.output import plain
@@ -20,7 +22,7 @@ from morelli.evaluation.runner import Settings, evaluate
 from morelli.exposure.simulation import VoteSettings
 from morelli.images.dataset import read_dataset
 from morelli.testing.datasets import write_dataset
-from morelli.types import EncoderStamp, LabelledEmbeddings
+from morelli.types import EncoderStamp, Item, LabelledEmbeddings
 
 from ..evaluation.samples import TextureEncoder, gaussian, relabel
 
@@ -54,6 +56,7 @@ def result(pictures: Path) -> dict:
 def test_fields_of_the_schema(result):
     assert (result["schema"], result["version"]) == ("morelli.exposure/1", __version__)
     assert (result["tau"], result["k"], result["n_models"], result["n_prompts"]) == (0.5, 2, 3, 6)
+    assert result["k_expected"] == 1  # one of two references is held out from the other
     assert {"prompt_id", "prompt", "d", "accuracy", "expected_accuracy"} <= set(result["prompts"][0])
     assert {"model", "separable", "accuracy"} <= set(result["models"][0])
     assert {"k", "pool", "tau", "band", "category", "chosen", "filtered"} == set(result["curves"])
@@ -147,7 +150,7 @@ def test_prompts_that_differ_in_exposure_are_predicted_and_picked():
         assert row["by_d_low"] <= row["by_d"] <= row["by_d_high"]
     assert half["by_d_low"] > rows[-1]["by_d_high"]
     # Without the exposing half the others are left, which is far less than all.
-    without = next(row for row in filtered_rows(held, 0) if row["dropped"] == 20)
+    without = next(row for row in filtered_rows(held, 0)[0] if row["dropped"] == 20)
     assert without["by_d_lift"] == pytest.approx(without["by_d"] - rows[-1]["all_prompts"])
     assert without["by_d_lift_low"] < without["by_d_lift"] < without["by_d_lift_high"] < -0.1
 
@@ -178,18 +181,48 @@ def test_an_image_that_is_asked_several_times_counts_once():
     assert np.trace(counts) / counts.sum() == pytest.approx(found.accuracy(rows)["top1"])
 
 
+def made_up(choices: int, prompts: int) -> Prediction:
+    """Scores and accuracies that are drawn at random."""
+    d, frac, expected, accuracy = np.random.default_rng(0).random((4, choices, prompts))
+    return Prediction(np.array([f"p{i:02}" for i in range(prompts)]), d, frac, expected, accuracy)
+
+
+def part(held: Prediction, choices: list[int], prompts: NDArray[np.intp]) -> Prediction:
+    """Of some choices of references and some prompts alone."""
+    tables = {
+        name: getattr(held, name)[np.ix_(choices, prompts)] for name in ("d", "mean_frac", "expected", "accuracy")
+    }
+    return replace(held, prompts=held.prompts[prompts], **tables)
+
+
 def test_a_row_of_filtered_prompts_is_about_the_same_prompts():
     """One predictor says nothing of two prompts: the other and the best possible are not judged on them either."""
-    rng = np.random.default_rng(0)
-    d, expected, accuracy = rng.random((3, 2, 10))
-    held = predict(data := gaussian(4, 10, 4, effect=0.8), plan_attacks(data, 2, 0), measure(
-        "euclid", data, plan_attacks(data, 2, 0)), 0.5)  # fmt: skip
-    held = replace(held, d=d, expected=expected.copy(), accuracy=accuracy)
-    held.expected[1, [2, 5]] = np.nan
-    kept = np.setdiff1d(np.arange(10), [2, 5])
-    alone = replace(held, d=d[:, kept], expected=expected[:, kept], accuracy=accuracy[:, kept])
-    assert filtered_rows(held, 0) == filtered_rows(alone, 0)
-    assert filtered_rows(replace(held, expected=np.full_like(d, np.nan)), 0)[0]["kept"] == 10
+    held = made_up(2, 10)
+    held.expected[:, [2, 5]] = np.nan
+    rows, notes = filtered_rows(held, 0)
+    assert (rows, []) == filtered_rows(part(held, [0, 1], np.setdiff1d(np.arange(10), [2, 5])), 0)
+    (note,) = notes
+    assert "2 of 2 choices" in note and "8 of 10 prompts" in note
+    rows, notes = filtered_rows(replace(held, expected=np.full_like(held.d, np.nan)), 0)
+    assert (rows[0]["kept"], notes) == (10, [])
+    rows, notes = filtered_rows(replace(held, accuracy=np.full_like(held.d, np.nan)), 0)
+    assert (rows, len(notes)) == ([], 1)
+
+
+def test_a_choice_that_some_prompts_lack_is_left_out_of_the_table_and_the_prompts_stay():
+    """As `morelli.defence.prompts.from_audit` has it."""
+    held = made_up(3, 10)
+    held.accuracy[2, [2, 5]] = held.d[2, [2, 5]] = held.expected[2, [2, 5]] = np.nan
+    rows, notes = filtered_rows(held, 0)
+    assert (rows, []) == filtered_rows(part(held, [0, 1], np.arange(10)), 0)
+    assert rows[0]["kept"] == 10
+    (note,) = notes
+    assert "2 of 3 choices" in note and "10 of 10 prompts" in note
+    result = {"prompts": [{"prompt_id": name, "held_out": one} for name, one in held_out_rows(held).items()]}
+    for row in rows:
+        for name, by in (("by_d", "d"), ("by_expected", "expected_accuracy")):
+            (other,) = from_audit(plain(result), [row["dropped"]], by=by)
+            assert (other.kept, other.accuracy) == (row["kept"], pytest.approx(row[name]))
 
 
 def test_prompts_are_filtered_by_references_and_judged_on_other_images(result):
@@ -214,6 +247,66 @@ def test_labels_that_say_nothing():
     assert found.accuracy(found.rows("main"))["top1"] == pytest.approx(0.2, abs=0.06)
     held = predict(data, plan, found, 0.5)
     assert np.nanmean(held.expected) == pytest.approx(0.2, abs=0.06)
+
+
+def test_the_references_that_expected_accuracy_is_measured_with():
+    data = gaussian(3, 4, 10)
+    for k, inside in ((9, 7), (4, 3), (2, 1), (1, None)):
+        plan = plan_attacks(data, k, 0)
+        assert plan.inner_k == inside
+        assert {each.task.k for each in plan.attacks if each.kind == "inner"} == ({inside} if inside else set())
+    assert plan_attacks(data, 9, 0, sweeps=False).inner_k is None
+
+
+def labelled(*rows: tuple[str, str, str]) -> list[Item]:
+    """Items of (prompt_id, prompt, category)."""
+    return [
+        Item(Path(f"{number}.png"), f"{number}.png", model="m", family="m", prompt_id=name, prompt=text,
+             category=category)
+        for number, (name, text, category) in enumerate(rows)
+    ]  # fmt: skip
+
+
+def test_text_and_category_of_a_prompt_are_the_first_that_are_given():
+    items = labelled(
+        ("p", "", ""), ("p", "a hat", ""), ("p", "", "still"), ("p", "", ""), ("q", "", ""), ("", "x", "y")
+    )
+    assert prompt_labels(items) == ({"p": ("a hat", "still"), "q": ("", "")}, [])
+
+
+def test_a_prompt_of_two_categories_is_named():
+    texts, notes = prompt_labels(
+        labelled(("p", "a hat", "still"), ("p", "a cat", "life"), ("q", "", "life"), ("q", "", "still"), ("r", "", ""))
+    )
+    assert texts == {"p": ("a hat", "still"), "q": ("", "life"), "r": ("", "")}
+    assert notes == [
+        "More than one text is given for 1 of the prompts, and the first was taken: 'p' has 'a hat' and 'a cat'.",
+        "More than one category is given for 2 of the prompts, and the first was taken: 'p' has 'still' and 'life'.",
+    ]
+
+
+def test_an_audit_says_what_labels_disagree_on(pictures):
+    whole = read_dataset(pictures)
+    items = [replace(item, category="") for item in whole.items]
+    prompt = items[0].prompt_id
+    second, third = [place for place, item in enumerate(items) if item.prompt_id == prompt][1:3]
+    items[second], items[third] = (replace(items[second], category="first"), replace(items[third], category="other"))
+    settings = AuditSettings("euclid", sweeps=False, votes=FEW)
+    found = audit(replace(whole, items=tuple(items)), [TextureEncoder()], settings).result
+    assert [row["category"] for row in found["prompts"] if row["prompt_id"] == prompt] == ["first"]
+    assert [row["category"] for row in found["curves"]["category"]] == ["first"]
+    assert any(note.startswith("More than one category") for note in found["notes"])
+
+
+def test_votes_of_few_simulations_are_among_the_notes(pictures):
+    whole = read_dataset(pictures)
+    two = replace(whole, items=tuple(item for item in whole.items if item.model != whole.items[0].model))
+    # One vote between two equals: in an odd number of simulations one of them is ahead in most.
+    votes = VoteSettings(votes=1, simulations=41, most=50, gap=0.0)
+    found = audit(two, [TextureEncoder()], AuditSettings("euclid", sweeps=False, votes=votes)).result
+    (seldom,) = [row["target"] for row in found["votes"]["rows"] if row["possible"] < 0.5]
+    (note,) = [note for note in found["notes"] if note.startswith("Votes: ")]
+    assert f"for {seldom} (" in note
 
 
 def test_more_references_than_there_are_is_said():

@@ -14,7 +14,9 @@ from morelli._version import __version__
 from morelli.cli import main
 from morelli.encoders import catalogue
 from morelli.engine import catalogue as engines
+from morelli.report.exposure import print_exposure
 from morelli.report.exposure_figures import FIGURE_NAMES, campaigns
+from morelli.report.exposure_page import exposure_page
 from morelli.testing.datasets import write_dataset
 
 from ..engine.fakes import PickledEngine
@@ -110,6 +112,55 @@ def test_tables(morelli, pictures):
         assert title in lines
     assert "expected accuracy  held out" not in out  # that takes the sweeps
     assert lines[-1].startswith("one battle: 6 images, $0.15")
+    votes = next(line for line in lines if line.startswith("target"))
+    for heading in ("place, mean", "could move %", "of these moved %", "false alarms of the three %"):
+        assert heading in votes
+
+
+def words(result: dict) -> str:
+    """What the page of a result says."""
+    return " ".join("".join(read(exposure_page(result)).text).split())
+
+
+def test_expected_accuracy_says_how_many_references_it_is_measured_with(morelli, pictures, capsys):
+    status, out, err = morelli("exposure", pictures, *BASE, "--k", 2, "--json")
+    assert status == 0, err
+    found = json.loads(out)
+    assert found["k_expected"] == 1
+    said = "measured with 1 reference a model where the attack's accuracy is with 2"
+    assert said in words(found)
+    print_exposure(found)
+    assert "prompts (expected: with 1 reference a model, not 2)" in capsys.readouterr().out.splitlines()
+    del found["k_expected"], found["votes"]["notes"]  # of an earlier version
+    assert said not in words(found)
+    print_exposure(found)
+    assert "prompts" in capsys.readouterr().out.splitlines()
+
+
+def test_the_page_says_of_which_embeddings_it_is(morelli, pictures):
+    status, out, err = morelli("exposure", pictures, *BASE, "--no-sweeps", "--raw", "--json")
+    assert status == 0, err
+    found = json.loads(out)
+    raw, unit = (words(found | {"unit": unit}) for unit in (found["unit"], True))
+    assert "side by side; D(i) of embeddings as they come, variances and pairs of embeddings at unit length" in raw
+    assert "side by side; embeddings at unit length" in unit
+
+
+def test_layers_of_an_encoder_keep_their_commas(morelli, pictures, monkeypatch):
+    asked = []
+
+    def load(spec: str) -> TextureEncoder:
+        asked.append(spec)
+        return TextureEncoder()
+
+    monkeypatch.setattr(catalogue, "load_encoder", load)
+    layered = "hf:facebook/dinov2-small@block4/mean,pooled"
+    status, _, err = morelli("exposure", pictures, "--encoder", f"texture, {layered},texture", *BASE[2:], "--no-sweeps")
+    assert status == 0, err
+    assert asked == ["texture", layered]
+    status, _, err = morelli("exposure", pictures, "--encoder", ",")
+    assert status == 1
+    assert "names no encoder" in err
 
 
 def test_json(morelli, pictures):
@@ -305,13 +356,34 @@ def test_simulate_votes_reads_what_exposure_wrote(morelli, pictures, tmp_path):
         (("--direction", "left"), "direction"),
         (("--noise", "2"), "--noise"),
         (("--ratings", "absent.csv"), "absent.csv"),
+        (("--ratings", "twice.csv"), "line 4: 'a' has a second row"),
+        (("--ratings", "unknown.csv"), "is called 'b2'"),
+        (("--ratings", "few.csv"), "has no rating for 'b'"),
         (("--defended", "absent.json"), "absent.json"),
-        (("--defended", "none=c.csv"), "c.csv"),
+        (("--defended", "none=c.csv"), "no defence may be called none"),
     ],
 )
-def test_bad_simulations_are_one_line(morelli, tmp_path, arguments, said):
+def test_bad_simulations_are_one_line(morelli, tmp_path, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "c.csv").write_text(",a,b\na,9,1\nb,2,8\n")
+    for name, rows in (("twice", "a,1\nb,2\na,3\n"), ("unknown", "a,1\nb,2\nb2,3\n"), ("few", "a,1\n")):
+        (tmp_path / f"{name}.csv").write_text(f"model,rating\n{rows}")
     status, out, err = morelli("simulate-votes", tmp_path / "c.csv", *arguments)
     assert (status, out) == (1, "")
     assert len(err.splitlines()) == 1
     assert said in err
+
+
+def test_a_target_that_could_seldom_move_is_said(morelli, tmp_path):
+    (tmp_path / "c.csv").write_text("images,a,b,c\na,20,2,2\nb,2,20,2\nc,2,2,20\n")
+    (tmp_path / "ratings.csv").write_text("model,rating\na,6\nb,0\nc,-30\n")
+    few = ("--simulations", 60, "--most", 2000, "--target", "a", "--ratings", tmp_path / "ratings.csv")
+    status, out, err = morelli("simulate-votes", tmp_path / "c.csv", *few)
+    assert status == 0
+    assert "could move %" in out.splitlines()[1]
+    assert err.startswith("note: Fewer than half of the simulations had a place to move to for a (")
+    status, out, err = morelli("simulate-votes", tmp_path / "c.csv", *few, "--json")
+    assert (status, err) == (0, "")
+    assert json.loads(out)["notes"][0].startswith("Fewer than half")
+    status, _, err = morelli("simulate-votes", tmp_path / "c.csv", *few[:-4], "--target", "c", *few[-2:])
+    assert (status, err) == (0, "")

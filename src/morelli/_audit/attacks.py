@@ -47,12 +47,27 @@ class Attack:
 
 @dataclass(frozen=True, eq=False)
 class AttackPlan:
-    """All attacks, those that share a background side by side; k as it is used; sentences on what was reduced."""
+    """All attacks of an audit.
+
+    Attributes
+    ----------
+    attacks : tuple of Attack
+        Those that share a background side by side.
+    trials : tuple of Trial
+        Of the main attack.
+    k : int
+        References a model, as they are used.
+    notes : tuple of str
+        Sentences on what was reduced.
+    inner_k : int or None
+        References a model where references are attributed by the rest of them; None where that is not done.
+    """
 
     attacks: tuple[Attack, ...]
     trials: tuple[Trial, ...]
     k: int
     notes: tuple[str, ...]
+    inner_k: int | None = None
 
 
 def plan_attacks(data: LabelledEmbeddings, k: int | None, seed: int, *, sweeps: bool = True) -> AttackPlan:
@@ -84,7 +99,8 @@ def plan_attacks(data: LabelledEmbeddings, k: int | None, seed: int, *, sweeps: 
         Attack(each.kind, each.number, _placed(each.task, backgrounds))
         for each in sorted(attacks, key=lambda each: each.task.key)
     ]
-    return AttackPlan(tuple(placed), main.items, used, tuple(notes))
+    inside = next((each.task.k for each in attacks if each.kind == "inner"), None)
+    return AttackPlan(tuple(placed), main.items, used, tuple(notes), inside)
 
 
 def most_references(models: NDArray[np.str_], prompts: NDArray[np.str_]) -> int:
@@ -139,7 +155,7 @@ def _main(trials: tuple[Trial, ...], k: int) -> Iterator[Attack]:
 
 
 def _inner(data: LabelledEmbeddings, main: list[Attack], k: int, seed: int) -> Iterator[Attack]:
-    """References against themselves: a part of them is held out and compared with the rest."""
+    """References against themselves: a quarter of them, one at least, is held out and compared with the rest."""
     inside = k - max(1, k // 4)
     if inside < 1:
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ from morelli.types import EXPOSURE_SCHEMA, EncoderStamp
 
 if TYPE_CHECKING:
     from morelli.images.dataset import Dataset
+    from morelli.types import Item
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,10 +50,12 @@ class Seen:
 def exposure_result(dataset: Dataset, seen: Seen, asked: AuditSettings) -> dict[str, Any]:
     """All but ``encoders`` and ``seconds``."""
     data, attack = seen.data.embeddings, seen.measured[-1]
-    categories = {item.prompt_id: item.category for item in dataset.items}
+    texts, torn = prompt_labels(dataset.items)
+    categories = {name: category for name, (_, category) in texts.items()}
     d = dict(zip(seen.found.prompts.tolist(), seen.found.d(asked.tau).tolist(), strict=True))
     held = predict(data, seen.plan, attack, asked.tau, unit=asked.unit)
     vs_many, notes = one_vs_many_rows(data, seen.plan, seen.measured, asked.seed)
+    filtered, left_out = filtered_rows(held, asked.seed)
     table = confusion(attack)
     votes, vote_notes = _votes(table, asked)
     models, seed = attack.scored.models.tolist(), asked.seed
@@ -66,11 +69,12 @@ def exposure_result(dataset: Dataset, seen: Seen, asked: AuditSettings) -> dict[
         "tau": asked.tau,
         "unit": asked.unit,
         "k": seen.plan.k,
+        "k_expected": seen.plan.inner_k,
         "seed": seed,
         "n_models": len(models),
         "n_prompts": len(seen.found.prompts),
         "n_images": len(data),
-        "prompts": _prompts(dataset, seen, held, d),
+        "prompts": _prompts(texts, seen, held, d),
         "models": _models(seen, asked.tau),
         "correlation": [row for each in reversed(seen.measured) for row in _correlations(seen, each, asked)],
         "curves": {
@@ -80,7 +84,7 @@ def exposure_result(dataset: Dataset, seen: Seen, asked: AuditSettings) -> dict[
             "band": band_rows(held, seed),
             "category": category_rows(attack, categories, d, seed),
             "chosen": chosen_rows(held, seed),
-            "filtered": filtered_rows(held, seed),
+            "filtered": filtered,
         },
         "battle": [{"method": each.method, **found} for each in seen.measured if (found := battle(each, seed))],
         "one_vs_many": vs_many,
@@ -88,16 +92,40 @@ def exposure_result(dataset: Dataset, seen: Seen, asked: AuditSettings) -> dict[
         "cost": _cost(seen.plan.k, models, asked, votes, len(seen.found.prompts)),
         "votes": votes,
         "leaks": seen.data.leaks,
-        "notes": list(dict.fromkeys([*seen.data.notes, *seen.plan.notes, *seen.found.notes, *notes, *vote_notes])),
+        "notes": list(
+            dict.fromkeys(
+                [*seen.data.notes, *torn, *seen.plan.notes, *seen.found.notes, *notes, *left_out, *vote_notes]
+            )
+        ),
     }
+
+
+def prompt_labels(items: Iterable[Item]) -> tuple[dict[str, tuple[str, str]], list[str]]:
+    """Text and category of each prompt, the first of each that is not empty; and notes of prompts with several."""
+    texts: dict[str, tuple[str, str]] = {}
+    others: dict[str, dict[str, str]] = {"text": {}, "category": {}}
+    for item in items:
+        if not item.prompt_id:
+            continue
+        first, new = texts.get(item.prompt_id, ("", "")), (item.prompt, item.category)
+        for what, old, value in zip(others, first, new, strict=True):
+            if old and value and old != value:
+                others[what].setdefault(item.prompt_id, f"{old!r} and {value!r}")
+        texts[item.prompt_id] = first[0] or new[0], first[1] or new[1]
+    return texts, [
+        f"More than one {what} is given for {len(torn)} of the prompts, and the first was taken: {name!r} has {values}."
+        for what, torn in others.items()
+        for name, values in list(torn.items())[:1]
+    ]
 
 
 def _per_prompt(seen: Seen, each: Measured) -> np.ndarray:
     return each.by(each.rows("main"), each.scored.prompts, seen.found.prompts)
 
 
-def _prompts(dataset: Dataset, seen: Seen, held: Prediction, d: Mapping[str, float]) -> list[dict[str, Any]]:
-    texts = {item.prompt_id: (item.prompt, item.category) for item in dataset.items}
+def _prompts(
+    texts: Mapping[str, tuple[str, str]], seen: Seen, held: Prediction, d: Mapping[str, float]
+) -> list[dict[str, Any]]:
     expected = dict(zip(held.prompts.tolist(), [means(column) for column in held.expected.T], strict=True))
     published, asked = (_per_prompt(seen, each).tolist() for each in (seen.measured[0], seen.measured[-1]))
     apart = held_out_rows(held)
@@ -143,7 +171,8 @@ def _votes(table: Mapping[str, Any], asked: AuditSettings) -> tuple[dict[str, An
     if len(known) < 2:
         return None, ["Votes were not simulated: fewer than two models have images that could be held out."]
     measured = from_counts([labels[i] for i in known], labels, counts[known], images=images[known])
-    return simulate_votes(measured, asked.votes), []
+    found = simulate_votes(measured, asked.votes)
+    return found, [f"Votes: {note}" for note in found["notes"]]
 
 
 def _cost(

@@ -52,12 +52,11 @@ def exposure(
     Simulation only: nothing is sent anywhere.
     """
     from morelli.audit import AuditSettings
+    from morelli.encoders.catalogue import encoder_specs
     from morelli.exposure.prices import parse_price
     from morelli.exposure.simulation import VoteSettings
 
-    names = list(dict.fromkeys(name.strip() for name in encoder.split(",") if name.strip()))
-    if not names:
-        raise typer.BadParameter("names no encoder.", param_hint="--encoder")
+    names = encoder_specs(encoder)
     if out is not None:
         if out.exists() and not out.is_dir():
             raise InputError(f"{out} is no folder.", argument="--out", fix="Name a folder.")

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from morelli.cli.output import emit_json
-from morelli.errors import DatasetError
+from morelli.cli.output import emit_json, say
 
 
 def simulate_votes(
@@ -27,7 +24,8 @@ def simulate_votes(
         ),
     ] = None,
     ratings: Annotated[
-        Path | None, typer.Option(help="CSV with the columns model and rating (Elo points): the true quality.")
+        Path | None,
+        typer.Option(help="CSV with the columns model and rating (Elo points), a row a model: the true quality."),
     ] = None,
     gap: Annotated[float, typer.Option(help="Elo points between places, where no ratings are given.")] = 15.0,
     votes: Annotated[int, typer.Option(min=1, help="Honest votes before the attack.")] = 10_000,
@@ -51,6 +49,7 @@ def simulate_votes(
     """
     from morelli.exposure.confusion import read_confusion
     from morelli.exposure.detector import Watch
+    from morelli.exposure.ratings import read_ratings
     from morelli.exposure.simulation import VoteSettings
     from morelli.exposure.simulation import simulate_votes as run
 
@@ -64,7 +63,7 @@ def simulate_votes(
         settings,
         targets=target,
         defended={name: read_confusion(file) for name, file in _named(defended or []).items()},
-        ratings=None if ratings is None else _ratings(ratings),
+        ratings=None if ratings is None else read_ratings(ratings),
     )
     if as_json:
         emit_json(result)
@@ -72,6 +71,8 @@ def simulate_votes(
         from morelli.report.votes import print_votes
 
         print_votes(result)
+        for note in result["notes"]:
+            say(f"note: {note}")
 
 
 def _named(given: list[str]) -> dict[str, Path]:
@@ -85,21 +86,6 @@ def _named(given: list[str]) -> dict[str, Path]:
             raise typer.BadParameter(f"{name or text!r} {why}: NAME=FILE.", param_hint="--defended")
         found[name] = Path(file)
     return found
-
-
-def _ratings(path: Path) -> dict[str, float]:
-    try:
-        lines = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline="")))
-    except OSError as error:
-        raise DatasetError(f"cannot be read ({error.strerror or error}).", argument=str(path)) from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"is no CSV in UTF-8 ({error}).", argument=str(path)) from error
-    if not lines or not {"model", "rating"} <= set(lines[0]):
-        raise DatasetError("needs the columns model and rating.", argument=str(path))
-    try:
-        return {str(line["model"] or "").strip(): float(line["rating"]) for line in lines}
-    except (TypeError, ValueError) as error:
-        raise DatasetError(f"holds a rating that is no number ({error}).", argument=str(path)) from error
 
 
 def register(app: typer.Typer) -> None:

@@ -45,6 +45,8 @@ class Campaign:
     def summary(self, seed: int = 0, draws: int = 1000) -> dict[str, Any]:
         """Medians over the simulations that could move; None stands for "more than most".
 
+        ``rank``: the mean place before the attack, of all simulations. ``possible``: the share of them in which there
+        was a place to move to; ``moved``, ``battles`` and ``votes`` are of these alone, None where there is none.
         ``_range``: the middle 95 % of the simulations. ``_error``: the bootstrap interval of the median, which says how
         much more simulations would change it, and nothing of the data.
         """

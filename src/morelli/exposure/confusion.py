@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: How far from 100 whole percentages of a row may sum up.
 ROUNDING = 2
+#: How far a row's sum may lie from the number of its images.
+HALF = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,18 +102,19 @@ def from_counts(
     counts : array, shape (len(models), len(said)), ≥ 0
     source : str
         The file, for messages.
-    images : array of int, shape (len(models),), optional
-        How many images each row is of. By default its sum, where the table is of whole numbers and its rows do not all
-        sum to 1, or to 98 to 102: those are rates.
+    images : array of int, shape (len(models),), ≥ 1, optional
+        How many images each row is of; but for rounding it sums to them. By default its sum, where the table is of
+        whole numbers and its rows do not all sum to 1, or to 98 to 102: those are rates.
 
     Raises
     ------
     DatasetError
-        Fewer than two models, a name twice, a column that is missing, a row without anything, or no numbers.
+        Fewer than two models, a name twice, a column that is missing, a row without anything, no numbers, or a row that
+        does not sum to its images.
     """
     try:
         table = np.asarray(counts, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DatasetError(f"its matrix holds something that is no number ({error}).", argument=source) from error
     if len(models) < 2 or len(set(models)) < len(models) or len(set(said)) < len(said):
         raise DatasetError("needs two models at least, and no name twice.", argument=source)
@@ -126,19 +129,34 @@ def from_counts(
     if (total == 0).any():
         raise DatasetError(f"has no image of {models[int((total == 0).argmax())]!r}.", argument=source)
     order = [list(said).index(name) for name in models] + [i for i, name in enumerate(said) if name not in models]
-    return Confusion(tuple(models), (table / total)[:, order], _images(table, images, source))
+    return Confusion(tuple(models), (table / total)[:, order], _images(models, table, images, source))
 
 
-def _images(table: NDArray[np.float64], given: Any, source: str) -> NDArray[np.intp] | None:
+def _images(models: Sequence[str], table: NDArray[np.float64], given: Any, source: str) -> NDArray[np.intp] | None:
     total = table.sum(axis=1)
     if given is not None:
-        found = np.asarray(given)
+        try:
+            found = np.asarray(given)
+        except ValueError as error:  # lists of different lengths
+            raise _no_images(len(total), source) from error
         if found.shape != total.shape or found.dtype.kind not in "iu" or (found < 1).any():
-            raise DatasetError(f"needs the number of images of each of its {len(total)} models.", argument=source)
+            raise _no_images(len(total), source)
+        wrong = np.flatnonzero(np.abs(total - found) > HALF)
+        if len(wrong):
+            at = int(wrong[0])
+            raise DatasetError(
+                f"says {found[at]} images of {models[at]!r}, and its row sums to {total[at]:g}.",
+                argument=source,
+                fix="A row must sum to its images; an image that was asked several times is divided among its answers.",
+            )
         return found.astype(np.intp)
     # Whole numbers that sum to 1, or but for rounding to 100, in every row are shares or percentages.
     rates = (table != np.floor(table)).any() or (total == 1).all() or (np.abs(total - 100) <= ROUNDING).all()
     return None if rates else total.astype(np.intp)
+
+
+def _no_images(models: int, source: str) -> DatasetError:
+    return DatasetError(f"needs the number of images of each of its {models} models.", argument=source)
 
 
 def read_confusion(path: str | Path) -> Confusion:
@@ -179,15 +197,17 @@ def _from_json(text: str, source: str) -> Confusion:
         raise DatasetError("holds no confusion matrix.", argument=source, fix=fix)
     labels = [str(name) for name in matrix["labels"]]
     counts = matrix.get("matrix")
-    if isinstance(counts, list) and len(counts) == len(labels) and all(isinstance(row, list) for row in counts):
-        images = matrix.get("images")
-        if not isinstance(images, list) or len(images) != len(labels):  # of an earlier version: one answer an image
-            images = [int(sum(row)) if all(isinstance(each, int) for each in row) else 0 for row in counts]
-        kept = [each for each in zip(labels, counts, images, strict=True) if any(each[1])]
-        known = [each[2] for each in kept]
-        names, rows = [each[0] for each in kept], [each[1] for each in kept]
-        return from_counts(names, labels, rows, source, known if all(known) else None)
-    return from_counts(labels, labels, counts, source)
+    if not isinstance(counts, list) or len(counts) != len(labels) or not all(isinstance(row, list) for row in counts):
+        return from_counts(labels, labels, counts, source)  # which refuses it
+    asked = [place for place, row in enumerate(counts) if any(row)]
+    names, rows = [labels[place] for place in asked], [counts[place] for place in asked]
+    images = matrix.get("images")
+    if images is None:  # of an earlier version: one answer an image
+        whole = all(isinstance(each, int) for row in rows for each in row)
+        return from_counts(names, labels, rows, source, [sum(row) for row in rows] if whole else None)
+    if not isinstance(images, list) or len(images) != len(labels):
+        raise _no_images(len(labels), source)
+    return from_counts(names, labels, rows, source, [images[place] for place in asked])
 
 
 def _from_csv(text: str, source: str) -> Confusion:

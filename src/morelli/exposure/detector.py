@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -49,9 +49,12 @@ def detect(preference: Array, attack: Votes, watch: Watch, rng: np.random.Genera
     """Share of the attacker's votes that lie in flagged accounts, at a stated rate of false alarms.
 
     Agreement: an account is suspicious if few of its votes are for the model that most honest voters prefer. Timing:
-    if the mean logarithm of its times is far from that of honest accounts, to either side. Thresholds are the
-    quantiles of one half of the simulated honest accounts; the false alarms that are reported are those of the other
-    half. Both: either of the two at half the rate each.
+    if the mean logarithm of its times is far from that of honest accounts, to either side. Both: either of the two,
+    each at the rate 1 − √(1 − rate), as among honest accounts the two are independent.
+
+    Thresholds are learnt from honest accounts of their own; the false alarms that are reported are those of others.
+    Agreement takes few values, so that many accounts lie at the threshold itself: each of them is flagged with the
+    probability that makes the learnt rate the stated one. Figures are the mean over those draws.
 
     Parameters
     ----------
@@ -64,8 +67,8 @@ def detect(preference: Array, attack: Votes, watch: Watch, rng: np.random.Genera
     Returns
     -------
     dict
-        false_alarm, votes_per_account; and for agreement, timing and both: {caught, false_alarm}. ``caught`` is None
-        where the attacker casts no vote.
+        false_alarm, votes_per_account; and for agreement, timing and both: {caught, false_alarm}, the second as it
+        came out. ``caught`` is None where the attacker casts no vote.
 
     Raises
     ------
@@ -90,19 +93,44 @@ def detect(preference: Array, attack: Votes, watch: Watch, rng: np.random.Genera
         for name, (outcome, seconds, size) in kinds.items()
         if outcome.sum() > 0
     }
-    agreement, times = seen["learnt"]
-    middle = float(np.median(times))
-    out: dict[str, Any] = {"false_alarm": watch.false_alarm, "votes_per_account": watch.votes}
-    for name, rate in (
-        ("agreement", watch.false_alarm),
-        ("timing", watch.false_alarm),
-        ("both", watch.false_alarm / 2),
+    middle = float(np.median(seen["learnt"][1]))
+    # Low is suspicious in both.
+    values = {kind: (a, -np.abs(t - middle)) for kind, (a, t) in seen.items()}
+    agreement, nearness = values["learnt"]
+    alone, each = watch.false_alarm, 1 - np.sqrt(1 - watch.false_alarm)
+    out: dict[str, Any] = {"false_alarm": alone, "votes_per_account": watch.votes}
+    for name, few, far in (
+        ("agreement", _cut(agreement, alone), _NEVER),
+        ("timing", _NEVER, _cut(nearness, alone)),
+        ("both", _cut(agreement, each), _cut(nearness, each)),
     ):
-        low = _lowest(agreement, rate) if name != "timing" else -np.inf
-        far = -_lowest(-np.abs(times - middle), rate) if name != "agreement" else np.inf
-        rates = {kind: float(((a < low) | (np.abs(t - middle) > far)).mean()) for kind, (a, t) in seen.items()}
-        out[name] = {"caught": rates.get("attack"), "false_alarm": rates["honest"]}
+        flagged = {
+            kind: float((1 - (1 - few.flagged(a)) * (1 - far.flagged(t))).mean()) for kind, (a, t) in values.items()
+        }
+        out[name] = {"caught": flagged.get("attack"), "false_alarm": flagged["honest"]}
     return out
+
+
+class _Cut(NamedTuple):
+    """Accounts below ``at`` are flagged, and those at it with the probability ``chance``."""
+
+    at: float
+    chance: float
+
+    def flagged(self, values: Array) -> Array:
+        """The probability that each account is flagged."""
+        return (values < self.at) + self.chance * (values == self.at)
+
+
+_NEVER = _Cut(-np.inf, 0.0)
+
+
+def _cut(values: Array, rate: float) -> _Cut:
+    """The cut that flags this share of the values: expected, over the draws at the threshold."""
+    count = len(values)
+    at = np.sort(values)[min(int(rate * count), count - 1)]
+    below, there = int((values < at).sum()), int((values == at).sum())
+    return _Cut(float(at), (rate * count - below) / there)
 
 
 def _agreement(outcome: Array, majority: Array, accounts: int, votes: int, rng: np.random.Generator) -> Array:
@@ -117,11 +145,6 @@ def _times(seconds: float, accounts: int, watch: Watch, rng: np.random.Generator
     """Mean logarithm of the times of each account's votes."""
     spread = np.hypot(watch.between, watch.spread / np.sqrt(watch.votes))
     return np.log(seconds) + spread * rng.standard_normal(accounts)
-
-
-def _lowest(values: Array, rate: float) -> float:
-    """The threshold below which no more than this share of the values lie."""
-    return float(np.sort(values)[int(np.floor(rate * len(values)))])
 
 
 def check_watch(watch: Watch) -> None:

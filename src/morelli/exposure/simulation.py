@@ -11,6 +11,7 @@ import numpy as np
 from morelli.errors import InputError, UnknownNameError
 from morelli.exposure.campaign import Campaign, bradley_terry_campaign, elo_campaign, honest_elo
 from morelli.exposure.detector import Watch, check_watch, detect
+from morelli.exposure.ratings import check_rated
 from morelli.exposure.voters import DIRECTIONS, Attacker, Votes, attack_votes, honest_wins, win_probabilities
 from morelli.types import VOTES_SCHEMA
 
@@ -24,6 +25,8 @@ SYSTEMS = ("bradley-terry", "elo")
 DRAWN, AGAIN = 24, 40
 #: What rows are called that no defence has touched.
 UNDEFENDED = "none"
+#: A target with a place to move to in a smaller share of the simulations is named in a note.
+SELDOM = 0.5
 
 
 @dataclass(frozen=True)
@@ -113,21 +116,26 @@ def simulate_votes(
     defended : mapping of str to Confusion, optional
         By the name of a defence: the same attacker against images that it protected.
     ratings : mapping of str to float, optional
-        Elo points of the models' true quality. Default: places ``gap`` apart in the order of the matrix, the target in
-        the middle.
+        Elo points of the models' true quality, one of each model of the matrix. Default: places ``gap`` apart in the
+        order of the matrix, the target in the middle; of two models it has the place that it can leave.
 
     Returns
     -------
     dict
-        Schema ``morelli.votes/1``. The same arguments give the same figures.
+        Schema ``morelli.votes/1``. The same arguments give the same figures. ``notes`` names the targets that most
+        simulations could not move.
 
     Raises
     ------
-    UnknownNameError, InputError, DatasetError
+    UnknownNameError
+        No such target, leaderboard or direction; a rating of a model that the matrix does not have.
+    InputError, DatasetError
     """
     asked = settings or VoteSettings()
     check_settings(asked)
     models = confusion.models
+    if ratings is not None:
+        check_rated(ratings, models)
     chosen = list(dict.fromkeys(targets)) if targets is not None else list(models)
     for name in chosen:
         confusion.index(name)
@@ -136,7 +144,7 @@ def simulate_votes(
         raise InputError(f"no defence may be called {UNDEFENDED}.", argument="--defended")
     rows = []
     for name in chosen:
-        points = _ratings(models, name, ratings, asked.gap)
+        points = _ratings(models, name, ratings, asked)
         for defence, matrix in matrices.items():
             rows.append({"target": name, "defence": defence, **_one(matrix, name, points, asked)})
     return {
@@ -147,7 +155,20 @@ def simulate_votes(
         "images": None if confusion.images is None else confusion.images.tolist(),
         "settings": asdict(asked) | {"ratings": None if ratings is None else dict(ratings)},
         "rows": rows,
+        "notes": _notes(rows),
     }
+
+
+def _notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A sentence on targets whose figures are of few simulations."""
+    seldom = {row["target"]: row["possible"] for row in rows if row["possible"] < SELDOM}
+    if not seldom:
+        return []
+    named = ", ".join(f"{name} ({100 * share:.3g} %)" for name, share in seldom.items())
+    return [
+        f"Fewer than half of the simulations had a place to move to for {named}; votes, battles and moved % are over "
+        "those alone."
+    ]
 
 
 def typical(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
@@ -164,15 +185,16 @@ def typical_row(rows: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, An
     return None if middle is None or middle[name] is None else middle
 
 
-def _ratings(models: Sequence[str], target: str, given: Mapping[str, float] | None, gap: float) -> NDArray[np.float64]:
+def _ratings(
+    models: Sequence[str], target: str, given: Mapping[str, float] | None, asked: VoteSettings
+) -> NDArray[np.float64]:
     if given is not None:
-        missing = [name for name in models if name not in given]
-        if missing:
-            raise UnknownNameError("rated model", missing[0], given)
         return np.array([given[name] for name in models], dtype=np.float64)
     others = [name for name in models if name != target]
-    order = [*others[: len(others) // 2], target, *others[len(others) // 2 :]]
-    return np.array([-gap * order.index(name) for name in models])
+    # Of two models none is in the middle: who shall rise is second, who shall fall first.
+    ahead = max(len(others) // 2, 1) if asked.direction == "up" else len(others) // 2
+    order = [*others[:ahead], target, *others[ahead:]]
+    return np.array([-asked.gap * order.index(name) for name in models])
 
 
 def _one(matrix: Confusion, target: str, points: NDArray[np.float64], asked: VoteSettings) -> dict[str, Any]:

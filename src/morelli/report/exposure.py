@@ -157,11 +157,14 @@ def print_exposure(result: Mapping[str, Any]) -> None:
     print(exposure_title(result))
     prompts = prompt_rows(result)
     few = prompts if len(prompts) <= 2 * _SHOWN else [*prompts[:_SHOWN], *prompts[-_SHOWN:]]
-    curves = result["curves"]
+    curves, inside = result["curves"], result.get("k_expected")
+    which = f"prompts: the {_SHOWN} most and least exposing" if len(few) < len(prompts) else "prompts"
+    if inside is not None:
+        which += f" (expected: with {inside} reference{'s' * (inside != 1)} a model, not {result['k']})"
     tables: list[tuple[str, list[Any], tuple[Column, ...]]] = [
         ("encoders", encoder_rows(result), ENCODERS),
         ("models", result["models"], MODELS),
-        (f"prompts: the {_SHOWN} most and least exposing" if len(few) < len(prompts) else "prompts", few, PROMPTS),
+        (which, few, PROMPTS),
         ("what predicts the attack's success on a prompt", correlation_rows(result), CORRELATIONS),
         ("top-1 by D(i) of the references", curves["band"], BANDS),
         ("references a model", curves["k"], K),

@@ -109,7 +109,7 @@ def _prompts(page: Page, result: Mapping[str, Any], drawn: Mapping[str, str]) ->
         "Which prompts give models away",
         paragraph(
             "D(i) is the share of the models whose images of prompt i mostly lie nearest to another image of the same "
-            "model. Expected accuracy is what the references alone promise: a part of them held out from the rest."
+            f"model. Expected accuracy is what the references alone promise: {_held(result)}."
         ),
         figures(drawn["ranking"], drawn["bands"], drawn.get("chosen", ""), drawn.get("categories", "")),
         table(rows[:10], columns.PROMPTS, "The ten most exposing prompts"),
@@ -130,11 +130,23 @@ def _prompts(page: Page, result: Mapping[str, Any], drawn: Mapping[str, str]) ->
     )  # fmt: skip
 
 
+def _held(result: Mapping[str, Any]) -> str:
+    """How expected accuracy is measured, as part of a sentence."""
+    inside = result.get("k_expected")  # absent from results of earlier versions, None where it was not measured
+    text = "a part of them held out from the rest"
+    if inside is None:
+        return text
+    few = f"{inside} reference{'s' * (inside != 1)} a model"
+    return f"{text}, so that it is measured with {few} where the attack's accuracy is with {result['k']}"
+
+
 def _separability(page: Page, result: Mapping[str, Any], drawn: Mapping[str, str], data: EvaluationSet | None) -> None:
+    unit = "embeddings at unit length"
+    form = unit if result.get("unit", True) else f"D(i) of embeddings as they come, variances and pairs of {unit}"
     page.section(
         "separability",
         "How models stand apart",
-        table(columns.encoder_rows(result), columns.ENCODERS, "Encoders side by side; embeddings at unit length"),
+        table(columns.encoder_rows(result), columns.ENCODERS, f"Encoders side by side; {form}"),
         figures(drawn["distances"], drawn["tau"], drawn.get("encoders", "")),
         *(_maps(result, data) if data is not None else ()),
         table(result["models"], columns.MODELS, "Models"),
@@ -202,10 +214,13 @@ def _consequence(page: Page, result: Mapping[str, Any], drawn: Mapping[str, str]
         "Votes",
         paragraph(f"A simulation with the measured confusion matrix: {votes_title(found)}."),
         paragraph(
-            "A vote is aimed where exactly one of two images looks like the target's. Caught: the share of the "
-            "attacker's votes that lie in accounts which a simple watch flags. How far places lie apart, how many vote "
-            "and how long a vote takes are assumptions; put in your own with: morelli simulate-votes."
+            "A vote is aimed where exactly one of two images looks like the target's. Votes, battles and the share "
+            "that moved are over the simulations in which the target had a place to move to. Caught: the share of the "
+            "attacker's votes that lie in accounts which a simple watch flags; false alarms: the share of the honest "
+            "accounts that it flags. How far places lie apart, how many vote and how long a vote takes are "
+            "assumptions; put in your own with: morelli simulate-votes."
         ),
         figures(drawn["votes"]) if "votes" in drawn else "",
         table(vote_rows(found), VOTES, "Votes that move each target one place (median and 95 % interval)"),
+        listing([f"Note: {note}" for note in found.get("notes", ())]),
     )

@@ -12,26 +12,32 @@ VOTES = (
     Column("defence"),
     Column("recognised", "recognised %", "percent"),
     Column("precision", "aimed votes that hit %", "percent"),
+    Column("rank_text", "place, mean"),
+    Column("possible", "could move %", "percent"),
+    Column("moved", "of these moved %", "percent"),
     Column("votes_text", "votes to move one place"),
     Column("range_text", "middle 95 % of simulations"),
     Column("battles_text", "battles viewed"),
-    Column("moved", "moved %", "percent"),
     Column("caught_agreement", "caught by agreement %", "percent"),
     Column("caught_timing", "by timing %", "percent"),
     Column("caught_both", "by both %", "percent"),
+    Column("false_text", "false alarms of the three %"),
 )
+WATCHED = ("agreement", "timing", "both")
 
 
 def vote_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The rows with their intervals as text; "> 20000" where most simulations did not move."""
+    """The rows with their intervals as text; "over 20000 battles" where most simulations did not move."""
     out = []
     for row in result["rows"]:
         shown = dict(row)
         for name in ("votes", "battles"):
             shown[f"{name}_text"] = _interval(row, name)
         shown["range_text"] = _range(row)
-        for name in ("agreement", "timing", "both"):
+        shown["rank_text"] = f"{row['rank']:.1f}" if "rank" in row else None
+        for name in WATCHED:
             shown[f"caught_{name}"] = row["detector"][name]["caught"]
+        shown["false_text"] = " / ".join(f"{100 * row['detector'][name]['false_alarm']:.2f}" for name in WATCHED)
         out.append(shown)
     return out
 
@@ -62,7 +68,7 @@ def votes_title(result: Mapping[str, Any]) -> str:
     return (
         f"{asked['system']}, {asked['votes']} honest votes ({100 * asked['noise']:.0f} % at random), {ratings}, "
         f"voting {asked['direction']}, {asked['simulations']} simulations; accounts of {watch['votes']} votes, "
-        f"false alarms {100 * watch['false_alarm']:g} %"
+        f"false alarms {100 * watch['false_alarm']:g} % asked for"
     )
 
 
