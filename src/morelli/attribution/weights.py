@@ -17,7 +17,7 @@ PULL = 0.02
 #: … as are degraded copies, several of which are of one image.
 DEGRADED_PULL = 0.2
 #: Of the weights of one degradation towards those of all of them together.
-CONDITION_PULL = 0.03
+CONDITION_PULL = 1.0
 
 
 def fit_weights(layers: Array, truth: NDArray[np.intp], pull: float = PULL, towards: Array | None = None) -> Array:
