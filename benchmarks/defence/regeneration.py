@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     Pixels = NDArray[np.uint8]
 
 NAME = "regeneration"
-#: The published rule (with the encoder in place of a CLIP), the paper's alternatives, and the product's default.
-MEASURES = ("mean cosine", "ssim", "hybrid", "fused")
+#: The published rule (with the encoder in place of a CLIP), the paper's alternatives, and the product's default; that
+#: one also without having fresh images go through what a query seems to have gone through, which noise may be.
+MEASURES = ("mean cosine", "ssim", "hybrid", "fused, no matching", "fused")
 #: First seed of fresh images: far from those of any dataset.
 FRESH = 50_000
 #: Said of an image whose inverted prompt some model cannot read: a miss, with the place 0.
@@ -163,6 +164,7 @@ class Regenerations:
         if encoder not in self._measures:
             network, cache = self.networks[encoder], self.networks.cache
             cosine = ClipCosine(network, cache)
-            made = (cosine, Ssim(), Hybrid(cosine), ByAttributor("fused", network, cache=cache))
+            fused = [ByAttributor("fused", network, cache=cache, match=match) for match in (False, True)]
+            made = (cosine, Ssim(), Hybrid(cosine), *fused)
             self._measures[encoder] = dict(zip(MEASURES, made, strict=True))
         return self._measures[encoder]

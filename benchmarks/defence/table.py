@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from morelli.report.votes import vote_rows
 PAPER = {0: 0.90, 2: 0.75, 8: 0.46}
 
 VOTES = VoteSettings(simulations=200, most=10_000)
+_VOTES = "votes to move the same model one place"
 
 Row = dict[str, Any]
 Found = Mapping[tuple[Shield, str, str, str], Row]
@@ -28,7 +29,28 @@ def shield_of(row: Row) -> Shield:
     return Shield(row["defence"], row["epsilon"], row["like"])
 
 
-def tables(rows: Sequence[Row], prompts: Sequence[str], surrogates: Sequence[str]) -> str:
+def settings_line(header: Mapping[str, Any], positives: tuple[int, int]) -> str:
+    """What the tables were measured with.
+
+    Parameters
+    ----------
+    header : mapping
+        The first line of the file.
+    positives : (int, int)
+        Fewest and most images that the leaderboard has of a model and a prompt.
+    """
+    fewest, most = positives
+    number = f"{fewest}" if fewest == most else f"{fewest} to {most}"
+    images = "image" if most == 1 else "images"
+    return (
+        f"{header['dataset']}: {len(header['queries'])} queries of {header['prompts']} prompts; ensemble "
+        f"{', '.join(header['surrogates'])}, {header['steps']} steps. Of each model and prompt the leaderboard has "
+        f"{number} {images}: so many positives has the published loss. Attackers learn from {header['background']} "
+        f"other prompts, who retrains from {header['retrain_background']}."
+    )
+
+
+def tables(rows: Sequence[Row], prompts: Sequence[str], places: Mapping[str, str]) -> str:
     """Two tables for the attackers with references and for regeneration each: at one ε, and at one PSNR.
 
     Parameters
@@ -37,8 +59,8 @@ def tables(rows: Sequence[Row], prompts: Sequence[str], surrogates: Sequence[str
         Cells of the file.
     prompts : sequence of str
         Of the queries, in order.
-    surrogates : sequence of str
-        Encoders in the ensemble.
+    places : mapping of str to str
+        What each attacker's encoder has in common with the ensemble (`morelli.defence.overlap`).
     """
     out = []
     for title, mine in (
@@ -46,19 +68,19 @@ def tables(rows: Sequence[Row], prompts: Sequence[str], surrogates: Sequence[str
         ("Regeneration", [row for row in rows if row["attacker"] == regeneration.NAME]),
     ):
         for words, matched in (("each as it is", False), ("at one PSNR", True)):
-            lines = table(mine, prompts, surrogates, matched)
+            lines = table(mine, prompts, places, matched)
             out += [f"### {title}: {words}", "", *lines, ""] if lines else []
     paper = ", ".join(f"{value:.2f} at ε = {epsilon}" for epsilon, value in PAPER.items())
     return "\n".join([*out, f"Paper 000, 22 other models, encoder not stated: {paper}."])
 
 
-def table(rows: Sequence[Row], prompts: Sequence[str], surrogates: Sequence[str], matched: bool = False) -> list[str]:
+def table(rows: Sequence[Row], prompts: Sequence[str], places: Mapping[str, str], matched: bool = False) -> list[str]:
     """One line a defence, attacker and encoder: top-1 with its interval, and what is left of it net of random signs.
 
     Parameters
     ----------
     rows : sequence of dict
-    prompts, surrogates : sequence of str
+    prompts, places
         As in `tables`.
     matched : bool
         Defences at the PSNR of another one, beside that one, net of random signs at that PSNR; else all as they are,
@@ -72,7 +94,7 @@ def table(rows: Sequence[Row], prompts: Sequence[str], surrogates: Sequence[str]
             first = found.get((shield, attacker, encoder, methods[0]))
             if first is not None:
                 cells = [figure(found, (shield, attacker, encoder, each), against, prompts) for each in methods]
-                eyes = [attacker, encoder, place(encoder, surrogates)]
+                eyes = [attacker, encoder, places[encoder]]
                 lines.append("| " + " | ".join([*_look(shield, first, _lpips(rows)), *eyes, *cells]) + " |")
     if not lines:
         return []
@@ -88,11 +110,6 @@ def table(rows: Sequence[Row], prompts: Sequence[str], surrogates: Sequence[str]
         *methods,
     ]
     return [f"| {' | '.join(head)} |", "|" + "---|" * len(head), *lines]
-
-
-def place(encoder: str, surrogates: Sequence[str]) -> str:
-    """Whether the defender's ensemble has the attacker's encoder: its best case, or the honest test."""
-    return "in" if encoder in surrogates else "outside"
 
 
 def _lines(there: Sequence[Shield], matched: bool) -> list[tuple[Shield, Shield | None]]:
@@ -143,32 +160,62 @@ def _between(found: Interval, word: str) -> str:
     return "" if np.isnan(found.low) else f" ({found.low:.2f}{word}{found.high:.2f})"
 
 
-def votes(rows: Sequence[Row], method: str, encoders: Sequence[str], surrogates: Sequence[str]) -> str:
+def votes(rows: Sequence[Row], methods: Sequence[str], encoders: Sequence[str], places: Mapping[str, str]) -> str:
     """Votes to move a model one place, by what is still recognised under each defence as it is.
 
     Of the plain attacker, and of the strongest of all that were measured against that defence, whom a defence has to
-    reckon with. The target is the median one where nothing is protected, and the same under all defences; the interval
-    says what the number of queries leaves open. The strongest was chosen on these very queries, which flatters it.
+    reckon with. The target is the median one where nothing is protected, and the same under all defences and for all
+    attributors; the interval says what the number of queries leaves open. The strongest was chosen on these very
+    queries, which flatters it.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+    methods : sequence of str
+        Attributors; the target is the last one's.
+    encoders : sequence of str
+    places : mapping of str to str
+        As in `tables`.
     """
-    head = ["encoder", "ensemble", "defence", "ε", "attacker", "recognised", "votes to move the same model one place"]
+    head = ["encoder", "ensemble", "attributor", "defence", "ε", "attacker", "recognised", _VOTES]
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for encoder in encoders:
-        mine = [row for row in rows if (row["method"], row["encoder"], row["like"]) == (method, encoder, "")]
-        target = None
-        for shield in dict.fromkeys(shield_of(row) for row in mine):
-            against = {row["attacker"]: row for row in mine if shield_of(row) == shield}
-            strongest = max(against.values(), key=lambda row: _confusion(row["confusion"]).accuracy)["attacker"]
-            for attacker in dict.fromkeys(name for name in ("plain", strongest) if name in against):
-                row = against[attacker]
-                matrix = _confusion(row["confusion"])
-                found = vote_rows(simulate_votes(matrix, VOTES, targets=None if target is None else [target]))
-                needed = typical_row(found, "votes")
-                target = target or (needed["target"] if needed and shield.defence == "none" else None)
-                text = f"more than {VOTES.most:,} battles" if needed is None else needed["votes_text"]
-                cells = [encoder, place(encoder, surrogates), row["defence"], f"{row['epsilon']:g}", attacker,
-                         f"{matrix.accuracy:.2f}", text]  # fmt: skip
+        mine = [row for row in rows if (row["encoder"], row["like"]) == (encoder, "") and row["method"] in methods]
+        target = _target(mine, methods[-1])
+        for method in methods:
+            for row in _strongest([row for row in mine if row["method"] == method]):
+                recognised, needed = _needed(row, target)
+                cells = [encoder, places[encoder], method, row["defence"], f"{row['epsilon']:g}", row["attacker"],
+                         f"{recognised:.2f}", needed]  # fmt: skip
                 lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _strongest(rows: Sequence[Row]) -> Iterator[Row]:
+    """Of each defence the plain attacker, and whoever sees most."""
+    for shield in dict.fromkeys(shield_of(row) for row in rows):
+        against = {row["attacker"]: row for row in rows if shield_of(row) == shield}
+        strongest = max(against.values(), key=lambda row: _confusion(row["confusion"]).accuracy)["attacker"]
+        yield from (against[name] for name in dict.fromkeys(("plain", strongest)) if name in against)
+
+
+def _target(rows: Sequence[Row], method: str) -> str | None:
+    """The median model where nothing is protected, of who sees it best; None where none can be moved."""
+    open_ones = _strongest([row for row in rows if (row["method"], row["defence"]) == (method, "none")])
+    found = (typical_row(_simulated(row, None), "votes") for row in open_ones)
+    return next((each["target"] for each in found if each), None)
+
+
+def _needed(row: Row, target: str | None) -> tuple[float, str]:
+    """Balanced share that is recognised, and the votes that it takes."""
+    needed = typical_row(_simulated(row, target), "votes")
+    text = f"more than {VOTES.most:,} battles" if needed is None else needed["votes_text"]
+    return _confusion(row["confusion"]).accuracy, text
+
+
+def _simulated(row: Row, target: str | None) -> list[dict[str, Any]]:
+    matrix = _confusion(row["confusion"])
+    return vote_rows(simulate_votes(matrix, VOTES, targets=None if target is None else [target]))
 
 
 def _confusion(found: dict[str, Any]) -> Confusion:

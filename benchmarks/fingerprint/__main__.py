@@ -9,7 +9,9 @@ Every row trains an extractor for the same processor time and is measured on dat
 identification with 10 references a model, and verification. Pictures of the models, spectra, weights and embeddings
 are kept in DIR; an interrupted run goes on with the next call. The rows are in DIR/rows.jsonl, the table in
 DIR/table.md. Table II, which needs no training, comes first (DIR/table-ii.json, DIR/table-ii.md): distances of the
-models' spectra to each dataset's with each option of the synthesis taken away, as ``morelli synthesize compare``.
+models' spectra to each dataset's with each option of the synthesis taken away, as ``morelli synthesize compare``. Crops
+have 128 pixels a side, of a dataset with smaller pictures as many as those have; a dataset whose pictures are too small
+for it is named below the table.
 """
 
 from __future__ import annotations

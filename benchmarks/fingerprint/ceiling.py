@@ -8,9 +8,9 @@
 Three extractors, of which the fine-tuned ones begin with the weights of the first:
 
 - *zero-shot*: the shipped one of the median's residual, or that of ``--weights``, as it is;
-- *fine-tuned on other models, one epoch*: the published recipe, nine windows of each image of half of the models at
-  1e-4, tested on the other half. Families stay whole. What the halves may share is prompts and, where families share
-  one, a decoder;
+- *fine-tuned on other models, one epoch*: after the published recipe, as many steps as nine windows of each image of
+  half of the models are, at 1e-4 (windows are drawn, so that each is seen once on average), tested on the other half.
+  Families stay whole. What the halves may share is prompts and, where families share one, a decoder;
 - *fine-tuned on these models*: images of half of the prompts of all models, for ``--minutes`` of processor time, tested
   on the other half of the prompts. It is the ceiling of this network, this recipe and these few images, and no bound:
   more images could lift it.

@@ -17,6 +17,8 @@ CHAINS: dict[str, SignalChain] = {
     "not standardised": replace(LEARNING, standardise=False),
     "without opponent channels": replace(LEARNING, opponent=False),
     "raw whole windows": SignalChain("median"),
+    # The residual alone is another than the first row's, or none.
+    "image in the same form": replace(LEARNING, residual="none"),
 }
 
 

@@ -15,14 +15,14 @@ import numpy as np
 from morelli.attribution.catalogue import DEFAULT_METHOD
 from morelli.defence.canonical import RECIPE, canonical, check_recipe
 from morelli.defence.judge import Judge, Judged
+from morelli.defence.overlap import IN, OUTSIDE, SHARED, Overlap, overlap, overlap_with, share_a_name
 from morelli.defence.protected import Protected
 from morelli.defence.quality import ms_ssim, psnr
 from morelli.defence.settings import PerturbSettings, check_settings
 from morelli.encoders.cache import EmbeddingCache, default_folder
 from morelli.encoders.catalogue import DEFAULT_ENCODER, load_encoder
-from morelli.encoders.specs import split_joined
 from morelli.encoders.variants import source_name
-from morelli.errors import MorelliError, NotEnoughReferencesError, UnknownNameError
+from morelli.errors import ImageTooSmallError, MorelliError, NotEnoughReferencesError, UnknownNameError
 from morelli.gallery.prompts import find_prompt
 from morelli.gallery.view import GalleryView
 from morelli.images.load import Picture, from_array, load_image
@@ -64,8 +64,9 @@ class Protector:
     recipe : str
         Of "canonical".
     encoder : Encoder or str, optional
-        Of the report. By default one of the gallery's that is no surrogate, which is the honest test; where there is
-        none, the gallery's default, and a note says so.
+        Of the report. By default one of the gallery's that is no surrogate and begins as none does, which is the
+        honest test (`morelli.defence.overlap`); where there is none, the one that has least in common with them, and
+        a note says so.
     method : str
         The report's attributor.
     cache : str or Path, optional
@@ -296,11 +297,21 @@ class Protector:
         report["quality"] = {
             "psnr": db if math.isfinite(db) else None,
             "ms_ssim": ms_ssim(picture.pixels, after),
-            "lpips": None if self._lpips is None else self._lpips(picture.pixels, after),
+            "lpips": self._learnt_distance(picture.pixels, after, notes),
             "largest_change": int(change.max()),
             "changed": float((change > 0).mean()),
         }
         return Protected(name, picture.sha256, picture.pixels, after, report)
+
+    def _learnt_distance(self, before: NDArray[np.uint8], after: NDArray[np.uint8], notes: list[str]) -> float | None:
+        """LPIPS; None without its weights, and, with a note, of a picture that is too small for it."""
+        if self._lpips is None:
+            return None
+        try:
+            return self._lpips(before, after)
+        except ImageTooSmallError as error:
+            notes.append(f"It has no LPIPS: {error.message}")
+            return None
 
     def _versions(self, setting: _Setting, picture: Picture, after: NDArray[np.uint8]) -> dict[str, Judged]:
         """What is said of the protected image and, for a perturbation, of the control: random signs of the same ε."""
@@ -338,7 +349,7 @@ class Protector:
             "encoder_revision": stamp.revision,
             "gallery": self._view.path,
             "gallery_version": self._view.version,
-            "unseen_encoder": not self._sees(stamp.encoder),
+            "unseen_encoder": self._overlap(self._judge.encoder) == OUTSIDE,
         }
 
     # -- gallery, encoders --------------------------------------------------------------------------------------------
@@ -357,11 +368,7 @@ class Protector:
 
     @cached_property
     def _judge(self) -> Judge:
-        given = self.encoder
-        if given is None:
-            known = [stamp.encoder for stamp in self._view.stamps()]
-            fit = [name for name in known if not self._sees(name)] or known
-            given = DEFAULT_ENCODER if DEFAULT_ENCODER in fit or not fit else fit[0]
+        given = self._least_known() if self.encoder is None else self.encoder
         loaded = self._encoder(given) if isinstance(given, str) else given
         folder = default_folder() if self.cache is None else Path(self.cache)
         return Judge(self._view, loaded, self.method, folder, EmbeddingCache(folder) if self.keep else None)
@@ -380,22 +387,44 @@ class Protector:
     def _encoder(self, name: str) -> Encoder:
         return load_encoder(name) if self.load is None else self.load(name)
 
-    def _sees(self, encoder: str) -> bool:
-        """Whether images are optimised against an encoder, or a part of a joined one."""
-        if self.defence == "canonical":
-            return False
-        parts = {part for each in self._loaded[0] for part in split_joined(each.stamp.encoder)}
-        return not parts.isdisjoint(split_joined(encoder))
+    def _least_known(self) -> Encoder | str:
+        """The gallery's encoder that the surrogates know least of; of several its default, else the first."""
+        known = sorted((stamp.encoder for stamp in self._view.stamps()), key=lambda name: name != DEFAULT_ENCODER)
+        shared = None
+        for name in known:
+            if self._is_named(name):  # known without loading it
+                continue
+            loaded = self._encoder(name)
+            found = self._overlap(loaded)
+            if found == OUTSIDE:
+                return loaded
+            shared = loaded if found == SHARED and shared is None else shared
+        return shared or next(iter(known), DEFAULT_ENCODER)
+
+    def _is_named(self, name: str) -> bool:
+        """Whether an id names a surrogate, or a part of one."""
+        return self.defence != "canonical" and any(share_a_name(name, each.stamp.encoder) for each in self._loaded[0])
+
+    def _overlap(self, encoder: Encoder) -> Overlap:
+        """What an encoder has in common with those that images are optimised against."""
+        return OUTSIDE if self.defence == "canonical" else overlap_with(encoder, self._loaded[0])
 
     @cached_property
     def _notes(self) -> list[str]:
         without = [] if self.defence == "canonical" else self._loaded[1]
         notes = [f"No gradient flows through {name}: it is no surrogate." for name in without]
-        judge = self._judge.encoder.stamp.encoder
-        if self._sees(judge):
+        encoder = self._judge.encoder
+        judge, found = encoder.stamp.encoder, self._overlap(encoder)
+        if found == IN:
             notes.append(
                 f"Judged with {judge}, which the images were optimised against: the best case. "
                 "An encoder that is no surrogate would say more."
+            )
+        elif found == SHARED:
+            like = next(each.stamp.encoder for each in self._loaded[0] if overlap(encoder, each) == SHARED)
+            notes.append(
+                f"Judged with {judge}, which shares its front end with the surrogate {like}: near the best case. "
+                "An encoder that looks at something else would say more."
             )
         return notes
 

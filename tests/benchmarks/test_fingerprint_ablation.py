@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,13 @@ def test_removed_options_have_one_value_left_and_fewer_architectures_keep_all() 
     few = {key.architecture_id for key in row("36 architectures").keys(KEYS)}
     assert [len({each[place] for each in few}) for place in range(6)][:4] == [2, 2, 2, 3]
     assert {key.seed for key in row("5 seeds").keys(KEYS)} == set(range(5))
+
+
+def test_a_row_changes_the_residual_and_nothing_else() -> None:
+    asked = row("image in the same form")
+    assert asked.table == "VI" and not asked.changes
+    assert asked.signal("default") == replace(LEARNING, residual="none")
+    assert row("spectrum of the image").signal("default") != replace(LEARNING, residual="none", tile=None)
 
 
 def test_drawings_and_photographs() -> None:

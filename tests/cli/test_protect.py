@@ -14,6 +14,8 @@ from PIL import Image
 
 from morelli.cli import main
 from morelli.encoders import catalogue
+from morelli.encoders.catalogue import load_encoder
+from morelli.errors import InputError
 from morelli.images.dataset import read_dataset
 from morelli.testing.datasets import write_dataset
 from morelli.types import EncoderStamp, Item
@@ -115,6 +117,30 @@ def test_a_report_by_a_surrogate_says_so(run, items, query: Path, tmp_path: Path
     assert "Judged with" not in text
 
 
+def test_a_judge_that_begins_as_a_surrogate_does(run, items, query: Path, tmp_path: Path) -> None:
+    rest = [item for item in items if item.path != query and item.prompt_id in ("002", "003")]
+    encoders = [load_encoder(name) for name in ("residual-spectrum", "fingerprint")]
+    both = gallery_of(tmp_path / "both", rest, *encoders)
+    asked = ("--method", "euclid", "--steps", 1, "--surrogate", "residual-spectrum")
+    status, text, err = run(query, "--out", tmp_path / "a", *asked, of=both)
+    assert status == 0, err
+    assert "with fingerprint (it shares its front end with a surrogate: near the best case)" in text
+    status, text, _ = run(query, "--out", tmp_path / "b", *asked, "--json", of=both)
+    assert json.loads(text)["method"]["unseen_encoder"] is False
+
+
+def test_layers_of_a_surrogate_keep_their_commas(run, query: Path, tmp_path: Path, monkeypatch) -> None:
+    class Listener:
+        def __init__(self, *_: object, surrogates: list[str], **__: object) -> None:
+            raise InputError(" | ".join(surrogates))
+
+    monkeypatch.setattr("morelli.protect.Protector", Listener)
+    named = "grain, hf:facebook/dinov2-small@block4/mean,pooled,blind,grain"
+    _, _, err = run(query, "--out", tmp_path / "o", *BASE, "--surrogate", named)
+    assert "grain | hf:facebook/dinov2-small@block4/mean,pooled | blind" in err
+    assert err.count("grain") == 1
+
+
 def test_nothing_is_replaced_unless_asked(run, query: Path, tmp_path: Path) -> None:
     target = tmp_path / f"{query.stem}.png"
     target.write_bytes(b"mine")
@@ -172,7 +198,7 @@ def test_a_bad_image_among_good_ones(run, query: Path, tmp_path: Path) -> None:
         (("--steps", "0"), "steps"),
         (("--defence", "pdg"), "Did you mean 'pgd'"),
         (("--surrogate", "blind"), "no gradient flows through the encoder blind"),
-        (("--surrogate", ","), "names no encoder"),
+        (("--surrogate", ","), "--surrogate: names no encoder"),
         (("--model", "model-7"), "no model is called"),
         (("--defence", "canonical"), "--epsilon: plays no part in canonical"),
         (("--recipe", "median"), "--recipe: plays no part in pgd"),

@@ -343,6 +343,26 @@ def test_a_sheet_of_the_first_images_lies_beside_the_folder(run, dataset: Path, 
     assert (tmp_path / "protected-sheet.png").stat().st_mtime_ns == before
 
 
+@pytest.mark.parametrize(("named", "place"), [(".", "here"), ("..", "here/inside")])
+def test_a_folder_that_is_called_by_no_name_has_a_sheet(
+    run, dataset: Path, tmp_path: Path, monkeypatch, named: str, place: str
+) -> None:
+    (tmp_path / place).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / place)
+    status, _, err = run(dataset, "--out", named, *PLAIN, "--sheet")
+    assert status == 0, err
+    assert (tmp_path / "here-sheet.png").is_file()
+    assert len(read_dataset(tmp_path / "here").items) == 12
+    assert "here-sheet.png exists already" in run(dataset, "--out", named, *PLAIN, "--sheet")[2]
+
+
+def test_beside_the_root_of_all_folders_there_is_no_sheet(run, dataset: Path) -> None:
+    status, text, err = run(dataset, "--out", "/", *PLAIN, "--sheet")
+    assert (status, text) == (1, "")
+    assert err.startswith("error: --sheet: ")
+    assert len(err.splitlines()) == 1
+
+
 def test_a_run_that_goes_on_keeps_its_secret(run, dataset: Path, tmp_path: Path) -> None:
     out = tmp_path / "protected"
     assert run(dataset, "--out", out, *QUICK)[0] == 0

@@ -54,7 +54,22 @@ def test_the_ceiling_policy(tmp_path: Path, photos: Path, capsys: pytest.Capture
     assert main(["synthesize", *given, "--policy", "ceiling", "--ceiling", "0.000001"]) == 1
     told = capsys.readouterr()
     assert "0 models of 1, 1 trained now; 0 reached eta, 0 did not; 1 rejected" in told.out
-    assert "no model was kept" in told.err
+    assert "1 models are missing: 1 were above the ceiling; no model was kept." in told.err
+
+
+def test_some_models_above_the_ceiling_are_missing(
+    tmp_path: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # A sigmoid comes last in the second: it emits nothing below 0.
+    given = ["--photos", str(photos), "--out", str(tmp_path / "s"), "--architectures", "000000,000020", *QUICK]
+    assert main(["synthesize", *given, "--policy", "ceiling", "--ceiling", "100", "--json"]) == 0
+    errors = json.loads(capsys.readouterr().out)["mse"]
+    between = str(sum(errors.values()) / 2)
+    given[3] = str(tmp_path / "t")
+    assert main(["synthesize", *given, "--policy", "ceiling", "--ceiling", between]) == 1
+    out, err = capsys.readouterr()
+    assert "1 models of 2" in out and "1 rejected" in out
+    assert "1 models are missing: 1 were above the ceiling. Take" in err
 
 
 def test_models_that_cannot_be_had_end_with_status_1(
@@ -114,9 +129,16 @@ def test_compare_with_a_dataset(store: Path, photos: Path, tmp_path: Path, capsy
     assert told["rows"][0]["models"] == 9 and told["rows"][4]["models"] == 3
     assert told["rows"][0]["ffd"] > 0 and told["rows"][0]["volume_share"] == 1
     assert told["rows"][4]["log_volume"] is None and told["rows"][4]["why"]
-    assert main(given) == 0
+    assert (told["models"], told["draws"], told["seed"]) == (9, 20, 0)
+    assert [row["equal"]["ffd_models"] for row in told["rows"]] == [3] * 8
+    assert told["rows"][0]["equal"]["ffd_spread"] > 0 == told["rows"][4]["equal"]["ffd_spread"]
+    assert main([*given, "--draws", "2", "--seed", "1"]) == 0
     table = capsys.readouterr().out
-    assert "without U" in table and "3 models for 3 bins" in table
+    assert "FFD of 9 models to 3 of" in table and "FFD, 3 each" in table and "log volume, 9 each" in table
+    assert "without U" in table and "3 models for 3 bins" in table and " ± " in table
+    assert "note: a covariance of 3 models has not full rank in 3 bins" in table
+    assert main(given[:-1]) == 0
+    assert "3 each" not in capsys.readouterr().out
 
 
 def test_a_store_is_near_itself(store: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,7 +22,7 @@ from benchmarks.defence.clock import Clock, OutOfTime
 from benchmarks.defence.networks import Networks
 from benchmarks.defence.shields import Protection, Shield, Strength, TooWeak, control, shields
 from benchmarks.defence.split import not_blank, pixels_of, split
-from benchmarks.defence.table import figure, table, votes
+from benchmarks.defence.table import figure, settings_line, table, votes
 from PIL import Image
 
 from morelli.defence.attackers import load_attacker
@@ -30,8 +30,11 @@ from morelli.defence.canonical import canonical
 from morelli.defence.quality import psnr
 from morelli.defence.surrogate import load_surrogate
 from morelli.encoders import catalogue
+from morelli.encoders.copies import CONDITIONS as USUAL
 from morelli.errors import InputError, WeightsError
+from morelli.exposure.simulation import VoteSettings
 from morelli.images.dataset import read_dataset
+from morelli.images.degrade import parse
 from morelli.images.load import from_array
 from morelli.inversion.base import Inverted
 from morelli.testing.datasets import write_dataset
@@ -77,6 +80,29 @@ def test_nobody_has_the_other_s_images(dataset: Path) -> None:
     assert len(parts.references) == 2 * 3 * 2
     with pytest.raises(SystemExit, match="too few"):
         split(items, 4, 7, 1)
+
+
+def test_the_leaderboard_may_have_more_seeds(dataset: Path) -> None:
+    items = read_dataset(dataset).items
+    one, two = (split(items, images=4, prompts=2, background=3, seeds=seeds) for seeds in (1, 2))
+    assert two.queries == one.queries
+    assert (one.positives, two.positives) == ((1, 1), (2, 2))
+    assert len(two.leaderboard) == 2 * len(one.leaderboard) == 2 * 5 * 3
+    assert {item.seed for item in two.leaderboard} == {0, 1}
+    assert {item.seed for item in (*two.references, *two.background)} == {2}
+    with pytest.raises(SystemExit, match="model-00 has 3 images of 000: none is left to the attacker"):
+        split(items, images=4, prompts=2, background=3, seeds=3)
+    # What the leaderboard has more of are positives of the published loss.
+    shown = [item for item in two.leaderboard if item.prompt_id == "000" and item.model == "model-01"]
+    assert len(shown) == 2
+
+
+def test_some_models_may_have_fewer_positives(dataset: Path) -> None:
+    items = read_dataset(dataset).items
+    some = [item for item in items if (item.model, item.prompt_id) != ("model-02", "001") or item.seed == 0]
+    parts = split(some, images=2, prompts=2, background=3, seeds=2)
+    assert [(query.model, query.prompt_id) for query in parts.queries] == [("model-00", "000"), ("model-01", "001")]
+    assert parts.positives == (1, 2)
 
 
 # -- defences ---------------------------------------------------------------------------------------------------------
@@ -207,21 +233,29 @@ def test_a_background_is_purified_where_that_is_said(protection: Protection, mon
     assert (background.degraded is not None) and len(background.degraded)
 
 
-def test_who_retrains_learns_from_protected_images(protection: Protection, monkeypatch) -> None:
+def test_who_retrains_learns_alike_of_every_defence(protection: Protection, monkeypatch) -> None:
+    """Of as many protected images, and of degraded copies of those: else a control would be better known."""
     monkeypatch.setattr(attacks, "METHODS", ("spy",))
     monkeypatch.setattr(attacks, "load_attributor", lambda _: Spy())
-    Spy.seen = []
-    run = Attacks(protection, protection.networks, retrain=2)
-    list(run(Shield("canonical"), load_attacker("retrain"), "grain"))
-    list(run(Shield("pgd", 2), load_attacker("retrain"), "grain"))
-    cheap, costly = Spy.seen
-    own = protection.parts.background
-    want = GrainEncoder().encode([GrainEncoder().prepare(canonical(each)) for each in pixels_of(own)])
-    np.testing.assert_allclose(cheap.vectors["grain/steps"], want["grain/steps"], rtol=1e-5)
-    assert cheap.degraded is not None and len(cheap.degraded)
-    # By gradients a picture takes seconds: as many prompts as were asked for.
-    assert sorted(set(costly.prompts.tolist())) == ["002", "003"]
-    assert costly.degraded is None
+    asked = (Shield("none"), Shield("noise", 2), Shield("canonical"), Shield("pgd", 2))
+    for prompts, kept in ((2, ["002", "003"]), (24, ["002", "003", "004"])):
+        Spy.seen = []
+        run = Attacks(protection, protection.networks, retrain=prompts)
+        own = [item for item in protection.parts.background if item.prompt_id in kept]
+        for shield in asked:
+            list(run(shield, load_attacker("retrain"), "grain"))
+            pixels, learnt = protection.images(shield, own, pixels_of(own)), Spy.seen[-1]
+            np.testing.assert_allclose(learnt.vectors["grain/steps"], steps_of(pixels), rtol=1e-5)
+            assert learnt.degraded is not None
+            assert learnt.degraded.names.tolist() == np.repeat(USUAL, len(own)).tolist()
+            blurred = [parse("blur:0.7")(each) for each in pixels]
+            copies = learnt.degraded.vectors["grain/steps"][learnt.degraded.names == "blur:0.7"]
+            np.testing.assert_allclose(copies, steps_of(blurred), rtol=1e-5)
+        assert {tuple(sorted(set(each.prompts.tolist()))) for each in Spy.seen} == {tuple(kept)}
+
+
+def steps_of(pixels) -> np.ndarray:
+    return GrainEncoder().encode([GrainEncoder().prepare(each) for each in pixels])["grain/steps"]
 
 
 def test_one_attributor_has_never_seen_noise(protection: Protection, monkeypatch) -> None:
@@ -319,16 +353,21 @@ def test_it_resumes_and_its_table_holds_every_cell(
     assert {r["method"] for r in rows if r["attacker"] == "regeneration"} == set(regeneration.MEASURES)
     # Who retrains needs protected images of his own: cheap where no gradients are followed.
     assert {r["defence"] for r in rows if r["attacker"] == "retrain"} == {"none", "canonical", "noise"}
+    assert {r["attacker"] for r in rows if r.get("learnt") == 6} == {"retrain"}
+    assert all(r["learnt"] == 6 for r in rows if r["attacker"] == "retrain")
     assert {"purify blur", "purify blur throughout", "average throughout"} <= {r["attacker"] for r in rows}
     for row in rows:
         assert sum(map(sum, row["confusion"]["matrix"])) == len(row["ranks"]) == 6
         assert row["top1"] == pytest.approx(row["ranks"].count(1) / 6)
         assert (row["psnr"] is None) == (row["defence"] == "none")
+    assert (
+        "6 queries of 2 prompts; ensemble grain, 2 steps. Of each model and prompt the leaderboard has 1 image" in text
+    )
     assert "| attacker | encoder | ensemble | euclid | cosine |" in text
     assert "### Regeneration: at one PSNR" in text
     assert "0.90 at ε = 0, 0.75 at ε = 2, 0.46 at ε = 8" in text
     assert "; net " in text
-    assert "| encoder | ensemble | defence | ε | attacker | recognised |" in text
+    assert "| encoder | ensemble | attributor | defence | ε | attacker | recognised |" in text
     # Killed in the middle of a line, it does what is missing and no more, and comes to the same.
     kept = file.read_text().splitlines(keepends=True)
     file.write_text("".join(kept[:-2]) + kept[-2][:30])
@@ -337,12 +376,39 @@ def test_it_resumes_and_its_table_holds_every_cell(
     assert file.read_text() == "".join(kept)
     assert command.main([*asked, "--table"]) == 0
     assert capsys.readouterr().out == text
-    with pytest.raises(SystemExit, match="of another run"):
-        command.main([*asked, "--steps", "3"])
+    for other in (("--steps", "3"), ("--seeds", "2")):
+        with pytest.raises(SystemExit, match="of another run"):
+            command.main([*asked, *other])
     # Without its file the pictures are still of their own settings.
     file.unlink()
     with pytest.raises(SystemExit, match="of another run or version"):
         command.main([*asked, "--steps", "3"])
+
+
+def test_cells_that_were_not_measured_alike_are_measured_again(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of earlier versions, in which who retrains learnt more of random signs than of a perturbation."""
+    monkeypatch.setattr("benchmarks.defence.table.VOTES", VoteSettings(simulations=10, most=2_000))
+    file = tmp_path / "table.jsonl"
+    asked = f"{dataset} --out {file} --images 6 --prompts 2 --background 4 --epsilons 2 --defences none noise"
+    asked = [*asked.split(), "--surrogates", "grain", "--encoders", "grain", "--attackers", "retrain"]
+    monkeypatch.setattr(attacks, "METHODS", ("euclid",))
+    monkeypatch.setattr(command, "METHODS", ("euclid",))
+    assert command.main(asked) == 0
+    header, *rows = [json.loads(line) for line in file.read_text().splitlines()]
+    text = capsys.readouterr().out
+    assert "seeds" not in header  # so that files of earlier versions are gone on with
+    file.write_text("".join(f"{json.dumps({k: v for k, v in r.items() if k != 'learnt'})}\n" for r in [header, *rows]))
+    before = file.read_text()
+    assert command.main([*asked, "--table"]) == 0
+    said = capsys.readouterr()
+    assert f"{len(rows)} cells of who retrains are not read" in said.err
+    assert "| retrain |" not in said.out
+    assert file.read_text() == before
+    assert command.main(asked) == 0
+    assert capsys.readouterr().out == text
+    assert [json.loads(line) for line in file.read_text().splitlines()[1 + len(rows) :]] == rows
 
 
 def test_the_clock_stops_between_two_images(protection: Protection) -> None:
@@ -351,6 +417,13 @@ def test_the_clock_stops_between_two_images(protection: Protection) -> None:
     with pytest.raises(OutOfTime):
         protection.queries(Shield("pgd", 2))
     protection.queries(Shield("noise", 2))
+
+
+@pytest.mark.parametrize("option", ["--seeds", "--retrain-background"])
+def test_less_than_one_is_refused(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command.options(["d", "--out", "f", option, "0"])
+    assert "must be 1 or more" in capsys.readouterr().err
 
 
 def test_the_plan_can_be_cut_into_parts() -> None:
@@ -402,6 +475,24 @@ def test_the_mini_clip_has_gradients() -> None:
     x = torch.full((3, 40, 40), 90.0, requires_grad=True)
     (gradient,) = torch.autograd.grad(sum(each.sum() for each in surrogate(x).values()), x)
     assert float(gradient.abs().max()) > 0
+
+
+def test_encoders_of_the_benchmark_alone() -> None:
+    """The wavelet's half of ``fingerprint``, and the lattice: neither begins as ``residual-spectrum`` does."""
+    made, pixels = Networks(), scene(1, 128, 128)
+    whole, half = made["fingerprint"], made["fingerprint-wavelet"]
+    vectors = whole.encode([whole.prepare(pixels)])
+    found = half.encode([half.prepare(pixels)])
+    assert {name.partition("/")[2] for name in found} == {
+        name.partition("/")[2] for name in vectors if name.startswith("wavelet/")
+    }
+    for name, values in found.items():
+        np.testing.assert_array_equal(values, vectors[f"wavelet/{name.partition('/')[2]}"])
+    names = ["residual-spectrum", "fingerprint", "fingerprint-wavelet", "residual-lattice", "opennsfw", "grain"]
+    said = ["in", "shares its front end", "outside", "outside", "outside", "outside"]
+    assert [made.overlap(name, ["residual-spectrum"]) for name in names] == said
+    assert made.overlap("fingerprint-wavelet", ["grain", "fingerprint"]) == "in"
+    assert made.overlap("mini-clip", ["efficientnet-lite0", "mini-clip"]) == "in"
 
 
 # -- networks of other packages ---------------------------------------------------------------------------------------
@@ -473,6 +564,9 @@ def test_networks_of_other_packages(name: str) -> None:
 # -- the table --------------------------------------------------------------------------------------------------------
 
 
+EYES = {"e": "in", "other": "outside", "absent": "outside"}
+
+
 def row(shield: Shield, ranks: list[int], attacker: str = "plain") -> dict:
     return {
         **vars(shield), "attacker": attacker, "encoder": "e", "method": "euclid", "ranks": ranks, "psnr": 40.0,
@@ -500,7 +594,7 @@ def test_one_psnr_stands_beside_the_defence_that_is_matched() -> None:
         row(Shield("none"), [1, 1]), row(Shield("noise", 2.0), [1, 1]), row(Shield("pgd", 2.0), [2, 2]),
         row(Shield("noise", 2.0, "pgd"), [1, 2]), row(Shield("eot", 2.0, "pgd"), [1, 1]),
     ]  # fmt: skip
-    as_they_are, equal = table(rows, prompts, ["e"]), table(rows, prompts, ["e"], matched=True)
+    as_they_are, equal = table(rows, prompts, EYES), table(rows, prompts, EYES, matched=True)
     assert [line.split(" | ")[0] for line in as_they_are[2:]] == ["| none", "| noise", "| pgd"]
     assert [line.split(" | ")[0] for line in equal[2:]] == ["| pgd", "| noise", "| eot"]
     assert "net −1.00" in as_they_are[4]
@@ -508,38 +602,37 @@ def test_one_psnr_stands_beside_the_defence_that_is_matched() -> None:
     assert "net" not in equal[3]
     assert "net +0.50" in equal[4]
     assert "| eot | 2 × 0.50 | 40.0 |" in equal[4]
-    assert table([], prompts, ["e"]) == []
+    assert table([], prompts, EYES) == []
 
 
 def test_every_line_says_whether_the_ensemble_has_the_encoder() -> None:
     rows = [row(Shield("none"), [1, 1]), row(Shield("none"), [2, 1]) | {"encoder": "other"}]
-    head, _, own, other = table(rows, ["a", "b"], ["e"])
+    head, _, own, other = table(rows, ["a", "b"], EYES)
     assert "| attacker | encoder | ensemble |" in head
     assert "| plain | e | in |" in own
     assert "| plain | other | outside |" in other
 
 
-def test_votes_have_an_interval_and_stand_for_every_encoder() -> None:
-    def cell(encoder: str, right: int) -> dict:
-        labels = ["a", "b", "c"]
-        matrix = [[right if i == j else (20 - right) // 2 for j in range(3)] for i in range(3)]
-        return row(Shield("none"), [1]) | {
-            "encoder": encoder, "confusion": {"labels": labels, "said": labels, "matrix": matrix}
-        }  # fmt: skip
+def cell(encoder: str, right: int, shield: Shield = Shield("none"), attacker: str = "plain", of: str = "fused") -> dict:
+    labels = ["a", "b", "c"]
+    matrix = [[right if i == j else (20 - right) // 2 for j in range(3)] for i in range(3)]
+    return row(shield, [1], attacker) | {
+        "encoder": encoder, "method": of, "confusion": {"labels": labels, "said": labels, "matrix": matrix}
+    }  # fmt: skip
 
-    protected, seen_through = (
-        cell("e", right) | vars(Shield("pgd", 2.0)) | {"attacker": name}
-        for right, name in ((8, "plain"), (14, "purify blur"))
-    )
-    rows = [cell("e", 18), protected, seen_through, cell("other", 10), row(Shield("noise", 2.0, "pgd"), [1])]
-    text = votes(rows, "euclid", ["e", "other", "absent"], ["e"]).splitlines()
+
+def test_votes_have_an_interval_and_stand_for_every_encoder() -> None:
+    pgd = Shield("pgd", 2.0)
+    rows = [cell("e", 18), cell("e", 8, pgd), cell("e", 14, pgd, "purify blur"), cell("other", 10),
+            row(Shield("noise", 2.0, "pgd"), [1])]  # fmt: skip
+    text = votes(rows, ["fused"], ["e", "other", "absent"], EYES).splitlines()
     assert len(text) == 6
     # Against a defence stands the plain attacker, and whoever of all sees most.
-    assert [re.split(r" \| ", each)[2:6] for each in text[3:5]] == [
+    assert [re.split(r" \| ", each)[3:7] for each in text[3:5]] == [
         ["pgd", "2", "plain", "0.40"], ["pgd", "2", "purify blur", "0.70"],
     ]  # fmt: skip
     own, other = (
-        re.fullmatch(r"\| (.*) \| none \| 0 \| plain \| (0\.\d\d) \| (\d+) \((\d+)–(\d+|∞)\) \|", each)
+        re.fullmatch(r"\| (.*) \| fused \| none \| 0 \| plain \| (0\.\d\d) \| (\d+) \((\d+)–(\d+|∞)\) \|", each)
         for each in (text[2], text[5])
     )
     assert own is not None
@@ -548,6 +641,35 @@ def test_votes_have_an_interval_and_stand_for_every_encoder() -> None:
     for found in (own, other):
         assert int(found[4]) <= int(found[3]) <= float(found[5].replace("∞", "inf"))
     assert int(own[3]) < int(other[3])
+
+
+def test_who_was_never_taught_noise_stands_beside_who_was(monkeypatch) -> None:
+    """Random signs are noise: who was taught it undoes them, which makes all that is net of them look large."""
+    monkeypatch.setattr("benchmarks.defence.table.VOTES", VoteSettings(simulations=10, most=2_000))
+    kinds, pgd, noise = [attacks.WITHOUT_NOISE, "fused"], Shield("pgd", 2.0), Shield("noise", 2.0)
+    right = {(pgd, kinds[0]): 8, (pgd, kinds[1]): 10, (noise, kinds[0]): 8, (noise, kinds[1]): 16}
+    rows = [cell("e", 18, of=kind) for kind in kinds]
+    rows += [cell("e", n, shield, of=kind) for (shield, kind), n in right.items()]
+    for each in rows:
+        each["ranks"] = [1 if number < sum(each["confusion"]["matrix"][0][:1]) else 2 for number in range(20)]
+    head, _, *lines = table(rows, ["p"] * 10 + ["q"] * 10, EYES)
+    assert head.endswith("| fused, no noise | fused |")
+    (line,) = (each for each in lines if each.startswith("| pgd"))
+    assert re.findall(r"net \S+", line) == ["net +0.00", "net −0.30"]
+    text = votes(rows, kinds, ["e"], EYES).splitlines()
+    assert [re.split(r" \| ", each)[2:4] for each in text[2:]] == [
+        [kind, name] for kind in kinds for name in ("none", "pgd", "noise")
+    ]
+
+
+def test_the_settings_say_how_many_positives_there_were() -> None:
+    header = {"dataset": "d", "queries": ["q"] * 6, "prompts": 2, "surrogates": ["one", "two"], "steps": 50,
+              "background": 24, "retrain_background": 6}  # fmt: skip
+    assert settings_line(header, (1, 1)) == (
+        "d: 6 queries of 2 prompts; ensemble one, two, 50 steps. Of each model and prompt the leaderboard has 1 image: "
+        "so many positives has the published loss. Attackers learn from 24 other prompts, who retrains from 6."
+    )
+    assert "has 2 to 3 images: so many" in settings_line(header, (2, 3))
 
 
 def test_the_toy_is_the_toy() -> None:

@@ -11,6 +11,7 @@ import pytest
 from morelli.defence.canonical import RECIPE, canonical
 from morelli.defence.lpips import Lpips
 from morelli.defence.quality import ms_ssim, psnr
+from morelli.encoders.catalogue import load_encoder
 from morelli.encoders.embed import embed
 from morelli.enrol import enrol
 from morelli.errors import (
@@ -28,7 +29,7 @@ from morelli.errors import (
 )
 from morelli.gallery.store import Gallery
 from morelli.images.dataset import Dataset, read_dataset
-from morelli.images.load import load_image
+from morelli.images.load import from_array, load_image
 from morelli.protect import DEFENCES, PerturbSettings, Protected, Protector
 from morelli.testing.datasets import write_dataset
 from morelli.types import EncoderStamp, Item
@@ -39,6 +40,7 @@ from .toys import STAMP, BlindEncoder, GrainEncoder
 QUICK = PerturbSettings(epsilon=4, steps=6)
 OTHER = EncoderStamp("grain-two", "1", "plain", STAMP.dims)
 BLIND = EncoderStamp("blind", "1", "plain", STAMP.dims)
+JOINED = EncoderStamp("residual-spectrum+grain", "1", "plain", STAMP.dims)
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +91,16 @@ def test_lpips_where_its_weights_are(make, query: Item, tmp_path: Path, monkeypa
         make(defence="canonical", lpips=tmp_path / "absent.pth").protect([query.path])
 
 
+def test_a_picture_too_small_for_lpips_is_protected(make, query: Item, tmp_path: Path, monkeypatch) -> None:
+    network, top = write_weights(tmp_path)
+    monkeypatch.setattr("morelli.defence.lpips._of_package", lambda: top)
+    small = from_array(load_image(query.path).pixels[:30, :], "small")
+    found = one(make(lpips=network).protect([small], model="model-01"))
+    assert found.report["quality"]["lpips"] is None
+    assert "It has no LPIPS: 40 × 30 pixels: LPIPS needs 31 each way." in found.report["notes"]
+    assert found.report["quality"]["psnr"] > 20
+
+
 @pytest.mark.parametrize("defence", DEFENCES)
 def test_the_report_is_of_the_images(make, query: Item, defence: str) -> None:
     found = one(make(defence=defence).protect([query.path], model="model-01", prompt="002"))
@@ -127,8 +139,6 @@ def test_ranks_are_those_of_the_attributor(make, query: Item, items: tuple[Item,
 
     x = points([item.path for item in refs])
     models = np.array([item.model for item in refs])
-    from morelli.images.load import from_array
-
     z = points([from_array(found.after)])[0]
     away = {name: float(np.linalg.norm(x[models == name].mean(axis=0) - z)) for name in np.unique(models).tolist()}
     order = sorted(away, key=away.__getitem__)
@@ -183,6 +193,33 @@ def test_who_judges_by_default(make, items: tuple[Item, ...], query: Item, tmp_p
     assert judged(["grain", "grain-two"], defence="canonical") == ("grain", True, False)
     assert judged(["grain", "blind"]) == ("blind", True, False)
     assert judged(["grain", "grain+blind"]) == ("grain", False, True)  # a surrogate is a part of the other
+
+
+def test_a_judge_that_begins_as_a_surrogate_does_is_not_unseen(
+    make, items: tuple[Item, ...], query: Item, tmp_path: Path
+) -> None:
+    """By name nothing is in common: ``fingerprint`` holds the spectrum that ``residual-spectrum`` is."""
+    rest = [item for item in items if item != query and item.prompt_id in ("002", "003")]
+    kinds = {name: load_encoder(name) for name in ("residual-spectrum", "fingerprint")}
+    kinds |= {"grain": GrainEncoder(), "residual-spectrum+grain": BlindEncoder(JOINED)}
+    two = gallery_of(tmp_path / "two", rest, kinds["residual-spectrum"], kinds["fingerprint"])
+    asked: dict[str, Any] = {"encoder": None, "surrogates": ["residual-spectrum"], "load": kinds.__getitem__}
+    asked["settings"] = PerturbSettings(steps=1)
+
+    def judged(of: Path, **options: Any) -> tuple[str, bool, list[str]]:
+        report = one(make(of, **asked | options).protect([query.path], model="model-01")).report
+        used = report["method"]
+        return used["encoder"], used["unseen_encoder"], [n for n in report["notes"] if n.startswith("Judged with")]
+
+    name, unseen, (note,) = judged(two)
+    assert (name, unseen) == ("fingerprint", False)
+    assert "shares its front end with the surrogate residual-spectrum" in note
+    assert judged(two, encoder="residual-spectrum")[:2] == ("residual-spectrum", False)
+    # Where the gallery has one that looks at something else, that one judges.
+    three = gallery_of(tmp_path / "three", rest, *kinds.values())
+    assert judged(three) == ("grain", True, [])
+    # Rather one that begins alike than one that is a surrogate, or is joined of it.
+    assert judged(three, surrogates=["residual-spectrum", "grain"])[0] == "fingerprint"
 
 
 def test_one_bad_image_does_not_stop_the_others(make, query: Item, tmp_path: Path) -> None:

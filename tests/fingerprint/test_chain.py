@@ -13,7 +13,6 @@ from morelli.fingerprint.chain import CHAINS, DEFAULT, LEARNING, PUBLISHED, Sign
 from morelli.fingerprint.residual import load_residual
 from morelli.fingerprint.small_network import Standardise
 from morelli.fingerprint.spectrum import spectrum
-from tests.fingerprint.shipped import published
 
 
 def noise(n: int, height: int, width: int) -> torch.Tensor:
@@ -62,8 +61,7 @@ def test_what_cannot_be_is_refused(wrong: dict[str, int]) -> None:
 
 
 CASES = [
-    *(pytest.param(chain, marks=[published] * (chain == PUBLISHED)) for chain in CHAINS.values()),
-    DEFAULT, replace(LEARNING, residual="denoiser"), replace(LEARNING, tile=64, half=False),
+    *CHAINS.values(), DEFAULT, replace(LEARNING, residual="denoiser"), replace(LEARNING, tile=64, half=False),
     SignalChain("wavelet", side=40, half=True), SignalChain("denoiser", side=None),
     SignalChain("none", transform=False),
 ]  # fmt: skip

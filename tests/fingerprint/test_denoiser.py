@@ -12,10 +12,10 @@ import torch
 from morelli.errors import InputError, StorageError, WeightsError
 from morelli.fingerprint import residual
 from morelli.fingerprint.denoiser import PUBLISHED_FORM, WEIGHTS, Denoiser, Form, load_denoiser, save_denoiser
-from morelli.fingerprint.residual import _DENOISERS, load_residual
+from morelli.fingerprint.residual import _DENOISERS, OWN_DENOISER, SMALL_FORM, load_residual
 from morelli.fingerprint.tensors import read_tensors, write_tensors
 from morelli.images.load import load_image
-from tests.fingerprint.shipped import published
+from tests.fingerprint.denoisers import write_published
 
 SMALL = Form(4, 6)
 
@@ -107,30 +107,78 @@ def test_the_shipped_file_is_small_and_has_a_card() -> None:
     assert load_denoiser(path, sha256)[0].form == form
 
 
-def test_a_denoiser_of_the_published_form_may_be_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(residual, "WEIGHTS", tmp_path)
-    path = tmp_path / "denoiser-17x64.safetensors"
-    with pytest.raises(WeightsError, match=f"17x64 --out {path}"):  # whoever does what it says has it
-        residual._denoiser("denoiser-17x64")
-    save_denoiser(Denoiser(PUBLISHED_FORM).folded(), path)
-    found = residual._denoiser("denoiser-17x64")
-    assert (found.margin, found.revision) == (17, load_denoiser(path)[1])
+def test_a_denoiser_of_the_published_form_is_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(OWN_DENOISER)
+    monkeypatch.setattr(residual, "WEIGHTS", tmp_path / "package")
+    with pytest.raises(WeightsError, match=rf"{OWN_DENOISER}=FILE.*python -m training.denoiser.*17x64 --out FILE"):
+        load_residual("denoiser-17x64")
+    mine, other = (write_published(tmp_path / f"{seed}.safetensors", seed) for seed in (1, 2))
+    monkeypatch.setenv(OWN_DENOISER, str(mine))
+    found = load_residual("denoiser-17x64")
+    assert (found.margin, found.revision) == (17, load_denoiser(mine)[1])
     assert found(torch.rand(1, 3, 64, 64)).shape == (1, 3, 30, 30)
-    save_denoiser(trained().folded(), path)
-    with pytest.raises(WeightsError, match="another form"):
+    monkeypatch.setenv(OWN_DENOISER, str(other))
+    assert load_residual("denoiser-17x64").revision == load_denoiser(other)[1] != found.revision
+    monkeypatch.setenv(OWN_DENOISER, str(tmp_path / "absent"))
+    with pytest.raises(WeightsError, match=f"no file {tmp_path / 'absent'}"):
+        load_residual("denoiser-17x64")
+    save_denoiser(trained().folded(), mine)
+    monkeypatch.setenv(OWN_DENOISER, str(mine))
+    with pytest.raises(WeightsError, match="another form than 17x64"):
         residual._denoiser("denoiser-17x64")
+
+
+def test_a_denoiser_beside_the_package_s_own_is_found_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(OWN_DENOISER)
+    monkeypatch.setattr(residual, "WEIGHTS", tmp_path)
+    path = write_published(tmp_path / "denoiser-17x64.safetensors", 3)
+    assert load_residual("denoiser-17x64").revision == load_denoiser(path)[1]
+
+
+def test_the_shipped_denoiser_is_no_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = load_residual("denoiser").revision
+    save_denoiser(Denoiser(SMALL_FORM).folded(), tmp_path / "d.safetensors")
+    monkeypatch.setenv(OWN_DENOISER, str(tmp_path / "d.safetensors"))
+    assert load_residual("denoiser").revision == before
+    # Also where it lies in the package's place: its hash is known.
+    monkeypatch.setattr(residual, "WEIGHTS", tmp_path)
+    (tmp_path / "d.safetensors").rename(tmp_path / "denoiser.safetensors")
+    with pytest.raises(WeightsError, match="SHA-256"):
+        residual._denoiser("denoiser")
+
+
+def test_it_runs_where_the_images_are_and_is_copied_there_once() -> None:
+    network = trained().folded().requires_grad_(False)
+    runs = residual._OnDevices(network)
+    x = torch.rand(2, 3, 24, 24)
+    assert torch.equal(runs(x), network(x)) and list(runs._copies) == [x.device]
+    with torch.inference_mode():
+        assert runs(x.to("meta")).device.type == "meta"
+    copy = runs._copies[torch.device("meta")]
+    assert not any(each.is_inference() for each in copy.parameters())
+    runs(x.to("meta"))
+    assert runs._copies[torch.device("meta")] is copy and len(runs._copies) == 2
+    assert next(network.parameters()).device.type == "cpu"
+
+
+def test_a_gpu_convolves_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    with residual._float32(torch.device("cuda")):
+        assert not torch.backends.cudnn.allow_tf32
+    assert torch.backends.cudnn.allow_tf32
+    with residual._float32(torch.device("cpu")):
+        assert torch.backends.cudnn.allow_tf32
 
 
 @pytest.mark.realdata
-@pytest.mark.parametrize("name", ["denoiser", pytest.param("denoiser-17x64", marks=published)])
-def test_the_shipped_weights_find_noise_in_photographs(name: str, data_dir: Path) -> None:
+def test_the_shipped_weights_find_noise_in_photographs(data_dir: Path) -> None:
     photographs = sorted((data_dir / "photos").rglob("*.png"))[11::60]  # held out of the training
     rng = np.random.default_rng(0)
     missed = energy = 0.0
     for path in photographs:
         clean = torch.from_numpy(load_image(path).pixels[:128, :128].copy()).permute(2, 0, 1)[None].float() / 255
         noise = torch.from_numpy(rng.normal(0, 1, clean.shape).astype(np.float32))
-        chosen = load_residual(name)
+        chosen = load_residual("denoiser")
         m = chosen.margin
         inner = noise[..., m:-m, m:-m]
         missed += float((chosen(clean + noise / 256) - inner).square().mean())

@@ -17,13 +17,8 @@ from morelli.fingerprint.median import median3, median_residual
 from morelli.fingerprint.parts import in_parts
 from morelli.fingerprint.residual import RESIDUALS, is_flat, load_residual
 from morelli.fingerprint.wavelet import _LOW, analyse, synthesise, wavelet_residual
-from tests.fingerprint.shipped import published
 
-HERE = [
-    pytest.param(name, marks=[published] * (name == "denoiser-17x64"))
-    for name in RESIDUALS
-    if name not in ("oidn", "none")
-]
+HERE = [name for name in RESIDUALS if name not in ("oidn", "none")]
 
 
 def pictures(seed: int, n: int = 2, height: int = 41, width: int = 52) -> torch.Tensor:
@@ -122,7 +117,6 @@ def test_work_in_parts_gives_what_one_piece_gives(count: int) -> None:
     assert in_parts(lambda part: part.mean((1, 2, 3)), x).shape == (count,)
 
 
-@published
 def test_published_margin() -> None:
     assert load_residual("denoiser-17x64")(torch.rand(1, 3, 128, 128)).shape[-2:] == (94, 94)
 

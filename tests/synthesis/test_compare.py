@@ -74,6 +74,62 @@ def test_the_table() -> None:
     assert rows[0]["ffd"] == pytest.approx(ffd(one.values, other.values)) and rows[0]["volume_share"] == 1
     assert rows[1]["ffd"] == pytest.approx(ffd(part.values, other.values))
     assert rows[1]["volume_share"] == pytest.approx(math.exp(log_volume(part.values) - log_volume(one.values)))
+    assert [(row["models"], row["other_models"]) for row in rows] == [(576, 3), (192, 3), (288, 3)]
+
+
+def test_all_rows_have_their_figures_over_one_number_of_models() -> None:
+    one, other = spectra(), Spectra("real", tuple("abcde"), None, np.random.default_rng(1).normal(size=(5, 3)))
+    rows = compare(one, other, ("U", "A"), draws=7, seed=3)
+    part, far, wide = without(one, "U").values, [], []
+    for number in range(7):
+        taken = part[np.random.default_rng([3, number]).permutation(192)[:144]]
+        far.append(ffd(taken, other.values))
+        wide.append(log_volume(taken))
+    wanted = {
+        "ffd_models": 144, "ffd": np.mean(far), "ffd_spread": np.std(far),
+        "volume_models": 144, "log_volume": np.mean(wide), "log_volume_spread": np.std(wide),
+    }  # fmt: skip
+    found = dict(rows[1]["equal"])
+    share = found.pop("volume_share")
+    assert found == pytest.approx(wanted) and found["ffd_spread"] > 0
+    assert share == pytest.approx(math.exp(found["log_volume"] - rows[0]["equal"]["log_volume"]))
+    # The smallest row is what it is.
+    assert (rows[2]["equal"]["ffd"], rows[2]["equal"]["ffd_spread"]) == (rows[2]["ffd"], 0.0)
+    assert compare(one, other, ("U", "A"), draws=7, seed=3) == rows != compare(one, other, ("U", "A"), draws=7)
+    with pytest.raises(InputError, match="draws"):
+        compare(one, other, draws=0)
+
+
+def test_equal_sets_are_equally_far_and_large_however_many_models_a_row_has() -> None:
+    """All models are of one Gaussian: no option matters, and figures over all models say that some do."""
+    one, other = spectra(1, 20), Spectra("real", ("x",) * 41, None, np.random.default_rng(1).normal(size=(41, 20)))
+    rows = compare(one, other, ("K", "U", "A"))
+    assert [row["models"] for row in rows] == [288, 144, 96, 72]
+    plain = [row["ffd"] for row in rows]
+    assert plain[3] > 1.15 * plain[0] and rows[3]["volume_share"] < 0.4
+    for row in rows:
+        assert row["equal"]["ffd"] == pytest.approx(rows[3]["ffd"], rel=0.08)
+        assert 0.5 < row["equal"]["volume_share"] < 2
+        assert row["notes"] == []
+
+
+def test_a_row_without_its_number_makes_no_other_smaller() -> None:
+    keys = tuple(ModelKey(name, seed) for name in ("000000", "100000") for seed in range(9))
+    values = np.random.default_rng(0).normal(size=(18, 10))
+    one = Spectra("made up", tuple(map(str, keys)), keys, values)
+    rows = compare(one, one, ("K", "seed"))
+    # Volumes: 18 models alone are more than 10 bins. Distances: of nine, and of two seeds of one each.
+    assert [row["equal"]["volume_models"] for row in rows] == [18, 18, 18]
+    assert [row["equal"]["log_volume"] is None for row in rows] == [False, True, True]
+    assert [row["equal"]["ffd_models"] for row in rows] == [2, 2, 2]
+    assert rows[0]["notes"] == [
+        "a covariance of 2 models has not full rank in 10 bins: the distance is too large, by how much depends on the "
+        "number of models."
+    ]
+    alone = Spectra("made up", ("a",), (keys[0],), values[:1])
+    assert compare(alone, one)[0]["equal"]["ffd"] is None
+    few = Spectra("real", ("a", "b"), None, values[:2])
+    assert [note[:26] for note in compare(one, few)[0]["notes"]] == ["a covariance of 2 models h"]
 
 
 def test_a_number_that_needs_more_models_is_left_out_and_told() -> None:
@@ -123,10 +179,24 @@ def test_bad_sides_and_empty_stores(store: Store, tmp_path: Path) -> None:
 def test_the_sheet_shows_photographs_and_models(store: Store) -> None:
     picture = sheet(store, PHOTOS, models=4, rows=2)
     assert picture is not None and picture.width == 5 * 28 + 4 and picture.height == 2 * 28 + 28
-    tile = np.asarray(picture)[28:52, 4:28].astype(float)
-    # The first tile is a photograph of those kept for checking.
-    assert min(np.abs(tile - photo[:24, :24].astype(float)).mean() for photo in PHOTOS.checking) < 60
-    assert np.asarray(picture)[28:52, 32:56].std() > 0
+    # The first column has crops of the photographs kept for checking, pixel for pixel; the others the models' outputs.
+    crops = Crops(PHOTOS.checking, 24)
+    cut = crops.cut(crops.draw(torch.Generator().manual_seed(1), 2))
+    columns = [cut, *(store.apply(cut, [key] * 2) for key in pick(store.keys, 4))]
+    shown = np.asarray(picture)
+    for column, images in enumerate(columns):
+        wanted = (as_file(images) * 255).round().byte().permute(0, 2, 3, 1).numpy()
+        for row in range(2):
+            top, left = 28 + 28 * row, 4 + 28 * column
+            assert np.array_equal(shown[top : top + 24, left : left + 24], wanted[row]), (row, column)
+    sources = [photo.astype(float) / 127.5 - 1 for photo in PHOTOS.checking]
+    inside = cut[0].permute(1, 2, 0).numpy()
+    assert any(
+        np.allclose(photo[top : top + 24, left : left + 24], inside, atol=1e-5)
+        for photo in sources
+        for top in range(photo.shape[0] - 23)
+        for left in range(photo.shape[1] - 23)
+    )
 
 
 @pytest.mark.parametrize(("models", "shown"), [(3, 3), (12, 12), (50, 12)])

@@ -16,8 +16,9 @@ from morelli.synthesis.photos import Photos
 from morelli.synthesis.records import read_index
 from morelli.synthesis.run import SPARES, Plan, synthesize
 from morelli.synthesis.settings import TrainingSettings
+from morelli.synthesis.stacked import fresh_weights
 from morelli.synthesis.store import Store
-from morelli.synthesis.train import Pool, train
+from morelli.synthesis.train import Pool, Trained, train
 from morelli.synthesis.writing import StoreWriter, output_change
 
 from .samples import photos, quick
@@ -161,9 +162,38 @@ def test_folders_that_are_no_store(tmp_path: Path) -> None:
     (tmp_path / "store.json").write_text('{"schema": "other/1"}')
     with pytest.raises(DatasetError, match="schema"):
         Store(tmp_path)
+    (tmp_path / "store.json").write_text("{")
+    with pytest.raises(DatasetError, match="is no JSON"):
+        Store(tmp_path)
     (tmp_path / "index.jsonl").write_text('{"a": 1}\n')
     with pytest.raises(DatasetError, match="line 1"):
         read_index(tmp_path)
+
+
+@pytest.mark.parametrize("lack", ["settings", "photos"])
+@pytest.mark.parametrize("instead", [None, 5, []])
+def test_a_header_that_lacks_something_is_named(folder: Path, tmp_path: Path, lack: str, instead: object) -> None:
+    header = json.loads((folder / "store.json").read_text())
+    header[lack] = instead
+    if instead is None:
+        del header[lack]
+    (tmp_path / "store.json").write_text(json.dumps(header))
+    with pytest.raises(DatasetError, match=r"store.json: is damaged: it must have settings and photos"):
+        Store(tmp_path)
+    with pytest.raises(DatasetError, match="settings and photos"):
+        StoreWriter(tmp_path, SETTINGS, PHOTOS.digest)
+
+
+def test_a_width_that_is_none_is_named_and_an_absent_one_is_the_default(folder: Path, tmp_path: Path) -> None:
+    header = json.loads((folder / "store.json").read_text())
+    for width in ("4", 0, True, None):
+        header["settings"]["width"] = width
+        (tmp_path / "store.json").write_text(json.dumps(header))
+        with pytest.raises(DatasetError, match="a width that is a number above 0"):
+            Store(tmp_path)
+    del header["settings"]["width"]
+    (tmp_path / "store.json").write_text(json.dumps(header))
+    assert Store(tmp_path).width == TrainingSettings().width
 
 
 def test_a_diverged_model_is_replaced_by_the_next_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,10 +223,56 @@ def test_an_architecture_that_never_trains_ends(tmp_path: Path) -> None:
 
 def test_the_ceiling_rejects_and_replaces_nothing(tmp_path: Path) -> None:
     told = make(tmp_path, "000000", 2, quick(policy="ceiling", ceiling=1e-6))
-    assert (told["kept"], told["rejected"], told["replaced"], told["missing"]) == (0, 2, 0, 0)
+    assert (told["kept"], told["rejected"], told["replaced"], told["missing"]) == (0, 2, 0, 2)
     assert make(tmp_path, "000000", 2, quick(policy="ceiling", ceiling=1e-6))["made"] == 0
     kept = make(tmp_path / "b", "000000", 2, quick(policy="ceiling", ceiling=10.0))
-    assert kept["kept"] == 2
+    assert (kept["kept"], kept["missing"]) == (2, 0)
+
+
+def graded(monkeypatch: pytest.MonkeyPatch, errors: dict[str, float]) -> list[str]:
+    """Training that takes no time and gives each architecture an error; returns the architectures in their order."""
+    seen: list[str] = []
+
+    def done(keys, pool, settings, **options):
+        seen.append(keys[0].architecture_id)
+        weights = {name: value[:1] for name, value in fresh_weights(keys[:1], settings.width).items()}
+        weights = {name: value[0] for name, value in weights.items()}
+        return [Trained(key, weights, errors.get(key.architecture_id, 0.5), 4, None) for key in keys]
+
+    monkeypatch.setattr(running, "train", done)
+    return seen
+
+
+def test_a_ceiling_that_nothing_reaches_ends_the_run_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = graded(monkeypatch, {"000000": 0.25})
+    settings = quick(policy="ceiling", ceiling=0.005)
+    words = r"none of the first 6 models was kept: .* after 4 steps are 0.2500 to 0.5000, and 0.005 is the ceiling"
+    with pytest.raises(InputError, match=words):
+        make(tmp_path, "0.....", 1, settings)
+    # Spread over all 144 that were asked for, and kept as rejected.
+    assert seen == [select("0.....")[number].id for number in (0, 29, 57, 86, 114, 143)]
+    assert {record.status for record in read_index(tmp_path).values()} == {"rejected"}
+    with pytest.raises(InputError, match="none of the first 12 models"):
+        make(tmp_path, "0.....", 1, settings)
+    assert len(set(seen)) == 12
+
+
+def test_a_ceiling_that_some_reach_ends_no_run_and_the_others_are_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = graded(monkeypatch, {"000000": 0.001})
+    told = make(tmp_path, "000...", 1, quick(policy="ceiling", ceiling=0.005))
+    assert (told["asked"], told["kept"], told["rejected"], told["missing"]) == (36, 1, 35, 35) and len(seen) == 36
+    # What the store has from before counts too.
+    assert make(tmp_path, "0.....", 1, quick(policy="ceiling", ceiling=0.005))["missing"] == 143
+    few = make(tmp_path / "few", "000.01", 2, quick(policy="ceiling", ceiling=0.005))
+    assert (few["kept"], few["missing"]) == (0, 6)  # nothing else was to be trained
+
+
+def test_the_policy_floor_tries_everything_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = graded(monkeypatch, {})
+    told = make(tmp_path, "000.0.", 1, quick())
+    assert (told["kept"], told["missing"]) == (9, 0) and seen == sorted(seen)
 
 
 def test_half_precision_is_chosen_by_what_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,8 @@
         --begin denoiser.safetensors --rate 5e-4
 
 The number of steps is planned from the minutes when training begins. It may be stopped at any time and goes on where
-it was, step for step as if it had not been stopped. The weights, and their record as JSON, are written at the end.
+it was, step for step as if it had not been stopped. The weights, and their record as JSON, are written at the end. A
+denoiser of 17x64 is used where the environment names it: MORELLI_DENOISER=FILE.
 """
 
 from __future__ import annotations

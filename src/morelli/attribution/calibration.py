@@ -203,9 +203,7 @@ def _drawn(table: OutOfFold) -> OutOfFold:
         return table
     # By lot and not every n-th: references often come model by model in turn.
     kept = np.sort(np.random.default_rng(0).choice(len(table), MOST_QUERIES, replace=False))
-    return OutOfFold(
-        table.scores[kept], table.truth[kept], table.rows[kept], table.folds[kept]
-    )
+    return OutOfFold(table.scores[kept], table.truth[kept], table.rows[kept], table.folds[kept])
 
 
 def calibrate_attributor(

@@ -79,7 +79,7 @@ def protect(
     options: dict[str, Any] = asking.method_options(method, encoder) | ({} if recipe is None else {"recipe": recipe})
     options["lpips"] = lpips
     if surrogate is not None:
-        options["surrogates"] = list(dict.fromkeys(name.strip() for name in surrogate.split(",") if name.strip()))
+        options["surrogates"] = _surrogates(surrogate)
     from morelli.defence.store import seed_of
     from morelli.protect import PerturbSettings, Protector
 
@@ -101,6 +101,15 @@ def protect(
         failed = _protect_pictures(protector, images, asked, out, sheet, overwrite, as_json)
     if failed:
         raise typer.Exit(1)
+
+
+def _surrogates(text: str) -> list[str]:
+    from morelli.encoders.catalogue import encoder_specs
+
+    try:
+        return encoder_specs(text)
+    except InputError as error:
+        raise InputError(error.message, argument="--surrogate", fix=error.fix) from error
 
 
 def _check_parts(context: typer.Context, defence: str) -> None:
@@ -206,11 +215,17 @@ def show(found: Protected) -> None:
 
 def judged_by(report: dict[str, Any]) -> str:
     """The attributor and encoder of the report, and whether the defence knew the encoder."""
-    used = report["method"]
-    if report["defence"]["name"] == "canonical":
+    from morelli.defence.overlap import share_a_name
+
+    used, defence = report["method"], report["defence"]
+    if defence["name"] == "canonical":
         word = "no encoder is optimised against"
+    elif used["unseen_encoder"]:
+        word = "an unseen encoder"
+    elif any(share_a_name(used["encoder"], each["encoder"]) for each in defence["surrogates"]):
+        word = "a surrogate: the best case"
     else:
-        word = "an unseen encoder" if used["unseen_encoder"] else "a surrogate: the best case"
+        word = "it shares its front end with a surrogate: near the best case"
     return f"{used['name']} with {used['encoder']} ({word})"
 
 

@@ -103,12 +103,26 @@ def _run(protector: Protector, store: ProtectedStore, missing: list[Any], as_jso
 
 
 def sheet_of(out: Path) -> Path:
-    """Where the sheet of a dataset goes: beside the folder, as it is no image of it."""
+    """Where the sheet of a dataset goes: beside the folder, as it is no image of it.
+
+    Raises
+    ------
+    InputError
+        Nothing is beside it: it is the root of all folders.
+    """
+    if not out.name or out.name == "..":  # "." and what ends in ".." have names elsewhere
+        out = out.resolve()
+    if not out.name:
+        raise InputError(
+            f"the sheet would lie beside {out}, and there is nothing.",
+            argument="--sheet",
+            fix="Leave it out, or name another --out.",
+        )
     return out.with_name(f"{out.name}-sheet.png")
 
 
 def check_sheet(out: Path, overwrite: bool) -> None:
-    """Refuse to replace a sheet, before the work, unless that is asked for.
+    """Refuse to replace a sheet, before the work, unless that is asked for; and where it can have no place.
 
     Raises
     ------

@@ -111,11 +111,19 @@ def _make(plan: Plan, settings: TrainingSettings, folder: Path, out: Path, as_js
     else:
         print(_line(out, told))
     if told["missing"]:
-        say(f"{told['missing']} models are missing: too many of their seeds diverged.")
+        say(_missing(told))
         raise typer.Exit(1)
-    if not told["kept"]:
-        say("no model was kept: none reached eta within its steps. Raise --max-steps or --ceiling, or take floor.")
-        raise typer.Exit(1)
+
+
+def _missing(told: dict[str, Any]) -> str:
+    """Why models that were asked for are not there."""
+    words = f"{told['missing']} models are missing"
+    if not told["rejected"]:
+        return f"{words}: too many of their seeds diverged."
+    words += f": {told['rejected']} were above the ceiling"
+    words += "" if told["missing"] <= told["rejected"] else ", the seeds of others diverged"
+    words += "" if told["kept"] else "; no model was kept"
+    return f"{words}. Take a new folder with more --max-steps, a higher --ceiling or the policy floor."
 
 
 def _line(out: Path, told: dict[str, Any]) -> str:

@@ -43,11 +43,16 @@ def compare(
     ] = "median",
     recipe: Annotated[str, typer.Option(help="How a spectrum becomes a vector: default or grip.")] = "default",
     bins: Annotated[int | None, typer.Option(min=2, help="Rings of frequencies, instead of the recipe's.")] = None,
+    draws: Annotated[
+        int, typer.Option(min=1, help="Draws of models that bring the rows of --without to one number of models.")
+    ] = 20,
+    seed: Annotated[int, typer.Option(min=0, help="Of those draws.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Distance between two sets of models' spectra (FFD), and the room that the first takes (log-volume).
 
-    The first must be a store.
+    The first must be a store. Both depend on the number of models, so that all rows are also measured over as many
+    models as the smallest has.
     """
     from morelli.fingerprint.residual import load_residual
     from morelli.synthesis.compare import compare as measure
@@ -61,23 +66,26 @@ def compare(
         one = _spectra(store, held, asked, report)
     with progress(f"spectra of {other.name}") as report:
         two = _spectra(other, held, asked, report)
-    rows = measure(one, two, ("K", "L", "S", "U", "A", "N", "seed") if without else ())
+    rows = measure(one, two, ("K", "L", "S", "U", "A", "N", "seed") if without else (), draws=draws, seed=seed)
     if as_json:
         emit_json(
             {
                 "schema": COMPARE_SCHEMA,
                 "store": store,
                 "other": other,
+                "models": len(one.names),
                 "other_models": len(two.names),
                 "recipe": asdict(asked.settings),
                 "residual": residual,
                 "images": images,
                 "side": side,
+                "draws": draws,
+                "seed": seed,
                 "rows": rows,
             }
         )
     else:
-        _print(rows, other, len(two.names))
+        _print(rows, other)
 
 
 def _settings(recipe: str, bins: int | None) -> SpectrumSettings:
@@ -100,13 +108,32 @@ def _spectra(path: Path, photos: Photos, asked: _Asked, report: Any) -> Spectra:
     return dataset_spectra(path, asked.residual, asked.settings, **options)
 
 
-def _print(rows: list[dict[str, Any]], other: Path, models: int) -> None:
-    print(f"FFD to {other} ({models} models)")
-    print(f"{'':<12}{'models':>8}{'FFD':>12}{'log volume':>12}{'share':>10}")
+def _print(rows: list[dict[str, Any]], other: Path) -> None:
+    equal = rows[0]["equal"]
+    print(f"FFD of {rows[0]['models']} models to {rows[0]['other_models']} of {other}")
+    heads = f"{'':<12}{'models':>8}{'FFD, all':>12}"
+    if len(rows) > 1:
+        heads += f"{_of('FFD', equal['ffd_models']):>22}"
+    heads += f"{_of('log volume', equal['volume_models']):>22}{'share':>10}"
+    print(heads)
     for row in rows:
         name = "all" if row["without"] is None else f"without {row['without']}"
-        numbers = f"{_number(row['ffd']):>12}{_number(row['log_volume']):>12}{_number(row['volume_share']):>10}"
-        print(f"{name:<12}{row['models']:>8}{numbers}".rstrip() + ("  " + "; ".join(row["why"]) if row["why"] else ""))
+        line = f"{name:<12}{row['models']:>8}{_number(row['ffd']):>12}"
+        if len(rows) > 1:
+            line += f"{_mean(row['equal'], 'ffd'):>22}"
+        line += f"{_mean(row['equal'], 'log_volume'):>22}{_number(row['equal']['volume_share']):>10}"
+        print(line.rstrip() + ("  " + "; ".join(row["why"]) if row["why"] else ""))
+    for note in dict.fromkeys(note for row in rows for note in row["notes"]):
+        print(f"note: {note}")
+
+
+def _of(what: str, models: int | None) -> str:
+    return what if models is None else f"{what}, {models} each"
+
+
+def _mean(figures: dict[str, Any], name: str) -> str:
+    spread = figures[f"{name}_spread"]
+    return _number(figures[name]) + (f" ± {_number(spread)}" if spread else "")
 
 
 def _number(value: float | None) -> str:

@@ -83,6 +83,10 @@ def fingerprint(
         bool | None, typer.Option("--same-photos/--no-same-photos", help="One batch, the same photographs.")
     ] = None,
     augment: Annotated[str | None, typer.Option(help="none or immunised (JPEG, WebP, crops, blur, noise).")] = None,
+    quantise: Annotated[
+        bool | None,
+        typer.Option("--quantise/--no-quantise", help="Clamp and round models' outputs to 8 bits, as files are."),
+    ] = None,
     slots: Annotated[int | None, typer.Option(help="Crops of photographs that are cached of each model.")] = None,
     cache_kind: Annotated[
         str | None, typer.Option("--cache-kind", help="What is cached: spectra, pixels or none.")
@@ -112,7 +116,9 @@ def fingerprint(
     pretrained: Annotated[Path | None, typer.Option(help="Folder of a ResNet-50 to begin from.")] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="Folder to go on from. Default: OUT.training.")] = None,
     cache: Annotated[Path | None, typer.Option(help="Folder of what is cached. Default: in the checkpoint's.")] = None,
-    cache_gib: Annotated[float, typer.Option(min=0.001, help="What the cache may take, GiB.")] = 8.0,
+    cache_gib: Annotated[
+        float, typer.Option(min=0.001, help="What the cache may take, GiB, the validation's part included.")
+    ] = 8.0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
 ) -> None:
@@ -126,7 +132,7 @@ def fingerprint(
     if finetune is None:
         _check_new(store, photos, begin)
     else:
-        _check_finetuning(begin, [store, photos, architecture, chain, pretrained, also, held_out])
+        _check_finetuning(begin, [store, photos, architecture, chain, pretrained, also, held_out, quantise])
         _check_plain(plain, keep)
     if minutes is not None and steps is not None:
         raise typer.BadParameter("plans the steps itself: leave --steps out.", param_hint="--minutes")
@@ -135,8 +141,9 @@ def fingerprint(
     settings = make(
         preset, architecture=architecture, chain=chain, loss=loss, triplet=triplet, margin=margin,
         temperature=temperature, sampler=sampler, p=p, k=k, siblings=siblings, same_photos=same_photos, augment=augment,
-        slots=slots, cache=cache_kind, steps=steps, lr=FINETUNE_RATE if finetune is not None and lr is None else lr,
-        validate_every=validate_every, keep=keep, precision=precision, shuffle_labels=shuffle_labels or None, seed=seed,
+        quantise=quantise, slots=slots, cache=cache_kind, steps=steps,
+        lr=FINETUNE_RATE if finetune is not None and lr is None else lr, validate_every=validate_every,
+        keep=keep, precision=precision, shuffle_labels=shuffle_labels or None, seed=seed,
     )  # fmt: skip
     folder = checkpoint or out.with_suffix(".training")
     asked = _Request(
@@ -159,7 +166,7 @@ def _check_finetuning(begin: Path | None, others: list[Any]) -> None:
     if any(each is not None for each in others):
         raise typer.BadParameter(
             "takes network and chain from --from, and no STORE, --photos, --architecture, --chain, --pretrained, "
-            "--also or --held-out.",
+            "--also, --held-out or --quantise.",
             param_hint="--finetune",
         )
 

@@ -13,7 +13,9 @@ Array = NDArray[np.float64]
 def ffd(one: ArrayLike, other: ArrayLike) -> float:
     """The Fréchet distance between two Gaussians fitted to spectra, squared as in the paper.
 
-    ``‖μ₁ − μ₂‖² + Tr(Σ₁ + Σ₂ − 2 (Σ₁ Σ₂)^½)``, with unbiased covariances.
+    ``‖μ₁ − μ₂‖² + Tr(Σ₁ + Σ₂ − 2 (Σ₁ Σ₂)^½)``, with unbiased covariances. The distance itself is biased all the same:
+    the fewer models, the larger, also between sets of one distribution. Only distances between sets of the same sizes
+    compare; `morelli.synthesis.compare.compare` sees to that.
 
     Parameters
     ----------

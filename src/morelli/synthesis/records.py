@@ -80,7 +80,7 @@ def read_header(folder: Path) -> dict[str, Any]:
     Raises
     ------
     DatasetError
-        No store there, or one of another schema.
+        No store there, one of another schema, or one whose header lacks something.
     """
     file = folder / HEADER
     if not file.is_file():
@@ -93,7 +93,20 @@ def read_header(folder: Path) -> dict[str, Any]:
         raise DatasetError(f"is no JSON ({error}).", argument=str(file)) from error
     if not isinstance(header, Mapping) or header.get("schema") != SCHEMA:
         raise DatasetError(f"its schema must be {SCHEMA}.", argument=str(file), fix="It comes from another version.")
+    settings = header.get("settings")
+    if not isinstance(settings, Mapping) or not isinstance(header.get("photos"), str):
+        raise _damaged(file, "settings and photos")
+    if "width" in settings and not (type(settings["width"]) is int and settings["width"] > 0):
+        raise _damaged(file, "a width that is a number above 0")
     return dict(header)
+
+
+def _damaged(file: Path, what: str) -> DatasetError:
+    return DatasetError(
+        f"is damaged: it must have {what}.",
+        argument=str(file),
+        fix="Take it from a copy, or run morelli synthesize with a new folder.",
+    )
 
 
 def whole_lines(data: bytes) -> int:

@@ -6,7 +6,7 @@ import multiprocessing
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -30,6 +30,8 @@ from morelli.synthesis.writing import StoreWriter
 
 #: Seeds that an architecture may use up beyond those that were asked for.
 SPARES = 5
+#: Groups of models, spread over all, of which the policy "ceiling" must keep one, or the run ends.
+TRIAL = 6
 
 Progress = Callable[[int, int], None]
 
@@ -108,19 +110,22 @@ def synthesize(
     Raises
     ------
     InputError, DatasetError, StorageError
-        As `StoreWriter`; and what `choose_device` and `choose_scheme` refuse.
+        As `StoreWriter`; and what `choose_device` and `choose_scheme` refuse. With the policy "ceiling" also where the
+        first `TRIAL` groups and the store have no model under the ceiling, and more are to be trained.
     EngineError
         Some models could not be trained on the engine; all others were, and the store has them.
     """
     device = torch.device(choose_device(plan.device))
     scheme = choose_scheme(plan.scheme, device)
     together = plan.together or (5 if device.type == "cpu" else 20)
-    start, made = time.perf_counter(), 0
+    start, made, groups = time.perf_counter(), 0, 0
     with StoreWriter(out, settings, photos.digest) as writer:
         pool = Pool(photos, settings, device)
         show = progress or (lambda done, total: None)
         lost: dict[ModelKey, MorelliError] = {}
         while jobs := [job for job in _jobs(plan, writer, together) if not lost.keys() & set(job)]:
+            if settings.policy == "ceiling":
+                jobs = _spread_first(jobs)
             there = _answered(plan, writer)
             total = there + sum(map(len, jobs))
             show(there, total)
@@ -133,7 +138,9 @@ def synthesize(
             with closing(found) as results:
                 for trained in results:
                     writer.add(trained, pool.check)
-                    made += len(trained)
+                    made, groups = made + len(trained), groups + 1
+                    if groups == TRIAL < len(jobs) and settings.policy == "ceiling":
+                        _refuse_hopeless(writer.records.values(), settings)
         told = counts(plan.architectures, plan.seeds, writer.records)
     if lost:
         key, error = next(iter(lost.items()))
@@ -153,13 +160,13 @@ def counts(architectures: Sequence[Architecture], seeds: int, records: dict[Mode
     -------
     dict
         ``asked``, ``kept``, ``floor_reached`` and ``floor_not_reached`` (of the kept), ``rejected``, ``replaced``
-        (diverged), ``missing`` (asked and not to be had), and ``troubles``: reason → count.
+        (diverged), ``missing`` (asked and not to be had, the rejected included), and ``troubles``: reason → count.
     """
     ids = {each.id for each in architectures}
     mine = [record for record in records.values() if record.architecture in ids]
     status = Counter(record.status for record in mine)
     reached = sum(record.floor_reached for record in mine if record.status == "kept")
-    answered = Counter(record.architecture for record in mine if record.status != "diverged")
+    had = Counter(record.architecture for record in mine if record.status == "kept")
     return {
         "asked": len(ids) * seeds,
         "kept": status["kept"],
@@ -167,7 +174,7 @@ def counts(architectures: Sequence[Architecture], seeds: int, records: dict[Mode
         "floor_not_reached": status["kept"] - reached,
         "rejected": status["rejected"],
         "replaced": status["diverged"],
-        "missing": sum(max(seeds - answered[name], 0) for name in ids),
+        "missing": sum(max(seeds - had[name], 0) for name in ids),
         "troubles": dict(Counter(record.trouble for record in mine if record.trouble)),
     }
 
@@ -191,6 +198,28 @@ def _jobs(plan: Plan, writer: StoreWriter, together: int) -> list[list[ModelKey]
         keys = [ModelKey(architecture.id, seed) for seed in untried[: max(lacks, 0)]]
         jobs += [keys[at : at + together] for at in range(0, len(keys), together)]
     return jobs
+
+
+def _spread_first(jobs: list[list[ModelKey]]) -> list[list[ModelKey]]:
+    """The groups with `TRIAL` of them in front that are spread over all: neighbours are of like architectures."""
+    if len(jobs) <= TRIAL:
+        return jobs
+    first = [round(number * (len(jobs) - 1) / (TRIAL - 1)) for number in range(TRIAL)]
+    return [jobs[at] for at in first] + [job for at, job in enumerate(jobs) if at not in first]
+
+
+def _refuse_hopeless(records: Collection[Record], settings: TrainingSettings) -> None:
+    """End a run whose models are all above the ceiling."""
+    errors = [record.mse for record in records if record.status == "rejected" and record.mse is not None]
+    if not errors or any(record.status == "kept" for record in records):
+        return
+    raise InputError(
+        f"none of the first {len(records)} models was kept: their errors after {settings.max_steps} steps are "
+        f"{min(errors):.4f} to {max(errors):.4f}, and {settings.ceiling:g} is the ceiling.",
+        argument="ceiling",
+        fix="Name a new folder with a higher ceiling, more steps (--max-steps) or the policy floor; the same command "
+        "tries some more.",
+    )
 
 
 def _trained(

@@ -53,8 +53,9 @@ class SpectrumSettings:
 
 #: Ours: few enough rings that the spread of a few dozen models has full rank; in the logarithm no ring drowns others.
 DEFAULT = SpectrumSettings()
-#: As in the code behind the paper's reference 31 (Corvi et al. 2023), for images of ``side`` 128; our rings end at the
-#: Nyquist frequency.
+#: As in the code behind the paper's reference 31 (Corvi et al. 2023), for images of ``side`` 128, but for one step: it
+#: rescales the power spectrum by area to 222 × 222 first, and we take the rings of the spectrum as it is. Our rings end
+#: at the Nyquist frequency.
 GRIP = SpectrumSettings(bins=65, log=False, standardise=True)
 RECIPES = {"default": DEFAULT, "grip": GRIP}
 

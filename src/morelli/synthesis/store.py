@@ -24,6 +24,7 @@ from morelli.errors import ArrayError, InputError, UnknownNameError, WeightsErro
 from morelli.synthesis.architectures import Architecture, ModelKey, from_id
 from morelli.synthesis.network import SyntheticModel
 from morelli.synthesis.records import SHARDS, Record, read_header, read_index
+from morelli.synthesis.settings import TrainingSettings
 from morelli.synthesis.stacked import Stack, build, choose_scheme
 
 __all__ = ["ModelKey", "Store"]
@@ -49,7 +50,7 @@ class Store:
     Raises
     ------
     DatasetError
-        No store there, or a damaged index.
+        No store there, or a damaged header or index.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -61,7 +62,8 @@ class Store:
     @property
     def width(self) -> int:
         """Channels of the models' first level."""
-        return int(self.header["settings"]["width"])
+        # A store from before a setting was there was made with its default.
+        return int(self.header["settings"].get("width", TrainingSettings().width))
 
     @property
     def keys(self) -> list[ModelKey]:

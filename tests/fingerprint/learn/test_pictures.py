@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from morelli.encoders.weights import short_hash
 from morelli.errors import ImageTooSmallError, InputError, NotEnoughReferencesError
 from morelli.fingerprint.learn.dataset_pictures import DatasetPictures
 from morelli.fingerprint.learn.pictures import Crops, Joined, ModelPictures, PlainPictures
@@ -77,6 +78,31 @@ def test_models_pictures_are_what_the_store_makes_rounded_without_the_border(mad
         wanted = np.rint(np.clip((out.numpy() + 1) * 127.5, 0, 255))
         assert np.abs(found[row].numpy() - wanted).max() <= 1  # float noise at the border of a level
         assert (found[row].numpy() == wanted).mean() > 0.999
+
+
+def test_pictures_may_be_what_the_models_give_without_a_file_between(made: Store) -> None:
+    crops = Crops(PHOTOS, 128, seed=0)
+    raw = ModelPictures(made, made.keys, crops, "digest", quantise=False)
+    found = raw.pixels(rows(2, 0), rows(5, 5))
+    photo = torch.from_numpy(crops.cut(5).copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
+    for row, number in enumerate((2, 0)):
+        with torch.no_grad():
+            wanted = (made.load(made.keys[number])(photo)[0] + 1) * 127.5
+        torch.testing.assert_close(found[row], wanted, rtol=1e-4, atol=1e-2)
+    assert found.dtype == torch.float32 and (found.round() != found).any()
+    files = ModelPictures(made, made.keys, crops, "digest").pixels(rows(2, 0), rows(5, 5))
+    assert (found.clamp(0, 255).round() - files.float()).abs().max() <= 1
+    joined = Joined([raw, MadeUp(1)]).pixels(rows(4, 2), rows(1, 5))
+    assert joined.dtype == torch.float32 and torch.equal(joined[1], found[0])
+    assert torch.equal(joined[0], MadeUp(1).pixels(rows(0), rows(1))[0].float())
+
+
+def test_what_is_rounded_keeps_the_digest_that_it_always_had(made: Store) -> None:
+    weights = [[*key, made.records[key].sha256, made.records[key].row] for key in made.keys]
+    before = short_hash([weights, "a", 144, 0, False])
+    crops = Crops(PHOTOS, 144, 0)
+    assert ModelPictures(made, made.keys, crops, "a").digest == before
+    assert ModelPictures(made, made.keys, crops, "a", quantise=False).digest != before
 
 
 def test_the_digest_changes_with_everything(made: Store) -> None:

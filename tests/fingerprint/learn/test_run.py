@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -119,6 +120,66 @@ def test_the_cache_is_bounded(made: Store, seen: Photos, tmp_path: Path) -> None
     with pytest.raises(InputError, match="are allowed"):
         learn(classes, few(), tmp_path / "f.safetensors", replace(place, cache_bytes=8 * entry), say=said.append)
     assert place.cache_bytes < GIB
+
+
+def test_the_validation_is_part_of_what_the_cache_may_take(made: Store, seen: Photos, tmp_path: Path) -> None:
+    classes, said = synthetic(made, seen), []
+    assert classes.validate is not None and (len(classes.learn.names), len(classes.validate.names)) == (6, 2)
+    entry = entry_bytes(LEARNING, "spectra")
+    place = Place(tmp_path / "c", tmp_path / "cache", (2 * 20 + 6 * 3) * entry)
+    told = learn(classes, few(steps=1), tmp_path / "f.safetensors", place, say=said.append)
+    assert told is not None and told["pictures_a_class"] == 3
+    assert lines(said, "note: 3 pictures of each class instead of 6")
+    taken = sum(file.stat().st_size for file in (tmp_path / "cache").glob("*.bin"))
+    assert taken == place.cache_bytes
+    # Said before anything is made: neither the validation fits, nor what is left beside it.
+    for size, words in (
+        (2 * 20 * entry - 1, "the validation's 2 models"),
+        ((2 * 20 + 6) * entry, "6 classes × 2 slots"),
+    ):
+        little = Place(tmp_path / "c2", tmp_path / "none", size)
+        with pytest.raises(InputError, match=f"{words}.*are allowed"):
+            learn(classes, few(cache="spectra"), tmp_path / "g.safetensors", little, say=said.append)
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_published_view_trains_on_what_no_file_holds(
+    made: Store, seen: Photos, cache: Path, tmp_path: Path
+) -> None:
+    settings = few(steps=1, cache="none", quantise=False, view="resize", margin_px=0, sampler="random", loss="ce")
+    classes = synthetic_classes(made, seen, settings, held_out=0.25)
+    assert classes.validate is not None and classes.validate.quantise  # pyright: ignore[reportAttributeAccessIssue]
+    assert classes.learn.pixels(np.array([0]), np.array([0])).dtype == torch.float32
+    told = learn(classes, settings, tmp_path / "f.safetensors", Place(tmp_path / "c", cache), say=lambda _: None)
+    assert told is not None and told["settings"]["quantise"] is False
+
+
+def test_what_a_training_began_with_is_known_by_its_contents(
+    made: Store, seen: Photos, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another network in a folder of the same name is another training, and is not gone on with."""
+    network = running._network
+    monkeypatch.setattr(
+        running, "_network", lambda name, chain, settings, begin, _: network(name, chain, settings, begin, None)
+    )
+
+    def begun_with(weights: bytes, folder: str) -> str:
+        pretrained = tmp_path / folder / "resnet"
+        pretrained.mkdir(parents=True, exist_ok=True)
+        (pretrained / "config.json").write_text("{}")
+        (pretrained / "model.safetensors").write_bytes(weights)
+        (pretrained / "README.md").write_text(folder)
+        told = learn(
+            synthetic(made, seen, held_out=0.0), few(steps=1), tmp_path / "f.safetensors", Place(tmp_path / "c", cache),
+            pretrained=pretrained, say=lambda _: None,
+        )  # fmt: skip
+        assert told is not None
+        return told["from"]
+
+    first = begun_with(b"one", "a")
+    assert first.startswith("resnet ") and begun_with(b"one", "b") == first
+    with pytest.raises(InputError, match="another training: from was"):
+        begun_with(b"two", "a")
 
 
 def test_controls_are_saved_in_the_same_form(made: Store, seen: Photos, cache: Path, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def test_the_rate_rises_stays_and_falls_to_a_fiftieth() -> None:
 
 def test_the_published_schedule_is_torchs_warm_restarts() -> None:
     settings = preset("as-published")
-    assert settings.cache == "none"  # new crops at each step
+    assert settings.cache == "none"  # photographs are drawn anew at each step
     optimiser = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=1e-4)
     schedule = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimiser, 15, 2, eta_min=1e-5)
     for epoch in range(40):
@@ -42,6 +42,7 @@ def test_the_published_settings() -> None:
         "random", False, "ce+triplet", "batch-hard",
     )  # fmt: skip
     assert find_chain(settings.chain) == PUBLISHED
+    assert (settings.view, settings.margin_px, settings.quantise) == ("resize", 0, False)
     assert (settings.steps, settings.seed) == (7, 0)
     with pytest.raises(UnknownNameError, match="as-published"):
         preset("published")
@@ -62,11 +63,21 @@ def test_the_published_settings() -> None:
         ({"k": 1}, "no image of a batch has a partner"),
         ({"p": 1}, "2 or more"),
         ({"margin_px": 3}, "even"),
+        ({"quantise": False, "cache": "pixels"}, "quantise: must be True with a cache of pixels or degradations"),
+        ({"quantise": False, "augment": "immunised"}, "quantise: must be True"),
     ],
 )
 def test_what_is_out_of_range_is_refused_by_name(wrong: dict[str, Any], said: str) -> None:
     with pytest.raises((InputError, UnknownNameError), match=said):
         LearnSettings(**wrong)
+
+
+def test_rounding_is_told_where_it_is_left_out_alone() -> None:
+    """A training from before there was a choice has the same settings, and goes on."""
+    assert "quantise" not in LearnSettings().as_dict()
+    assert LearnSettings(**LearnSettings().as_dict()) == LearnSettings()
+    raw = LearnSettings(quantise=False)
+    assert raw.as_dict()["quantise"] is False and LearnSettings(**raw.as_dict()) == raw
 
 
 def test_one_image_a_model_is_enough_without_pairs() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from morelli.errors import InputError
+from morelli.fingerprint.learn import validation
 from morelli.fingerprint.learn.split import split_keys
 from morelli.fingerprint.learn.validation import Validation, auc, measure
 from morelli.fingerprint.learn.views import LiveViews
@@ -45,6 +47,47 @@ def test_figures_are_what_slow_loops_give() -> None:
     ]
     assert found["accuracy"] == pytest.approx(np.mean(right))
     assert 0 < found["accuracy"] < 1 and found["chance"] == 0.2
+
+
+def test_of_too_many_pairs_a_sample_is_taken_that_is_the_same_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    features = (rng.normal(size=(30, 1, 6)) + 2 * rng.normal(size=(30, 20, 6))).astype(np.float32)
+    groups = [f"family-{number // 10}" for number in range(30)]
+    whole, compared = measure(features, groups), []
+    cosines = validation._cosines
+
+    def watched(given: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        # Numbers of rows alone, of different photographs: no pair twice its own image, none of one photograph.
+        assert first.dtype == second.dtype == np.int64 and (first % 20 != second % 20).all()
+        compared.append((first // 20, second // 20))
+        return cosines(given, first, second)
+
+    monkeypatch.setattr(validation, "_cosines", watched)
+    monkeypatch.setattr(validation, "PAIRS", 20_000)
+    found = measure(features, groups)
+    assert measure(features, groups) == found
+    same, strange, kin = compared[:3]
+    assert len(same[0]) == 30 * 190 and (same[0] == same[1]).all()  # all of them: fewer than the bound
+    assert len(strange[0]) == len(kin[0]) == 20_000
+    assert (strange[0] != strange[1]).all() and (kin[0] != kin[1]).all() and (kin[0] // 10 == kin[1] // 10).all()
+    assert len(np.unique(np.stack(strange), axis=1).T) == 30 * 29 / 2
+    assert found["auc"] != whole["auc"] and found["auc"] == pytest.approx(whole["auc"], abs=0.01)
+    assert found["auc_siblings"] == pytest.approx(whole["auc_siblings"], abs=0.01)
+    assert found["accuracy"] == whole["accuracy"]
+
+
+def test_many_models_take_little_memory() -> None:
+    """All pairs of them, with the names of their groups, would be 4 GB."""
+    features = np.random.default_rng(0).normal(size=(300, 20, 8)).astype(np.float32)
+    groups = [f"architecture-{number // 20:06d}" for number in range(300)]
+    tracemalloc.start()
+    try:
+        found = measure(features, groups)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 300e6
+    assert found["auc"] == pytest.approx(0.5, abs=0.01)
 
 
 def test_what_photographs_share_does_not_count() -> None:

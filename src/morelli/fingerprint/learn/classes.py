@@ -92,7 +92,9 @@ def synthetic_classes(
     learn, held = split_keys(list(store.keys), held_out, settings.seed)
     side, squeeze = SIDE + 2 * settings.margin_px, settings.view == "resize"
     crops = Crops(photos.training, side, settings.seed, squeeze=squeeze)
-    parts: list[Pictures] = [ModelPictures(store, learn, crops, photos.digest, device=device)]
+    parts: list[Pictures] = [
+        ModelPictures(store, learn, crops, photos.digest, device=device, quantise=settings.quantise)
+    ]
     if plain:
         parts.append(PlainPictures(crops, photos.digest))
     further = DatasetPictures(also, settings.seed, also_where) if also else None
@@ -100,7 +102,7 @@ def synthetic_classes(
         parts.append(further)
     validate = None
     if held:
-        # Always crops: whole photographs would be too few for references and queries.
+        # Always crops: whole photographs would be too few for references and queries. And always as files hold them.
         others = Crops(photos.checking, SIDE + 2 * settings.margin_px, settings.seed + _OTHER)
         validate = ModelPictures(store, held, others, photos.digest, device=device)
     pictures = parts[0] if len(parts) == 1 else Joined(parts)

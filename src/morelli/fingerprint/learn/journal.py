@@ -46,7 +46,7 @@ class Journal:
         Raises
         ------
         InputError
-            It is of another training.
+            It is of another training, or the log has a line that is none.
         WeightsError
             It cannot be read.
         """
@@ -56,8 +56,8 @@ class Journal:
             return None
         try:
             state = torch.load(path, map_location=device, weights_only=True)
-            words = state["words"]
-        except (OSError, RuntimeError, UnpicklingError, KeyError, EOFError) as error:
+            words, step = dict(state["words"]), int(state["step"])
+        except (OSError, RuntimeError, UnpicklingError, KeyError, EOFError, TypeError, ValueError) as error:
             raise WeightsError(f"is no checkpoint: {str(error).splitlines()[0]}", argument=str(path)) from error
         if words != self.words:
             names = sorted(k for k in words.keys() | self.words.keys() if words.get(k) != self.words.get(k))
@@ -65,7 +65,7 @@ class Journal:
             raise InputError(
                 f"is of another training: {told}.", argument=str(path), fix="Name another folder with --checkpoint."
             )
-        self._cut(int(state["step"]))
+        self._cut(step)
         return state
 
     def save(self, state: Mapping[str, Any]) -> None:
@@ -96,4 +96,17 @@ class Journal:
         if file.is_file():
             # What comes after the last line break was cut by a crash.
             lines = file.read_bytes().split(b"\n")[:-1]
-            write_whole(file, b"".join(line + b"\n" for line in lines if json.loads(line)["step"] <= step))
+            kept = [line for number, line in enumerate(lines, 1) if _step(line, number, file) <= step]
+            write_whole(file, b"".join(line + b"\n" for line in kept))
+
+
+def _step(line: bytes, number: int, file: Path) -> int:
+    """The step that a line of the log is of."""
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"line {number} is no line of a training's log ({error!r}).",
+            argument=str(file),
+            fix="Remove that line, or the file: the checkpoint does not need it.",
+        ) from error

@@ -47,7 +47,10 @@ class Pictures(Protocol):
     def limit(self) -> int | None: ...
 
     def pixels(self, classes: Integers, slots: Integers) -> Tensor:
-        """Pictures, shape (n, 3, 128, 128), uint8, as 8-bit files would hold them; ``classes``, ``slots``: (n,)."""
+        """Pictures, shape (n, 3, 128, 128), uint8, as 8-bit files would hold them; ``classes``, ``slots``: (n,).
+
+        Pictures that no file holds may be float32: levels between the whole ones, and beyond 0–255.
+        """
         ...
 
 
@@ -109,7 +112,7 @@ class Crops:
 
 
 class ModelPictures:
-    """Photographs as synthetic models give them back, clamped and rounded to 8 bits.
+    """Photographs as synthetic models give them back.
 
     Parameters
     ----------
@@ -121,7 +124,9 @@ class ModelPictures:
     photos : str
         The photographs' digest.
     device : str
-        Where the models run.
+        Where the models run, and the pictures are.
+    quantise : bool
+        Clamped and rounded to 8 bits, as files hold them; otherwise as the models give them, float32.
 
     Raises
     ------
@@ -130,22 +135,34 @@ class ModelPictures:
     """
 
     def __init__(
-        self, store: ModelStore, keys: Sequence[Any], crops: Crops, photos: str, *, device: str = "cpu"
+        self,
+        store: ModelStore,
+        keys: Sequence[Any],
+        crops: Crops,
+        photos: str,
+        *,
+        device: str = "cpu",
+        quantise: bool = True,
     ) -> None:
         if crops.side < SIDE or crops.side % 4:
             raise InputError(f"must be a multiple of 4 from {SIDE} on; got {crops.side}.", argument="crops")
         self.store, self.keys, self.crops, self.device = store, list(keys), crops, device
+        self.quantise = quantise
         self.names = [f"{key[0]}/{key[1]}" for key in self.keys]
         self.groups = [str(key[0]) for key in self.keys]
         self.limit = crops.limit
         weights = [[*key, store.records[key].sha256, store.records[key].row] for key in self.keys]
-        self.digest = short_hash([weights, photos, crops.side, crops.seed, crops.squeeze])
+        # Nothing is said of what is rounded: pictures from before there was a choice keep their digest.
+        unrounded = [] if quantise else ["not quantised"]
+        self.digest = short_hash([weights, photos, crops.side, crops.seed, crops.squeeze, *unrounded])
 
     def pixels(self, classes: Integers, slots: Integers) -> Tensor:
         """See `Pictures.pixels`."""
         out = self.store.apply(self.crops.batch(slots).to(self.device), [self.keys[each] for each in classes])
         edge = (self.crops.side - SIDE) // 2
         out = out[..., edge : edge + SIDE, edge : edge + SIDE]
+        if not self.quantise:
+            return out.add(1).mul(127.5)
         return out.clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8)
 
 
@@ -180,10 +197,17 @@ class Joined:
     def pixels(self, classes: Integers, slots: Integers) -> Tensor:
         """See `Pictures.pixels`."""
         owner = np.searchsorted(self._ends, classes, side="right")
-        out = torch.empty(len(classes), 3, SIDE, SIDE, dtype=torch.uint8)
+        found: list[tuple[Integers, Tensor]] = []
         for number, part in enumerate(self.parts):
             rows = np.flatnonzero(owner == number)
             if len(rows):
                 first = int(self._ends[number]) - len(part.names)
-                out[torch.from_numpy(rows)] = part.pixels(classes[rows] - first, slots[rows]).cpu()
+                found.append((rows, part.pixels(classes[rows] - first, slots[rows])))
+        made = [each for _, each in found]
+        # Together where models run, and as exact as the most exact kind.
+        device = next((each.device for each in made if each.device.type != "cpu"), torch.device("cpu"))
+        dtype = torch.uint8 if all(each.dtype == torch.uint8 for each in made) else torch.float32
+        out = torch.empty(len(classes), 3, SIDE, SIDE, dtype=dtype, device=device)
+        for rows, each in found:
+            out[torch.from_numpy(rows).to(device)] = each.to(device, dtype)
         return out

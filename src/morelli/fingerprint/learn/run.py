@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from morelli._version import __version__
+from morelli.encoders.weights import file_sha256
 from morelli.errors import InputError
 from morelli.fingerprint.chain import SignalChain, find_chain
 from morelli.fingerprint.extractor import Extractor, make_extractor, save_extractor
@@ -30,6 +31,9 @@ from morelli.fingerprint.learn.settings import LearnSettings
 from morelli.fingerprint.learn.trainer import Say, Trainer
 from morelli.fingerprint.learn.validation import Validation
 from morelli.fingerprint.learn.views import LiveViews, Views
+
+# Endings of the files that a pretrained network's weights lie in.
+_WEIGHTS = (".safetensors", ".bin")
 
 Progress = Callable[[int, int], None]
 Stopping = Callable[[], AbstractContextManager[threading.Event | None]]
@@ -46,7 +50,7 @@ class Place:
     cache : Path
         Folder of what is made once; several trainings may share it.
     cache_bytes : int
-        What the classes' part of it may take.
+        What it may take, of the classes and of the validation together.
     device : str
     """
 
@@ -90,7 +94,7 @@ def learn(
     begin : Extractor, optional
         What to begin from; its architecture and its chain are taken in place of the settings'.
     pretrained : Path, optional
-        A local ResNet-50 to begin from.
+        Folder of a ResNet-50 to begin from.
     stopping : callable
         Gives a context in which an event may be set; training then stops after its step, and is kept.
     progress : callable, optional
@@ -115,7 +119,9 @@ def learn(
     chain = find_chain(settings.chain) if begin is None else begin.chain
     # What is wrong with the network is said now, and not when the caches are full.
     _network(settings.architecture if begin is None else begin.name, chain, settings, begin, pretrained)
-    views = make_views(classes.learn, chain, settings, place, progress=progress, say=say)
+    rest = place.cache_bytes - (0 if classes.validate is None else _validation_bytes(classes.validate, chain, place))
+    left = replace(place, cache_bytes=rest)
+    views = make_views(classes.learn, chain, settings, left, progress=progress, say=say)
     check = None if classes.validate is None else validation_views(classes.validate, chain, place, progress, say)
     return train_on(
         views, check, chain, settings, out, place, about=classes.about, budget=budget, begin=begin,
@@ -135,7 +141,7 @@ def make_views(
     """Spectra of classes, cached as the settings say; the size of a cache is told before it is filled."""
     augment = settings.augment == "immunised"
     if settings.cache == "none":
-        return LiveViews(pictures, chain, augment=augment, seed=settings.seed, fresh=True)
+        return LiveViews(pictures, chain, augment=augment, seed=settings.seed, fresh=True, device=place.device)
     wanted = min(settings.slots, pictures.limit or settings.slots)
     least = settings.k if settings.sampler == "pk" else 1
     entry = entry_bytes(chain, settings.cache)
@@ -145,8 +151,9 @@ def make_views(
     if settings.cache == "pixels":
         kept = PixelBank(pictures, slots, place.cache)
         _fill(kept.bank, progress, say)
-        return LiveViews(kept, chain, augment=augment, seed=settings.seed, fresh=True)
-    views = SpectraBank(LiveViews(pictures, chain, augment=augment, seed=settings.seed), slots, place.cache)
+        return LiveViews(kept, chain, augment=augment, seed=settings.seed, fresh=True, device=place.device)
+    live = LiveViews(pictures, chain, augment=augment, seed=settings.seed, device=place.device)
+    views = SpectraBank(live, slots, place.cache)
     _fill(views.bank, progress, say)
     return views
 
@@ -154,10 +161,30 @@ def make_views(
 def validation_views(
     pictures: Pictures, chain: SignalChain, place: Place, progress: Progress | None = None, say: Say = print
 ) -> Views:
-    """Spectra of the models that are validated on, without degradations."""
-    views = SpectraBank(LiveViews(pictures, chain), Validation.slots, place.cache)
+    """Spectra of the models that are validated on, without degradations; they are kept whatever ``cache`` says.
+
+    Raises
+    ------
+    InputError
+        The cache may not take as much.
+    """
+    _validation_bytes(pictures, chain, place)
+    views = SpectraBank(LiveViews(pictures, chain, device=place.device), Validation.slots, place.cache)
     _fill(views.bank, progress, say)
     return views
+
+
+def _validation_bytes(pictures: Pictures, chain: SignalChain, place: Place) -> int:
+    """What the spectra of the validation take, which must not be more than the whole cache may."""
+    taken = len(pictures.names) * Validation.slots * entry_bytes(chain, "spectra")
+    if taken > place.cache_bytes:
+        raise InputError(
+            f"the validation's {len(pictures.names)} models × {Validation.slots} pictures take {taken / GIB:.2f} GiB, "
+            f"and {place.cache_bytes / GIB:.2f} are allowed.",
+            argument="cache",
+            fix="Allow more, or hold out fewer models.",
+        )
+    return taken
 
 
 def _fill(bank: Bank, progress: Progress | None, say: Say) -> None:
@@ -195,6 +222,7 @@ def train_on(
     name = settings.architecture if begin is None else begin.name
     slots = ENDLESS if views.limit is None else views.limit
     batches = Batches(views.groups, slots, settings)
+    network = _network(name, chain, settings, begin, pretrained)
     words = {
         "settings": settings.as_dict(),
         "pictures": views.digest,
@@ -202,7 +230,7 @@ def train_on(
         "from": _origin(begin, pretrained),
     }
     trainer = Trainer(
-        _network(name, chain, settings, begin, pretrained),
+        network,
         views,
         batches,
         settings,
@@ -265,9 +293,13 @@ def _facts(trainer: Trainer, place: Place) -> dict[str, Any]:
 
 
 def _origin(begin: Extractor | None, pretrained: Path | None) -> str | None:
+    """What the weights were at the beginning: a file's revision, or a folder's name and a hash of what it holds."""
     if begin is not None:
         return begin.revision
-    return None if pretrained is None else pretrained.name
+    if pretrained is None:
+        return None
+    files = sorted(file for file in pretrained.iterdir() if file.suffix in _WEIGHTS or file.name == "config.json")
+    return f"{pretrained.name} {file_sha256(*files)[:16]}"
 
 
 def _network(

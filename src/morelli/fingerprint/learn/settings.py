@@ -56,10 +56,14 @@ class LearnSettings:
         Crops of 128 px, or whole photographs squeezed to 128 × 128 (published).
     margin_px : int
         Models are shown crops larger by so much on each side, and their borders are cut off again; a multiple of 2.
+    quantise : bool
+        Outputs of synthetic models are clamped and rounded to 8 bits before the residual, as files are; as published
+        False, which goes with neither a cache of pixels nor degradations: both hold 8-bit pictures.
     augment : {"none", "immunised"}
         JPEG, WebP, crop-and-resize, blur and noise, before the residual.
     cache : {"spectra", "pixels", "none"}
-        What is made once and kept: spectra, 8-bit reconstructions, or nothing (fresh crops in every step).
+        What is made once and kept: spectra, 8-bit reconstructions, or nothing (in every step other crops of
+        photographs, or whole ones, go through the models).
     lr, weight_decay : float
         AdamW's, betas 0.9 and 0.999.
     schedule : {"cool-down", "warm-restarts"}
@@ -101,6 +105,7 @@ class LearnSettings:
     slots: int = 64
     view: View = "crop"
     margin_px: int = 8
+    quantise: bool = True
     augment: Augment = "none"
     cache: Cache = "spectra"
     lr: float = 2e-3
@@ -129,6 +134,8 @@ class LearnSettings:
         for name in ("warm_up", "cool_down"):
             self._need(name, 0 <= getattr(self, name) <= 1, "must be 0 to 1")
         self._need("margin_px", self.margin_px % 2 == 0, "must be even")
+        rounded = self.cache == "pixels" or self.augment != "none"
+        self._need("quantise", self.quantise or not rounded, "must be True with a cache of pixels or degradations")
         contrast = self.loss != "ce" and self.sampler == "pk"
         self._need("k", self.k >= 2 or not contrast, "must be 2 or more, or no image of a batch has a partner")
         self._need("p", self.p >= 2, "must be 2 or more")
@@ -158,18 +165,23 @@ class LearnSettings:
         return self.lr * min(1.0, (step + 1) / max(rise, 1.0)) * max(0.02, min(1.0, (planned - step) / max(fall, 1.0)))
 
     def as_dict(self) -> dict[str, Any]:
-        """All settings by name, for JSON."""
-        return asdict(self)
+        """All settings by name, for JSON; ``quantise`` where it is False alone.
+
+        A training from before there was that choice is then the same training, and can be gone on with.
+        """
+        return {name: value for name, value in asdict(self).items() if name != "quantise" or not value}
 
 
 #: Whole sets of settings. ``as-published`` follows the authors' code with two bugs mended: it never set gradients to
-#: zero, and clipped them before they were computed. 40,520 steps are 40 epochs of its 1,013.
+#: zero, and clipped them before they were computed. docs/train-fingerprint.md names all that is otherwise. 40,520
+#: steps are 40 epochs of its 1,013.
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "default": {},
     "as-published": {
         "architecture": "resnet50", "chain": "published", "normalise": False, "sampler": "random", "p": 200, "k": 1,
         "siblings": 1, "same_photos": False, "slots": 256, "view": "resize", "margin_px": 0, "lr": 1e-4,
         "weight_decay": 0.01, "schedule": "warm-restarts", "steps": 40_520, "precision": "float32", "cache": "none",
+        "quantise": False,
     },
 }  # fmt: skip
 

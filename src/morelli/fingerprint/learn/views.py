@@ -17,8 +17,6 @@ from morelli.fingerprint.learn.pictures import Pictures
 
 Integers = NDArray[np.int64]
 _AUGMENT = 105
-# Residuals that are plain tensor arithmetic run where the pictures are; the others on the CPU.
-_ANYWHERE = ("median", "none")
 
 
 class Views(Protocol):
@@ -59,12 +57,23 @@ class LiveViews:
     seed : int
     fresh : bool
         Draw degradations anew in every step.
+    device : str, optional
+        Where residuals and spectra are computed (of the residuals "wavelet" and "oidn" the spectra alone); by default
+        where the pictures are.
     """
 
     def __init__(
-        self, pictures: Pictures, chain: SignalChain, *, augment: bool = False, seed: int = 0, fresh: bool = False
+        self,
+        pictures: Pictures,
+        chain: SignalChain,
+        *,
+        augment: bool = False,
+        seed: int = 0,
+        fresh: bool = False,
+        device: str | None = None,
     ) -> None:
         self.pictures, self.chain, self.augment, self.seed, self.fresh = pictures, chain, augment, seed, fresh
+        self.device = device
         self.names, self.groups, self.limit = pictures.names, pictures.groups, pictures.limit
         self.digest = short_hash([pictures.digest, chain.describe(), [augment, seed, fresh]])
 
@@ -73,10 +82,10 @@ class LiveViews:
         pixels = self.pictures.pixels(classes, slots)
         if self.augment:
             pixels = self._degraded(pixels, slots, step if self.fresh else 0)
-        if self.chain.residual not in _ANYWHERE:
-            pixels = pixels.cpu()
+        if self.device is not None:
+            pixels = pixels.to(self.device)
         # Inside inference mode a tensor could not be part of a gradient later.
-        return self.chain(pixels.float().div_(255)).clone()
+        return self.chain(pixels.float() / 255).clone()
 
     def _degraded(self, pixels: Tensor, slots: Integers, step: int) -> Tensor:
         chains = {
@@ -85,4 +94,4 @@ class LiveViews:
         }
         pictures = pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
         done = [chains[slot](picture) for slot, picture in zip(slots.tolist(), pictures, strict=True)]
-        return torch.from_numpy(np.stack(done)).permute(0, 3, 1, 2)
+        return torch.from_numpy(np.stack(done)).permute(0, 3, 1, 2).to(pixels.device)
