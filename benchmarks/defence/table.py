@@ -40,13 +40,14 @@ def settings_line(header: Mapping[str, Any], positives: tuple[int, int]) -> str:
         Fewest and most images that the leaderboard has of a model and a prompt.
     """
     fewest, most = positives
+    retrains = min(header["retrain_background"], header["background"])
     number = f"{fewest}" if fewest == most else f"{fewest} to {most}"
     images = "image" if most == 1 else "images"
     return (
         f"{header['dataset']}: {len(header['queries'])} queries of {header['prompts']} prompts; ensemble "
         f"{', '.join(header['surrogates'])}, {header['steps']} steps. Of each model and prompt the leaderboard has "
         f"{number} {images}: so many positives has the published loss. Attackers learn from {header['background']} "
-        f"other prompts, who retrains from {header['retrain_background']}."
+        f"other prompts, who retrains from {retrains}."
     )
 
 

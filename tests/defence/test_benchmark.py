@@ -670,6 +670,8 @@ def test_the_settings_say_how_many_positives_there_were() -> None:
         "so many positives has the published loss. Attackers learn from 24 other prompts, who retrains from 6."
     )
     assert "has 2 to 3 images: so many" in settings_line(header, (2, 3))
+    # He can have no more prompts than there are.
+    assert settings_line(header | {"retrain_background": 99}, (1, 1)).endswith("who retrains from 24.")
 
 
 def test_the_toy_is_the_toy() -> None:
