@@ -31,3 +31,7 @@ def test_what_is_no_sweep(text):
 def test_an_unknown_kind():
     with pytest.raises(UnknownNameError, match="jpeg"):
         expand(["jpg:50-100:10"])
+
+
+def test_a_strength_of_each_picture_s_own_is_no_sweep():
+    assert expand(["crop:0.85~0.98", "crop:0.8-1:0.1"]) == ["crop:0.85~0.98", "crop:0.8", "crop:0.9", "crop:1"]

@@ -116,28 +116,6 @@ def test_prices_by_model(tmp_path):
         check_priced({"a": 1.0}, ["c", "b", "a"])
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("", "needs the columns model, price; it has none"),
-        ("model,cost\na,1\n", "needs the columns"),
-        ("model,price\n", "no row"),
-        ("model,price\na,1\na,2\n", "line 3.*second row"),
-        ("model,price\na\n", "line 2.*must have"),
-        ("model,price\n,1\n", "line 2.*must have"),
-        ("model,price\na,dear\n", "line 2.*'dear'"),
-        ("model,price\na,1\nb,-0.1\n", "line 3.*from 0 on; got -0.1"),
-        ("model,price\na,nan\n", "line 2.*from 0 on"),
-        ('model,price\n"a,1\n', "no CSV"),
-    ],
-)
-def test_bad_price_tables(tmp_path, text, said):
-    file = tmp_path / "prices.csv"
-    file.write_text(text, encoding="utf-8")
-    with pytest.raises(InputError, match=said):
-        read_prices(file)
-
-
 def test_a_price_is_a_number_or_a_file(tmp_path):
     for text, said in (("-1", "from 0 on"), ("inf", "from 0 on"), ("prices.csv", "neither a number nor a file")):
         with pytest.raises(InputError, match=said):

@@ -11,7 +11,7 @@ from morelli.fingerprint.residual import OWN_DENOISER
 from tests.fingerprint.denoisers import write_published
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def published_denoiser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The file that the environment names."""
     path = write_published(tmp_path_factory.mktemp("denoiser") / "published.safetensors")

@@ -136,27 +136,27 @@ def test_parse() -> None:
 
 
 def test_between_two_strengths_each_picture_has_its_own():
-    between = d.parse(" resize : 0.50 - 0.95 ")
-    assert (between.name, between.strength) == ("resize:0.5-0.95", None)
+    between = d.parse(" resize : 0.50 ~ 0.95 ")
+    assert (between.name, between.strength) == ("resize:0.5~0.95", None)
     assert d.parse(between.name).name == between.name
     pictures = [np.roll(noisy(100, 100), shift, axis=0) for shift in range(40)]
     sides = [between(pixels).shape[0] for pixels in pictures]
     assert sides == [between(pixels).shape[0] for pixels in pictures], "a picture is always treated alike"
     assert 50 <= min(sides) < 60 and 85 < max(sides) <= 95 and 65 < np.mean(sides) < 80, "evenly, ends included"
-    assert len({d.degrade(pixels, "resize:0.5-0.95", seed=3).shape for pixels in pictures}) == 1
-    chain = d.parse("resize:0.5-0.95+jpeg:60-90")
-    np.testing.assert_array_equal(chain(pictures[0]), d.degrade(between(pictures[0]), "jpeg:60-90"))
+    assert len({d.degrade(pixels, "resize:0.5~0.95", seed=3).shape for pixels in pictures}) == 1
+    chain = d.parse("resize:0.5~0.95+jpeg:60~90")
+    np.testing.assert_array_equal(chain(pictures[0]), d.degrade(between(pictures[0]), "jpeg:60~90"))
     possible = [d.jpeg(pictures[0], quality) for quality in (80, 81)]
-    assert any((d.degrade(pictures[0], "jpeg:80-81") == pixels).all() for pixels in possible), (
+    assert any((d.degrade(pictures[0], "jpeg:80~81") == pixels).all() for pixels in possible), (
         "whole where they must be"
     )
 
 
 def test_a_drawn_cut_is_the_same_each_time():
     pictures = [np.roll(noisy(100, 100), shift, axis=0) for shift in range(3)]
-    made = [d.degrade(pixels, "cut:0.3-0.6") for pixels in pictures]
+    made = [d.degrade(pixels, "cut:0.3~0.6") for pixels in pictures]
     assert len({pixels.shape for pixels in made}) > 1
-    np.testing.assert_array_equal(made[0], d.degrade(pictures[0], "cut:0.3-0.6"))
+    np.testing.assert_array_equal(made[0], d.degrade(pictures[0], "cut:0.3~0.6"))
 
 
 @given(st.sampled_from(sorted(d.RANGES)), st.floats(0, 1))
@@ -192,14 +192,14 @@ def test_any_size(height: int, width: int, text: str) -> None:
         ("jpeg:", "needs a number"),
         ("jpeg:good", "needs a number"),
         ("blur:1+jpeg:500", "from 1 to 100"),
-        ("crop:0.98-0.85", "the lower strength comes first"),
-        ("crop:0.9-0.9", "the lower strength comes first"),
-        ("jpeg:60.5-90", "whole number"),
-        ("jpeg:60-101", "from 1 to 100"),
-        ("crop:0.9-", "needs a number"),
-        ("crop:-", "needs a number"),
-        ("resize:0.5-0.6-0.7", "needs a number"),
-        ("blur:nan-2", "needs a number"),
+        ("crop:0.98~0.85", "the lower strength comes first"),
+        ("crop:0.9~0.9", "the lower strength comes first"),
+        ("jpeg:60.5~90", "whole number"),
+        ("jpeg:60~101", "from 1 to 100"),
+        ("crop:0.9~", "needs a number"),
+        ("crop:~", "needs a number"),
+        ("resize:0.5~0.6~0.7", "needs a number"),
+        ("blur:nan~2", "needs a number"),
     ],
 )
 def test_bad_strengths(text: str, words: str) -> None:

@@ -251,7 +251,7 @@ class LikelihoodAttributor(Attributor):
                 else:
                     # All that were learnt from these tables; of a condition with too few copies those of all together.
                     names = () if self.conditions_ is None else self.conditions_.names[1:]
-                    for name in {condition, *names}:
+                    for name in dict.fromkeys((*names, condition)):
                         self.weights_[k, new, name] = found.get(name, found[CLEAN])
             elif condition != CLEAN:
                 self.weights_[k, new, condition] = self.weights(k, new)

@@ -85,8 +85,8 @@ def evaluate(
     degrade: Annotated[
         str | None,
         typer.Option(
-            help='What robustness does to queries: "jpeg:80,resize:0.5+jpeg:75", or sweeps: "jpeg:50-100:10"; by '
-            "default a fixed set."
+            help='What robustness does to queries: "jpeg:80,resize:0.5+jpeg:75", strengths drawn for each picture: '
+            '"crop:0.85~0.98", or sweeps: "jpeg:50-100:10"; by default a fixed set.'
         ),
     ] = None,
     pairs: Annotated[int, typer.Option(min=1, help="Pairs of each kind that verification draws.")] = 5000,

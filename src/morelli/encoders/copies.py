@@ -31,8 +31,8 @@ CONDITIONS = (
     "resize:0.75+jpeg:80",
     "blur:0.7",
     "noise:2",
-    "crop:0.85-0.98",
-    "cut:0.85-0.98",
+    "crop:0.85~0.98",
+    "cut:0.85~0.98",
 )
 #: Images of which copies are made; 200 measured little better than 60.
 SAMPLE = 72

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from morelli.evaluation.protocols import Task
     from morelli.evaluation.rows import Progress, RowMaker
 
-#: What queries go through where nothing is asked: none of these is a condition that attributors learn from.
+#: What queries go through where nothing is asked: none of these is a condition that attributors learn from; the crop is
+#: one of the strengths that theirs are drawn from.
 DEGRADATIONS = (
     "jpeg:95",
     "jpeg:80",

@@ -5,7 +5,7 @@ deterministic: pixels in, new pixels out. The text form is ``name:strength``, ch
 each picture has one of its own, drawn evenly::
 
     degrade(pixels, "resize:0.5+jpeg:75")
-    degrade(pixels, "crop:0.85-0.98")
+    degrade(pixels, "crop:0.85~0.98")
 """
 
 from __future__ import annotations
@@ -67,6 +67,9 @@ RANGES: Mapping[str, Range] = {
     "noise": Range(0, 255, False, "the noise's sigma in levels of 0–255"),
 }
 
+
+#: Between two strengths of which each picture has one of its own.
+BETWEEN = "~"
 
 # Sides that codecs can write, pixels, less what is no whole block of theirs.
 _LONGEST = {"JPEG": 65_488, "WEBP": 16_368}
@@ -202,7 +205,7 @@ class Degradation:
     Attributes
     ----------
     name : str
-        The canonical text: "jpeg:75", "crop:0.85-0.98", "resize:0.5+jpeg:75".
+        The canonical text: "jpeg:75", "crop:0.85~0.98", "resize:0.5+jpeg:75".
     strength : float or None
         None for a chain, and where each picture has its own.
     function : callable
@@ -233,7 +236,7 @@ def parse(text: str, *, seed: int | None = None) -> Degradation:
     """Read the text form: "jpeg:Q", "webp:Q", "blur:S", "resize:F", "crop:F", "cut:F", "noise:S", chains.
 
     A chain has "+" between its steps: "resize:0.5+jpeg:75". In place of a strength may stand two, the lower first:
-    "crop:0.85-0.98" draws each picture's own between them.
+    "crop:0.85~0.98" draws each picture's own between them.
 
     Parameters
     ----------
@@ -253,8 +256,8 @@ def parse(text: str, *, seed: int | None = None) -> Degradation:
     --------
     >>> parse("resize:0.50 + jpeg:75").name
     'resize:0.5+jpeg:75'
-    >>> parse("crop: 0.850-0.98").name
-    'crop:0.85-0.98'
+    >>> parse("crop: 0.850~0.98").name
+    'crop:0.85~0.98'
     """
     steps = [_parse_step(part, seed) for part in text.split("+")]
     if len(steps) == 1:
@@ -272,8 +275,8 @@ def _parse_step(part: str, seed: int | None) -> Degradation:
     if name not in _FUNCTIONS:
         raise UnknownNameError("degradation", name, _FUNCTIONS)
     numbers = [_number(value)]
-    if math.isnan(numbers[0]) and value.count("-") == 1:
-        numbers = [_number(piece) for piece in value.split("-")]
+    if math.isnan(numbers[0]) and value.count(BETWEEN) == 1:
+        numbers = [_number(piece) for piece in value.split(BETWEEN)]
     if any(math.isnan(number) for number in numbers):
         raise InputError(
             f"{part.strip()!r} needs a number after the colon.",
@@ -286,7 +289,7 @@ def _parse_step(part: str, seed: int | None) -> Degradation:
     low, high = strengths
     if not low < high:
         raise InputError(f"{part.strip()!r}: the lower strength comes first.", argument=name)
-    return Degradation(f"{name}:{low:g}-{high:g}", None, partial(_apply_between, name, low, high, seed))
+    return Degradation(f"{name}:{low:g}{BETWEEN}{high:g}", None, partial(_apply_between, name, low, high, seed))
 
 
 def _number(text: str) -> float:
