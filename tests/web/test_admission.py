@@ -388,12 +388,12 @@ def test_an_answer_that_takes_too_long(
 
 def test_freed_memory_is_given_back_once_in_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the work fails, which freed as much."""
-    workers: set[int] = set()
-    given: list[int] = []
-    monkeypatch.setattr(module, "give_back_memory", lambda: given.append(threading.get_ident()))
+    workers: set[threading.Thread] = set()  # not their numbers: a new thread may get that of one that has ended
+    given: list[threading.Thread] = []
+    monkeypatch.setattr(module, "give_back_memory", lambda: given.append(threading.current_thread()))
 
     def work(divisor: int) -> float:
-        workers.add(threading.get_ident())
+        workers.add(threading.current_thread())
         return 5 / divisor
 
     def count() -> int:
