@@ -409,6 +409,7 @@ def test_freed_memory_is_given_back_once_in_a_while(monkeypatch: pytest.MonkeyPa
             async with admission.enter(time.monotonic() + 30) as seat:
                 await seat.run(lambda: work(0))
 
+    monkeypatch.setattr(module, "TIDY", 3600.0)  # on a loaded machine, five requests may take more than its own second
     asyncio.run(ask(4))
     assert count() == 1
     monkeypatch.setattr(module, "TIDY", 0.0)
