@@ -10,7 +10,7 @@ import pytest
 
 from morelli.attribution import persist
 from morelli.attribution.calibration import MIN_COPIED_IMAGES, Calibration, CalibrationPair, calibrate_attributor
-from morelli.attribution.conditions import CLEAN, MIN_COPIES, fit_conditions
+from morelli.attribution.conditions import CLEAN, MIN_COPIES, Mixture, fit_conditions
 from morelli.attribution.crossfit import OutOfFold
 from morelli.attribution.gaussian import TwoCovariance
 from morelli.attribution.likelihood import Fused, Lda
@@ -134,10 +134,37 @@ def test_a_condition_s_scores_are_those_of_the_noisier_model(background: Labelle
     lda = Lda().fit(data)
     assert lda.bank_ is not None and lda.conditions_ is not None
     query = {"v/a": np.array([[11.0]], dtype=np.float32)}
-    layers, conditions = lda._component_scores(lda.bank_, query, data, lda.models_, None, 0)
-    assert conditions.tolist() == ["jpeg:80"]
+    mixture = lda._component_scores(lda.bank_, query, data, lda.models_, None, 0)
+    assert mixture.likeliest.tolist() == ["jpeg:80"]
+    layers = mixture.layers[:, mixture.conditions == "jpeg:80"]
     # Log-likelihood ratio of b over a at 11 − 10 = 1 under variance 1 + 4: ((1 + 1)² − (1 − 1)²) / (2 · 5) = 0.4.
     assert layers[0, 0, 1] - layers[0, 0, 0] == pytest.approx(0.4, rel=0.15)
+
+
+def test_a_query_in_doubt_is_compared_under_both_conditions_by_the_law_of_total_probability() -> None:
+    """By hand: three queries, two models, one component; the second query is in doubt."""
+    layers = np.array([[[1.0, 0.0], [2.0, -1.0], [0.0, 3.0], [-np.inf, 4.0]]])
+    conditions = np.array([CLEAN, CLEAN, "jpeg:80", "jpeg:80"])
+    likeliest = np.array([CLEAN, CLEAN, "jpeg:80"])
+    mixture = Mixture(layers, np.array([0, 1, 1, 2]), conditions, np.array([1.0, 0.75, 0.25, 1.0]), likeliest)
+    weights = {CLEAN: np.array([0.5]), "jpeg:80": np.array([2.0])}
+    found = mixture.marginal(weights.__getitem__)
+    assert found[0].tolist() == [0.5, 0.0]
+    assert found[1] == pytest.approx(
+        [np.log(0.75 * np.exp(1.0) + 0.25), np.log(0.75 * np.exp(-0.5) + 0.25 * np.exp(6.0))]
+    )
+    assert found[2].tolist() == [-np.inf, 8.0]
+    assert mixture.mean()[0, 1] == pytest.approx([1.5, 0.0])
+    # Parts, candidates and joins keep what belongs together.
+    some = mixture.take(np.array([False, True, True]))
+    assert np.array_equal(some.marginal(weights.__getitem__), found[1:])
+    assert some.rows.tolist() == [0, 0, 1]
+    joined = Mixture.join([some, mixture])
+    assert np.array_equal(joined.marginal(weights.__getitem__), np.concatenate([found[1:], found]))
+    wider = some.among(np.array(["a", "c"]), np.array(["a", "b", "c"]))
+    assert np.array_equal(wider.marginal(weights.__getitem__)[:, [0, 2]], found[1:])
+    assert np.isneginf(wider.marginal(weights.__getitem__)[:, 1]).all()
+    assert np.array_equal(mixture.of(np.array([False, True])).marginal(weights.__getitem__), found[:, 1:])
 
 
 def test_references_keep_the_noise_that_they_had() -> None:

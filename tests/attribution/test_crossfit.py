@@ -92,8 +92,8 @@ def test_statistics_never_saw_the_prompt_that_they_score(k: int, shared: bool, m
     bank = fit_bank(data, names, BankSettings())
     seen = spy(monkeypatch, data, shared)
     cross = CrossBank(data, bank, BankSettings(), ("free", "same"), 5)
-    layers, table = cross.tables(k)
-    assert layers.shape == (2 if k == 0 else 4, len(data), 4)
+    mixture, table = cross.tables(k)
+    assert mixture.mean().shape == (2 if k == 0 else 4, len(data), 4)
     assert sorted(table.rows) == list(range(len(data)))
     for fold, train in enumerate(seen):
         prompts = set(train.prompts)

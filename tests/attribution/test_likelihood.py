@@ -95,8 +95,8 @@ def test_a_single_component_learns_no_weight(kind: type[LikelihoodAttributor], d
         fitted.learn_weights(2, fitted.candidates(references))
         assert fitted.scores(queries.vectors, references, prompt) == pytest.approx(raw[0])
     table = fitted.cross_scores(2)
-    layers, _ = fitted._cross.tables(2 if kind is Plda else fitted._simulable(2))
-    assert np.array_equal(table.scores, layers[0])  # what calibration learns from has the same scale
+    mixture, _ = fitted._cross.tables(2 if kind is Plda else fitted._simulable(2))
+    assert np.array_equal(table.scores, mixture.mean()[0])  # what calibration learns from has the same scale
 
 
 def test_a_single_component_counts_relatively_among_known_and_new(data: LabelledEmbeddings) -> None:

@@ -9,12 +9,12 @@ is compared as before.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import softmax
+from scipy.special import logsumexp, softmax
 
 from morelli.attribution.gaussian import shrink
 
@@ -35,8 +35,11 @@ CLEAN = ""
 MIN_COPIES = 16
 # Shrinkage of the discriminant's covariance.
 _SHRINKAGE = 0.1
-# Log odds by which an image is more likely to be as it came than in one given condition.
+# Log odds by which an image is more likely to be as it came than in one given condition, for who must be told one.
 _PRIOR = 2.0
+# Share of the discriminant's log odds that comparing goes by: hundreds of dimensions make it surer than it should be,
+# and a wrong condition costs more than a second one does (docs/decisions/0005).
+_TEMPER = 0.3
 # A condition less probable than this is not worth its comparison.
 _NEGLIGIBLE = 0.02
 
@@ -55,9 +58,105 @@ class Detector:
     bias: Array
 
     def __call__(self, coordinates: Coordinates) -> Array:
-        """Probability of each condition: shape (n, C)."""
-        x = np.concatenate(list(coordinates.values()), axis=1)
-        return np.asarray(softmax(x @ self.weights + self.bias, axis=1))
+        """Logarithm of the odds of each condition, up to one number for each query: shape (n, C)."""
+        return np.concatenate(list(coordinates.values()), axis=1) @ self.weights + self.bias
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """Component scores of n queries, each under one or more conditions: e entries, those of a query side by side.
+
+    Attributes
+    ----------
+    layers : ndarray, shape (components, e, m)
+        Log-likelihood ratios; −inf where a model is no candidate of that query.
+    rows : ndarray of int, shape (e,)
+        Query of each entry, in ascending order; every query has an entry.
+    conditions : ndarray of str, shape (e,)
+    shares : ndarray, shape (e,)
+        Probability of the condition; of one query they add up to 1.
+    likeliest : ndarray of str, shape (n,)
+        What each query probably went through; `CLEAN` unless some degradation is likelier than none.
+    """
+
+    layers: Array
+    rows: NDArray[np.intp]
+    conditions: NDArray[np.str_]
+    shares: Array
+    likeliest: NDArray[np.str_]
+
+    @classmethod
+    def certain(cls, layers: Array, condition: str = CLEAN) -> Mixture:
+        """Of queries whose condition is beyond doubt."""
+        n = layers.shape[1]
+        return cls(layers, np.arange(n), np.full(n, condition), np.ones(n), np.full(n, condition))
+
+    @classmethod
+    def join(cls, parts: Sequence[Mixture]) -> Mixture:
+        """Queries of one part after those of another: of the same components and candidates."""
+        before = np.cumsum([0, *(len(part.likeliest) for part in parts)])
+        return cls(
+            np.concatenate([part.layers for part in parts], axis=1),
+            np.concatenate([part.rows + start for part, start in zip(parts, before, strict=False)]),
+            np.concatenate([part.conditions for part in parts]),
+            np.concatenate([part.shares for part in parts]),
+            np.concatenate([part.likeliest for part in parts]),
+        )
+
+    def of(self, models: NDArray[np.bool_]) -> Mixture:
+        """The same of some candidates: mask of shape (m,)."""
+        return replace(self, layers=self.layers[:, :, models])
+
+    def among(self, candidates: NDArray[np.str_], models: NDArray[np.str_]) -> Mixture:
+        """The same among M models, sorted, of which the candidates are some; −inf for the others."""
+        if np.array_equal(candidates, models):
+            return self
+        layers = np.full((*self.layers.shape[:2], len(models)), -np.inf)
+        layers[:, :, np.searchsorted(models, candidates)] = self.layers
+        return replace(self, layers=layers)
+
+    def take(self, queries: NDArray[np.bool_]) -> Mixture:
+        """The same of some queries: mask of shape (n,)."""
+        entries, places = queries[self.rows], np.cumsum(queries) - 1
+        return Mixture(
+            self.layers[:, entries],
+            places[self.rows[entries]],
+            self.conditions[entries],
+            self.shares[entries],
+            self.likeliest[queries],
+        )
+
+    def mean(self) -> Array:
+        """Mean over conditions, weighted by their probabilities: shape (components, n, m)."""
+        if len(self.rows) == len(self.likeliest):
+            return self.layers
+        return np.add.reduceat(self.layers * self.shares[:, None], self._starts, axis=1)
+
+    def marginal(self, weights: Callable[[str], Array]) -> Array:
+        """Log-likelihood ratios over all conditions: log Σ_c P(c)·exp(Σ_l w_cl·s_lc), shape (n, m).
+
+        A query in doubt is compared under each condition, by what still counts there. It is the law of total
+        probability: a model that fits far better under one condition also says that the query went through that one.
+
+        Parameters
+        ----------
+        weights : callable
+            Weight of each component under a condition: shape (components,).
+        """
+        total = np.empty(self.layers.shape[1:])
+        for condition in np.unique(self.conditions).tolist():
+            here = self.conditions == condition
+            layers = self.layers[:, here]
+            part = np.tensordot(weights(condition), np.where(np.isfinite(layers), layers, 0.0), axes=1)
+            total[here] = np.where(np.isfinite(layers[0]), part, -np.inf)
+        if len(self.rows) == len(self.likeliest):
+            return total
+        total += np.log(self.shares)[:, None]
+        return np.logaddexp.reduceat(total, self._starts, axis=0)
+
+    @property
+    def _starts(self) -> NDArray[np.intp]:
+        return np.searchsorted(self.rows, np.arange(len(self.likeliest)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,36 +195,33 @@ class Conditions:
         """For each of n queries `CLEAN`, or the likeliest degradation where some degradation is likelier than none."""
         return tuple(self.names[at] for at in _likeliest(self.detector(coordinates)))
 
-    def mix(self, coordinates: Coordinates, score: Score) -> tuple[Array, NDArray[np.intp]]:
-        """Component scores of queries, each under the conditions that it is probably in.
-
-        Returns
-        -------
-        scores : ndarray, shape (components, n, m)
-            Mean over conditions, weighted by their probabilities.
-        likeliest : ndarray of int, shape (n,)
-            Number of the condition that each query is probably in.
-        """
-        posterior = self.detector(coordinates)
-        likeliest = _likeliest(posterior)
+    def mix(self, coordinates: Coordinates, score: Score) -> Mixture:
+        """Component scores of queries under each of the conditions that they may be in."""
+        odds = self.detector(coordinates)
+        likeliest = _likeliest(odds)
+        posterior = np.asarray(softmax(_TEMPER * odds, axis=1))
         posterior[posterior < np.minimum(_NEGLIGIBLE, posterior.max(axis=1, keepdims=True))] = 0.0
         posterior /= posterior.sum(axis=1, keepdims=True)
         if not len(posterior):
-            return score(self.bank(0), coordinates, np.arange(0)), likeliest
-        total: Array | None = None
+            return Mixture.certain(score(self.bank(0), coordinates, np.arange(0)))
+        layers, rows, conditions, shares = [], [], [], []
         for number in np.flatnonzero(posterior.any(axis=0)).tolist():
-            rows = np.flatnonzero(posterior[:, number])
-            moved = {name: z[rows] - self.shifts[name][number] for name, z in coordinates.items()}
-            part = score(self.bank(number), moved, rows)
-            if total is None:
-                total = np.zeros((len(part), len(posterior), part.shape[2]))
-            total[:, rows] += posterior[rows, number][:, None] * part
-        return np.empty((0, 0, 0)) if total is None else total, likeliest
+            here = np.flatnonzero(posterior[:, number])
+            moved = {name: z[here] - self.shifts[name][number] for name, z in coordinates.items()}
+            layers.append(score(self.bank(number), moved, here))
+            rows.append(here)
+            conditions.append(np.full(len(here), self.names[number]))
+            shares.append(posterior[here, number])
+        of, under, shared = np.concatenate(rows), np.concatenate(conditions), np.concatenate(shares)
+        order = np.argsort(of, kind="stable")
+        found = np.concatenate(layers, axis=1)[:, order]
+        return Mixture(found, of[order], under[order], shared[order], np.array(self.names)[likeliest])
 
 
-def _likeliest(posterior: Array) -> NDArray[np.intp]:
+def _likeliest(odds: Array) -> NDArray[np.intp]:
     """For each row 0 where some degradation is not likelier than none, else the likeliest degradation's number."""
-    return np.where(posterior[:, 0] >= 0.5, 0, 1 + posterior[:, 1:].argmax(axis=1))
+    some = np.asarray(logsumexp(odds[:, 1:], axis=1))
+    return np.where(odds[:, 0] + _PRIOR >= some, 0, 1 + odds[:, 1:].argmax(axis=1))
 
 
 def fit_conditions(
@@ -194,6 +290,4 @@ def _fit_detector(
     spread = np.asarray(np.mean([_covariance(step) for step in moved], axis=0), dtype=np.float64)
     covariance = shrink(_covariance(x) + spread, _SHRINKAGE)
     weights = np.asarray(np.linalg.solve(covariance, means.T), dtype=np.float64)
-    bias = -0.5 * (means.T * weights).sum(axis=0)
-    bias[0] += _PRIOR
-    return Detector(weights, bias)
+    return Detector(weights, -0.5 * (means.T * weights).sum(axis=0))

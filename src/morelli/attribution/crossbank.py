@@ -6,7 +6,7 @@ component is scored on its own, so that weights can be learnt, and the banks of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from morelli.attribution.bank import Bank, BankSettings, Labels, fit_bank
-from morelli.attribution.conditions import CLEAN, MIN_COPIES, Conditions, fit_conditions
+from morelli.attribution.conditions import CLEAN, MIN_COPIES, Conditions, Mixture, fit_conditions
 from morelli.attribution.crossfit import OutOfFold, gather
 from morelli.attribution.trials import fold_of_rows, leave_one_out
 from morelli.attribution.weights import CONDITION_PULL, DEGRADED_PULL, fit_weights
@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from morelli.types import LabelledEmbeddings
 
     Array = NDArray[np.float64]
-    #: Candidates, component scores (components, n, candidates), and the queries' rows in the background.
-    Scored = tuple[NDArray[np.str_], Array, NDArray[np.intp]]
+    #: Weight of each component, by condition.
+    Weights = dict[str, Array]
+    #: Candidates, component scores of queries, and the queries' rows in the background.
+    Scored = tuple[NDArray[np.str_], Mixture, NDArray[np.intp]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +95,7 @@ class CrossBank:
         self.groups = {name: group.names for name, group in bank.groups.items()}
         self._shared = bank.coordinates(background.vectors) if len(background) > SMALL_BACKGROUND else {}
         self._parts: dict[bool, list[Part]] = {}
-        self._tables: dict[tuple[int, bool, bool], tuple[Array, OutOfFold]] = {}
+        self._tables: dict[tuple[int, bool, bool], tuple[Mixture, OutOfFold]] = {}
 
     def tables(self, k: int, new: bool = False, degraded: bool = False) -> tuple[Array, OutOfFold]:
         """Component scores for k same-prompt references a model (0: none), each image held out once.
@@ -110,7 +112,7 @@ class CrossBank:
 
         Returns
         -------
-        ndarray, shape (components, n, m)
+        Mixture
             −inf where a model is no candidate.
         OutOfFold
             The first component's table: rows, right models and folds are those of all.
@@ -121,48 +123,72 @@ class CrossBank:
         return self._tables[kind]
 
     def scores(self, k: int, new: bool = False, degraded: bool = False) -> OutOfFold:
-        """Weighted sums of the component scores; the weights of a fold come from the queries of the other folds.
+        """Component scores put together as those of queries are; the weights of a fold come from the other folds.
 
         A single component is not weighted.
         """
-        layers, table = self.tables(k, new, degraded)
+        mixture, table = self.tables(k, new, degraded)
+        if not len(table) or len(mixture.layers) == 1:
+            return table
         scores = np.full(table.scores.shape, -np.inf)
-        conditions = np.full(len(table), CLEAN) if table.conditions is None else table.conditions
         for fold in np.unique(table.folds):
-            held, train = table.folds == fold, table.folds != fold
-            learn = train if train.any() else held
-            weights = weights_by_condition(layers, table, learn) if len(layers) > 1 else {CLEAN: np.ones(1)}
-            for condition in np.unique(conditions[held]).tolist():
-                test = held & (conditions == condition)
-                own = weights.get(condition, weights[CLEAN])
-                part = np.tensordot(own, np.where(np.isfinite(layers[:, test]), layers[:, test], 0.0), axes=1)
-                scores[test] = np.where(np.isfinite(layers[0, test]), part, -np.inf)
+            held = table.folds == fold
+            scores[held] = mixture.take(held).marginal(self._weights_without(int(fold), k, new))
         return replace(table, scores=scores)
 
-    def _compute(self, k: int, new: bool, degraded: bool) -> tuple[Array, OutOfFold]:
+    def weights(self, k: int, new: bool = False, degraded: bool = False, without: int | None = None) -> Weights:
+        """Weights of the components for queries as they are, under `CLEAN`, or for each degradation.
+
+        Of degradations, those under `CLEAN` are those of all of them together; empty where there are no such queries.
+
+        Parameters
+        ----------
+        k, new, degraded
+            As in `tables`.
+        without : int, optional
+            A fold to leave out, unless it is the only one.
+        """
+        mixture, table = self.tables(k, new, degraded)
+        if not len(table):
+            return {}
+        learn = np.ones(len(table), dtype=np.bool_) if without is None else table.folds != without
+        return weights_by_condition(mixture.mean(), table, learn if learn.any() else ~learn)
+
+    def _weights_without(self, fold: int, k: int, new: bool) -> Callable[[str], Array]:
+        clean, degraded = (self.weights(k, new, kind, fold) for kind in (False, True))
+        # Where nothing tells of degraded queries, those of queries as they are; and the other way round.
+        fallback = clean or degraded
+
+        def of(condition: str) -> Array:
+            if condition == CLEAN or not degraded:
+                return fallback[CLEAN]
+            return degraded.get(condition, degraded[CLEAN])
+
+        return of
+
+    def _compute(self, k: int, new: bool, degraded: bool) -> tuple[Mixture, OutOfFold]:
         if new not in self._parts:
             self._parts[new] = list(self._fit_new() if new else self._fit_folds())
         models, truth = self.bank.models, self.background.models
-        # One list for each component; all share rows, candidates and order.
-        count = components(self.bank, self.parts, k)
-        parts: list[list[tuple[NDArray[np.str_], Array, NDArray[np.intp], int]]] = [[] for _ in range(count)]
+        mixtures: list[Mixture] = []
+        tables: list[tuple[NDArray[np.str_], Array, NDArray[np.intp], int]] = []
         conditions: list[NDArray[np.str_]] = []
         copies = {"": None} if not degraded else self._copies()
         for part in self._parts[new]:
             # What a part with too few copies has not learnt, it cannot be asked for.
             learnt = ("",) if not degraded else () if part.conditions is None else part.conditions.names
             for name in (name for name in copies if name in learnt):
-                for candidates, layers, queries in self._score_fold(part, copies[name], k):
-                    conditions.append(np.full(int(np.isin(truth[queries], candidates).sum()), name))
-                    for table, layer in zip(parts, layers, strict=True):
-                        table.append((candidates, layer, queries, part.fold))
-        tables = [gather(table, models, truth) for table in parts]
-        if not tables:
-            return np.empty((0, 0, len(models))), gather([], models, truth)
-        first = tables[0]
+                for candidates, found, queries in self._score_fold(part, copies[name], k):
+                    inside = np.isin(truth[queries], candidates)  # as `gather` has it
+                    conditions.append(np.full(int(inside.sum()), name))
+                    mixtures.append(found.take(inside).among(candidates, models))
+                    tables.append((candidates, found.mean()[0], queries, part.fold))
+        table = gather(tables, models, truth)
+        if not mixtures:
+            return Mixture.certain(np.empty((components(self.bank, self.parts, k), 0, len(models)))), table
         if degraded:
-            first = replace(first, conditions=np.concatenate([np.empty(0, np.str_), *conditions]))
-        return np.stack([table.scores for table in tables]), first
+            table = replace(table, conditions=np.concatenate(conditions))
+        return Mixture.join(mixtures), table
 
     def _copies(self) -> dict[str, NDArray[np.intp]]:
         """For each degradation the degraded copy of each image, −1 where it has none: arrays of shape (n,)."""
@@ -271,14 +297,14 @@ class _Asked:
         models: NDArray[np.str_],
         *,
         same: bool,
-    ) -> Array:
-        """Component scores: shape (components, n, m)."""
+    ) -> Mixture:
+        """Component scores of each query, under the conditions that it may be in."""
         source, rows = (self.held, queries) if self.copies is None else (self.copies[0], self.copies[1][queries])
         coordinates = {name: z[rows] for name, z in source.items()}
         score = partial(self._score, references, labels, models, same)
         if self.part.conditions is None:
-            return score(self.part.bank, coordinates, rows)
-        return self.part.conditions.mix(coordinates, score)[0]
+            return Mixture.certain(score(self.part.bank, coordinates, rows))
+        return self.part.conditions.mix(coordinates, score)
 
     def _score(
         self,
@@ -297,7 +323,7 @@ class _Asked:
         return np.concatenate(layers)
 
 
-def weights_by_condition(layers: Array, table: OutOfFold, rows: NDArray[np.bool_]) -> dict[str, Array]:
+def weights_by_condition(layers: Array, table: OutOfFold, rows: NDArray[np.bool_]) -> Weights:
     """Weights of the components for each degradation, and under `CLEAN` those of all rows together.
 
     A degradation takes away what some components go by and leaves others alone, so each has weights of its own, drawn

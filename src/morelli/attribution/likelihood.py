@@ -7,14 +7,15 @@ encoder with weights that it learns from the background alone.
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from morelli.attribution.bank import Bank, BankSettings, Labels, fit_bank, view_groups
 from morelli.attribution.base import Attributor
-from morelli.attribution.conditions import CLEAN, fit_conditions
-from morelli.attribution.crossbank import SMALL_BACKGROUND, CrossBank, components, weights_by_condition
+from morelli.attribution.conditions import CLEAN, Mixture, fit_conditions
+from morelli.attribution.crossbank import SMALL_BACKGROUND, CrossBank, components
 from morelli.attribution.crossfit import FOLDS, OutOfFold, gather
 from morelli.attribution.trials import seeds_per_cell
 from morelli.errors import NotEnoughReferencesError, NotFittedError
@@ -105,8 +106,9 @@ class LikelihoodAttributor(Attributor):
     ) -> NDArray[np.float64]:
         """Weighted sum of log-likelihood ratios; see the base class.
 
-        A single component has no weight, which would be a temperature, and calibration learns one. Among known and new
-        candidates it counts relatively.
+        Several components are added up under each condition that a query may be in, and the sums joined by the law of
+        total probability (`Mixture.marginal`). A single component has no weight, which would be a temperature, and
+        calibration learns one; conditions are then averaged. Among known and new candidates it counts relatively.
 
         Raises
         ------
@@ -122,22 +124,25 @@ class LikelihoodAttributor(Attributor):
         if bank is None:
             bank, weighted = self._fit_bank(used), False
         k = self._references_of_prompt(used, models, prompt, bank)
-        layers, conditions = self._component_scores(bank, vectors, used, models, prompt, k)
+        mixture = self._component_scores(bank, vectors, used, models, prompt, k)
         if not weighted:
-            return layers.mean(axis=0)
+            return mixture.mean().mean(axis=0)
         new = self.is_new(models)
         kinds = np.unique(new).tolist()
-        if len(layers) == 1 and len(kinds) == 1:
-            return layers[0]
-        out = np.empty(layers.shape[1:])
+        if len(mixture.layers) == 1:
+            return self._single(mixture, new, k)
+        out = np.empty((len(mixture.likeliest), len(models)))
         for kind in kinds:
-            for state in np.unique(conditions).tolist():
-                part = np.ix_(conditions == state, new == kind)
-                weights = self.weights(k, kind, state)
-                if len(layers) == 1:
-                    weights = weights / self.weights(k, False, state)
-                out[part] = np.tensordot(weights, layers[:, part[0], part[1]], axes=1)
+            out[:, new == kind] = mixture.of(new == kind).marginal(partial(self.weights, k, kind))
         return out
+
+    def _single(self, mixture: Mixture, new: NDArray[np.bool_], k: int) -> NDArray[np.float64]:
+        layer = mixture.mean()[0]
+        if new.any() and not new.all():
+            for state in np.unique(mixture.likeliest).tolist():
+                part = np.ix_(mixture.likeliest == state, new)
+                layer[part] *= self.weights(k, True, state) / self.weights(k, False, state)
+        return layer
 
     def conditions_of(self, vectors: Vectors) -> tuple[str, ...]:
         """See the base class, and `Conditions`."""
@@ -194,8 +199,8 @@ class LikelihoodAttributor(Attributor):
         models: NDArray[np.str_],
         prompt: str | None,
         k: int,
-    ) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
-        """Scores of each component, shape (components, n, m), and what each query probably went through."""
+    ) -> Mixture:
+        """Scores of each component under each condition that a query may be in."""
         free = "free" in self.parts and bank.has_free
         if not (free or k):
             raise NotEnoughReferencesError(
@@ -220,9 +225,8 @@ class LikelihoodAttributor(Attributor):
         coordinates = bank.coordinates(vectors)
         if self.conditions_ is None or bank is not self.bank_:
             count = len(next(iter(coordinates.values())))
-            return score(bank, coordinates, np.arange(count)), np.full(count, CLEAN)
-        layers, likeliest = self.conditions_.mix(coordinates, score)
-        return layers, np.array(self.conditions_.names)[likeliest]
+            return Mixture.certain(score(bank, coordinates, np.arange(count)))
+        return self.conditions_.mix(coordinates, score)
 
     # -- weights and calibration ------------------------------------------------------------------------------------
 
@@ -243,16 +247,14 @@ class LikelihoodAttributor(Attributor):
         if (k, new, condition) not in self.weights_:
             if self._cross is None:
                 raise NotEnoughReferencesError("weights need a background.", argument="background")
-            layers, table = self._cross.tables(k, new, condition != CLEAN)
-            if len(table):
-                found = weights_by_condition(layers, table, np.ones(len(table), dtype=np.bool_))
-                if table.conditions is None:
-                    self.weights_[k, new, CLEAN] = found[CLEAN]
-                else:
-                    # All that were learnt from these tables; of a condition with too few copies those of all together.
-                    names = () if self.conditions_ is None else self.conditions_.names[1:]
-                    for name in dict.fromkeys((*names, condition)):
-                        self.weights_[k, new, name] = found.get(name, found[CLEAN])
+            found = self._cross.weights(k, new, condition != CLEAN)
+            if found and condition == CLEAN:
+                self.weights_[k, new, CLEAN] = found[CLEAN]
+            elif found:
+                # All that were learnt at once; of a condition with too few copies those of all together.
+                names = () if self.conditions_ is None else self.conditions_.names[1:]
+                for name in dict.fromkeys((*names, condition)):
+                    self.weights_[k, new, name] = found.get(name, found[CLEAN])
             elif condition != CLEAN:
                 self.weights_[k, new, condition] = self.weights(k, new)
             elif new:
@@ -260,7 +262,8 @@ class LikelihoodAttributor(Attributor):
                 # prompt-free part out (decision 0004).
                 self.weights_[k, new, CLEAN] = self.weights(k)
             else:
-                self.weights_[k, new, CLEAN] = np.full(len(layers), 1.0 / max(len(layers), 1))
+                count = 0 if self.bank_ is None else components(self.bank_, self.parts, k)
+                self.weights_[k, new, CLEAN] = np.full(count, 1.0 / max(count, 1))
         return self.weights_[k, new, condition]
 
     def learn_weights(self, k: int, models: NDArray[np.str_]) -> None:
