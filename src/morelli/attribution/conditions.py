@@ -38,8 +38,9 @@ _SHRINKAGE = 0.1
 # Log odds by which an image is more likely to be as it came than in one given condition, for who must be told one.
 _PRIOR = 2.0
 # Share of the discriminant's log odds that comparing goes by: hundreds of dimensions make it surer than it should be,
-# and a wrong condition costs more than a second one does (docs/decisions/0005).
-_TEMPER = 0.3
+# and a wrong condition costs more than a second one does; and log odds for the image as it comes, added to that share
+# (docs/decisions/0005).
+_TEMPER, _LEANING = 0.3, 1.0
 # A condition less probable than this is not worth its comparison.
 _NEGLIGIBLE = 0.02
 
@@ -199,7 +200,9 @@ class Conditions:
         """Component scores of queries under each of the conditions that they may be in."""
         odds = self.detector(coordinates)
         likeliest = _likeliest(odds)
-        posterior = np.asarray(softmax(_TEMPER * odds, axis=1))
+        tempered = _TEMPER * odds
+        tempered[:, 0] += _LEANING
+        posterior = np.asarray(softmax(tempered, axis=1))
         posterior[posterior < np.minimum(_NEGLIGIBLE, posterior.max(axis=1, keepdims=True))] = 0.0
         posterior /= posterior.sum(axis=1, keepdims=True)
         if not len(posterior):

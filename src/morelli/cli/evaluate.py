@@ -10,6 +10,7 @@ import typer
 
 from morelli.cli.engines import AddressOption, EngineOption, chosen_engine
 from morelli.cli.evaluate_pictures import Pictures, check_pictures, draw
+from morelli.cli.gallery_add import USUAL
 from morelli.cli.output import emit_json, say
 from morelli.cli.progress import staged_progress
 from morelli.cli.provenance import provenance
@@ -26,7 +27,7 @@ class _Request:
     settings: Settings
     dataset: Path
     references: Path | None
-    encoder: str
+    encoder: str | None
     against: str | None
     models: Path | None
     pictures: Pictures
@@ -52,12 +53,12 @@ def evaluate(
         ),
     ] = None,
     encoder: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="What turns pixels into embeddings; several, with commas, are compared on the same queries. A+B joins "
-            "two into one."
+            f"two into one. By default {USUAL}"
         ),
-    ] = "efficientnet-lite0",
+    ] = None,
     against: Annotated[
         str | None,
         typer.Option(
@@ -142,6 +143,7 @@ def _measure(asked: _Request) -> Evaluation:
     from morelli.encoders.across import place
     from morelli.encoders.cache import EmbeddingCache
     from morelli.encoders.catalogue import encoder_specs, load_encoder
+    from morelli.encoders.usual import usual_encoder
     from morelli.evaluation.against import parse_against
     from morelli.evaluation.runner import evaluate as run
     from morelli.images.dataset import read_dataset
@@ -151,7 +153,7 @@ def _measure(asked: _Request) -> Evaluation:
         from morelli.images.model_table import join_models, read_model_table
 
         datasets = join_models(datasets, read_model_table(asked.models))
-    specs = encoder_specs(asked.encoder)
+    specs = encoder_specs(usual_encoder(datasets) if asked.encoder is None else asked.encoder)
     loaded = {spec: load_encoder(spec) for spec in specs}
     settings = asked.settings
     if asked.against is not None:

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from morelli.images.dataset import Dataset
 
 ADD_SCHEMA = "morelli.gallery-add/1"
+USUAL = (
+    "efficientnet-lite0, joined with residual-lattice where the shorter side of most pictures is 512 pixels or more."
+)
+DEFAULT_HELP = f"By default the gallery's first; for a new gallery {USUAL}"
 
 CopiesOption = Annotated[
     int,
@@ -42,7 +46,7 @@ def add(
     ],
     encoder: Annotated[
         str | None,
-        typer.Option(help="By default the gallery's first; for a new gallery efficientnet-lite0."),
+        typer.Option(help=DEFAULT_HELP),
     ] = None,
     skip_conflicts: Annotated[
         bool, typer.Option("--skip-conflicts", help="Leave out pictures that are known under two labels.")
@@ -60,7 +64,7 @@ def add(
     from morelli.images.dataset import read_dataset
 
     pictures = read_dataset(dataset)
-    loaded = choose_encoder(gallery, encoder)
+    loaded = choose_encoder(gallery, encoder, pictures)
     with chosen_engine(engine, ray_address) as workers:
         failed = fill(
             gallery,
@@ -75,19 +79,21 @@ def add(
         raise typer.Exit(1)
 
 
-def choose_encoder(gallery: str, name: str | None) -> Encoder:
-    """The encoder of that name, loaded; None: the gallery's first, or for a new gallery the default.
+def choose_encoder(gallery: str, name: str | None, pictures: Dataset | None = None) -> Encoder:
+    """The encoder of that name, loaded; None: the gallery's first, or for a new gallery the usual one of the pictures.
 
     Raises
     ------
     GalleryMismatchError
         The gallery was made with another state of it. Others as `load_encoder`.
     """
-    from morelli.encoders.catalogue import DEFAULT_ENCODER, load_encoder
+    from morelli.encoders.catalogue import load_encoder
+    from morelli.encoders.usual import usual_encoder
 
     held = _open(gallery)
     stamps = held.stamps() if held else ()
-    loaded = load_encoder(name or (stamps[0].encoder if stamps else DEFAULT_ENCODER))
+    usual = stamps[0].encoder if stamps else usual_encoder([] if pictures is None else [pictures])
+    loaded = load_encoder(name or usual)
     if held is not None and loaded.stamp.encoder in [stamp.encoder for stamp in stamps]:
         held.require(loaded.stamp)
     return loaded

@@ -12,7 +12,7 @@ import typer
 
 from morelli.cli import making
 from morelli.cli.engines import AddressOption, EngineOption, chosen_engine
-from morelli.cli.gallery_add import CopiesOption, choose_encoder, fill
+from morelli.cli.gallery_add import DEFAULT_HELP, CopiesOption, choose_encoder, fill
 from morelli.cli.gallery_read import GalleryArgument, JsonOption
 from morelli.cli.output import say
 from morelli.errors import DatasetError
@@ -41,7 +41,7 @@ def build(
     ] = None,
     encoder: Annotated[
         str | None,
-        typer.Option(help="By default the gallery's first; for a new gallery efficientnet-lite0."),
+        typer.Option(help=DEFAULT_HELP),
     ] = None,
     copies: CopiesOption = 72,
     price: making.PriceOption = None,
@@ -72,6 +72,8 @@ def build(
         }
         say(making.line(outcome, store, ledger))
         pictures = _made_for(chosen, asked, k, seed, store, outcome)
+        if encoder is None:  # of a new gallery it goes by how large the pictures are
+            loaded = choose_encoder(gallery, None, pictures)
         failed = fill(
             gallery,
             pictures,
