@@ -146,7 +146,8 @@ def test_a_query_in_doubt_is_compared_under_both_conditions_by_the_law_of_total_
     layers = np.array([[[1.0, 0.0], [2.0, -1.0], [0.0, 3.0], [-np.inf, 4.0]]])
     conditions = np.array([CLEAN, CLEAN, "jpeg:80", "jpeg:80"])
     likeliest = np.array([CLEAN, CLEAN, "jpeg:80"])
-    mixture = Mixture(layers, np.array([0, 1, 1, 2]), conditions, np.array([1.0, 0.75, 0.25, 1.0]), likeliest)
+    shares, sharp = np.array([1.0, 0.75, 0.25, 1.0]), np.array([1.0, 0.9, 0.1, 1.0])
+    mixture = Mixture(layers, np.array([0, 1, 1, 2]), conditions, shares, sharp, likeliest)
     weights = {CLEAN: np.array([0.5]), "jpeg:80": np.array([2.0])}
     found = mixture.marginal(weights.__getitem__)
     assert found[0].tolist() == [0.5, 0.0]
@@ -154,7 +155,7 @@ def test_a_query_in_doubt_is_compared_under_both_conditions_by_the_law_of_total_
         [np.log(0.75 * np.exp(1.0) + 0.25), np.log(0.75 * np.exp(-0.5) + 0.25 * np.exp(6.0))]
     )
     assert found[2].tolist() == [-np.inf, 8.0]
-    assert mixture.mean()[0, 1] == pytest.approx([1.5, 0.0])
+    assert mixture.mean()[0, 1] == pytest.approx([1.8, -0.6])
     # Parts, candidates and joins keep what belongs together.
     some = mixture.take(np.array([False, True, True]))
     assert np.array_equal(some.marginal(weights.__getitem__), found[1:])

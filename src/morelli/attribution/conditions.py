@@ -75,7 +75,9 @@ class Mixture:
         Query of each entry, in ascending order; every query has an entry.
     conditions : ndarray of str, shape (e,)
     shares : ndarray, shape (e,)
-        Probability of the condition; of one query they add up to 1.
+        Probability of the condition by odds that know how unsure they are; of one query they add up to 1.
+    sharp : ndarray, shape (e,)
+        The same by the full odds of the discriminant.
     likeliest : ndarray of str, shape (n,)
         What each query probably went through; `CLEAN` unless some degradation is likelier than none.
     """
@@ -84,13 +86,14 @@ class Mixture:
     rows: NDArray[np.intp]
     conditions: NDArray[np.str_]
     shares: Array
+    sharp: Array
     likeliest: NDArray[np.str_]
 
     @classmethod
     def certain(cls, layers: Array, condition: str = CLEAN) -> Mixture:
         """Of queries whose condition is beyond doubt."""
         n = layers.shape[1]
-        return cls(layers, np.arange(n), np.full(n, condition), np.ones(n), np.full(n, condition))
+        return cls(layers, np.arange(n), np.full(n, condition), np.ones(n), np.ones(n), np.full(n, condition))
 
     @classmethod
     def join(cls, parts: Sequence[Mixture]) -> Mixture:
@@ -101,6 +104,7 @@ class Mixture:
             np.concatenate([part.rows + start for part, start in zip(parts, before, strict=False)]),
             np.concatenate([part.conditions for part in parts]),
             np.concatenate([part.shares for part in parts]),
+            np.concatenate([part.sharp for part in parts]),
             np.concatenate([part.likeliest for part in parts]),
         )
 
@@ -124,14 +128,21 @@ class Mixture:
             places[self.rows[entries]],
             self.conditions[entries],
             self.shares[entries],
+            self.sharp[entries],
             self.likeliest[queries],
         )
 
     def mean(self) -> Array:
-        """Mean over conditions, weighted by their probabilities: shape (components, n, m)."""
+        """Mean over conditions, weighted by their sharp probabilities: shape (components, n, m).
+
+        A log-likelihood ratio is very low under a wrong condition, so that a mean bears no more doubt than that.
+        """
         if len(self.rows) == len(self.likeliest):
             return self.layers
-        return np.add.reduceat(self.layers * self.shares[:, None], self._starts, axis=1)
+        mean = np.empty((len(self.layers), len(self.likeliest), self.layers.shape[2]))
+        for layer, into in zip(self.layers, mean, strict=True):  # one at a time, for memory's sake
+            np.add.reduceat(layer * self.sharp[:, None], self._starts, axis=0, out=into)
+        return mean
 
     def marginal(self, weights: Callable[[str], Array]) -> Array:
         """Log-likelihood ratios over all conditions: log Σ_c P(c)·exp(Σ_l w_cl·s_lc), shape (n, m).
@@ -203,11 +214,16 @@ class Conditions:
         tempered = _TEMPER * odds
         tempered[:, 0] += _LEANING
         posterior = np.asarray(softmax(tempered, axis=1))
-        posterior[posterior < np.minimum(_NEGLIGIBLE, posterior.max(axis=1, keepdims=True))] = 0.0
-        posterior /= posterior.sum(axis=1, keepdims=True)
+        full = odds.copy()
+        full[:, 0] += _PRIOR
+        sharp = np.asarray(softmax(full, axis=1))
+        left_out = posterior < np.minimum(_NEGLIGIBLE, posterior.max(axis=1, keepdims=True))
+        for probability in (posterior, sharp):
+            probability[left_out] = 0.0
+            probability /= probability.sum(axis=1, keepdims=True)
         if not len(posterior):
             return Mixture.certain(score(self.bank(0), coordinates, np.arange(0)))
-        layers, rows, conditions, shares = [], [], [], []
+        layers, rows, conditions, shares, sure = [], [], [], [], []
         for number in np.flatnonzero(posterior.any(axis=0)).tolist():
             here = np.flatnonzero(posterior[:, number])
             moved = {name: z[here] - self.shifts[name][number] for name, z in coordinates.items()}
@@ -215,10 +231,11 @@ class Conditions:
             rows.append(here)
             conditions.append(np.full(len(here), self.names[number]))
             shares.append(posterior[here, number])
-        of, under, shared = np.concatenate(rows), np.concatenate(conditions), np.concatenate(shares)
-        order = np.argsort(of, kind="stable")
+            sure.append(sharp[here, number])
+        order = np.argsort(np.concatenate(rows), kind="stable")
         found = np.concatenate(layers, axis=1)[:, order]
-        return Mixture(found, of[order], under[order], shared[order], np.array(self.names)[likeliest])
+        of, under, shared, certain = (np.concatenate(each)[order] for each in (rows, conditions, shares, sure))
+        return Mixture(found, of, under, shared, certain, np.array(self.names)[likeliest])
 
 
 def _likeliest(odds: Array) -> NDArray[np.intp]:

@@ -96,8 +96,10 @@ class CrossBank:
         self._shared = bank.coordinates(background.vectors) if len(background) > SMALL_BACKGROUND else {}
         self._parts: dict[bool, list[Part]] = {}
         self._tables: dict[tuple[int, bool, bool], tuple[Mixture, OutOfFold]] = {}
+        self._weights: dict[tuple[int, bool, bool, int | None], Weights] = {}
+        self._mean: tuple[tuple[int, bool, bool], Array] | None = None  # of the kind asked for last: large
 
-    def tables(self, k: int, new: bool = False, degraded: bool = False) -> tuple[Array, OutOfFold]:
+    def tables(self, k: int, new: bool = False, degraded: bool = False) -> tuple[Mixture, OutOfFold]:
         """Component scores for k same-prompt references a model (0: none), each image held out once.
 
         Parameters
@@ -148,11 +150,19 @@ class CrossBank:
         without : int, optional
             A fold to leave out, unless it is the only one.
         """
-        mixture, table = self.tables(k, new, degraded)
+        kind = (k, new, degraded)
+        mixture, table = self.tables(*kind)
         if not len(table):
             return {}
-        learn = np.ones(len(table), dtype=np.bool_) if without is None else table.folds != without
-        return weights_by_condition(mixture.mean(), table, learn if learn.any() else ~learn)
+        if without is not None and not (table.folds == without).any():
+            without = None
+        if (*kind, without) not in self._weights:
+            if self._mean is None or self._mean[0] != kind:
+                self._mean = kind, mixture.mean()
+            learn = np.ones(len(table), dtype=np.bool_) if without is None else table.folds != without
+            found = weights_by_condition(self._mean[1], table, learn if learn.any() else ~learn)
+            self._weights[*kind, without] = found
+        return self._weights[*kind, without]
 
     def _weights_without(self, fold: int, k: int, new: bool) -> Callable[[str], Array]:
         clean, degraded = (self.weights(k, new, kind, fold) for kind in (False, True))
@@ -181,8 +191,11 @@ class CrossBank:
                 for candidates, found, queries in self._score_fold(part, copies[name], k):
                     inside = np.isin(truth[queries], candidates)  # as `gather` has it
                     conditions.append(np.full(int(inside.sum()), name))
-                    mixtures.append(found.take(inside).among(candidates, models))
-                    tables.append((candidates, found.mean()[0], queries, part.fold))
+                    kept = found.take(inside).among(candidates, models)
+                    # Of many images, in half of the memory: the seventh digit of a ratio plays no part.
+                    mixtures.append(replace(kept, layers=kept.layers.astype(np.float32)) if self._shared else kept)
+                    first = replace(found, layers=found.layers[:1]).mean()[0]
+                    tables.append((candidates, first, queries, part.fold))
         table = gather(tables, models, truth)
         if not mixtures:
             return Mixture.certain(np.empty((components(self.bank, self.parts, k), 0, len(models)))), table

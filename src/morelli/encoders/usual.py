@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from morelli.encoders.catalogue import DEFAULT_ENCODER
+from morelli.encoders import catalogue
 from morelli.errors import MorelliError
 from morelli.images.probe import probe
 
@@ -38,4 +38,5 @@ def usual_encoder(datasets: Sequence[Dataset]) -> str:
                 large += 1
             else:
                 small += 1
-    return f"{DEFAULT_ENCODER}+residual-lattice" if large and large >= small else DEFAULT_ENCODER
+    alone = catalogue.DEFAULT_ENCODER
+    return f"{alone}+residual-lattice" if large and large >= small else alone
