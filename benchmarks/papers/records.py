@@ -12,6 +12,7 @@ from morelli.encoders.weights import short_hash
 from morelli.evaluation.bootstrap import Interval, paired_lift
 from morelli.evaluation.metrics import topk_hits
 from morelli.evaluation.model_bootstrap import ModelBootstrap
+from morelli.evaluation.pair_scores import best_interval, best_threshold
 from morelli.evaluation.scored import per_image
 from morelli.evaluation.zero_shot_pairs import pair_scores
 
@@ -75,10 +76,23 @@ def pair_lift(ours: Mapping[str, Any] | None, theirs: Mapping[str, Any] | None, 
     """How much larger one method's area under the curve is than another's; None where the pairs are not the same."""
     if not ours or not theirs or ours["state"] != theirs["state"]:
         return None
-    names = np.array(ours["names"])
-    resampled = ModelBootstrap(*(names[_unpacked(each, np.uint16)] for each in ours["models"]), seed=seed)
-    mine, other = (tuple(_unpacked(each, np.float32) for each in record["scores"]) for record in (ours, theirs))
-    return resampled.auroc_difference((mine[0], mine[1]), (other[0], other[1]))
+    return _resamples(ours, seed).auroc_difference(_scores(ours), _scores(theirs))
+
+
+def best_of_pairs(record: Mapping[str, Any], seed: int) -> Interval:
+    """The accuracy at the best threshold, with its interval, from the pairs that a cell kept."""
+    same, different = _scores(record)
+    return best_interval(_resamples(record, seed), best_threshold(same, different), same, different)
+
+
+def _resamples(record: Mapping[str, Any], seed: int) -> ModelBootstrap:
+    names = np.array(record["names"])
+    return ModelBootstrap(*(names[_unpacked(each, np.uint16)] for each in record["models"]), seed=seed)
+
+
+def _scores(record: Mapping[str, Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    same, different = (_unpacked(each, np.float32) for each in record["scores"])
+    return same, different
 
 
 def _packed(values: Sequence[float] | NDArray[Any], kind: type) -> str:

@@ -29,7 +29,7 @@ INTRO = (
     "All methods saw the same images under the same protocol. Columns named after a paper are its own figures, on its "
     "own data and models: they are no comparison with ours. A method marked (under-trained) had less than its "
     "published training, or nobody has published one; its row is no figure of the method. Intervals: 95 %, by "
-    "bootstrap over prompts, of verification over models."
+    "bootstrap over prompts, of verification over models; that of a best accuracy holds its threshold."
 )
 
 
@@ -126,6 +126,7 @@ def _main(results: Results, plan: Plan, source: Source, jobs: Sequence[Job]) -> 
         *_chosen(source),
         f"Every training has {plan.training('000'):g} processor seconds, and eight steps at least.",
         *tables.all_notes(results, jobs),
+        *tables.lacking(results, jobs),
         *why,
     ]
     part.tables += [
@@ -169,6 +170,7 @@ def _zero_shot(results: Results, plan: Plan, source: Source, jobs: Sequence[Job]
         _encoder(),
         *_chosen(source),
         *tables.all_notes(results, jobs),
+        *tables.lacking(results, jobs),
         "Seen and unseen models are other candidates and, in number, may be other chances.",
         *tables.reasons(results, jobs),
     ]

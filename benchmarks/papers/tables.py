@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.papers import published
 from benchmarks.papers.methods import spec_options
 from benchmarks.papers.plan import OVER_ENCODER, kind
-from benchmarks.papers.records import pair_lift, query_lift
+from benchmarks.papers.records import best_of_pairs, pair_lift, query_lift
 from benchmarks.papers.results import Results
 from benchmarks.papers.schedule import Job, reason
 from benchmarks.papers.training import published_hours
@@ -22,6 +22,8 @@ from morelli.report.table import Column, format_percent
 Row = dict[str, Any]
 # The figure that a table is ordered by.
 _ORDER = {"identification": "top1", "verification": "auroc"}
+# Figures whose intervals older cells do not hold, as sentences name them.
+_LATER = {"top2": "top-2", "top3": "top-3", "best_accuracy": "best accuracy"}
 THEIRS = "on their data"
 
 MAIN_COLUMNS = (
@@ -29,8 +31,8 @@ MAIN_COLUMNS = (
     Column("kind", "is"),
     Column("sees"),
     Column("top1", "top-1 %", "percent", "top1_low", "top1_high"),
-    Column("top2", "top-2 %", "percent"),
-    Column("top3", "top-3 %", "percent"),
+    Column("top2", "top-2 %", "percent", "top2_low", "top2_high"),
+    Column("top3", "top-3 %", "percent", "top3_low", "top3_high"),
     Column("family_top1", "family %", "percent"),
     Column("paper", f"paper 000, {THEIRS}: top-1 / 2 / 3 %"),
 )
@@ -167,7 +169,7 @@ def _grouped(
     jobs: Sequence[Job],
     task: str,
     paper: dict[str, tuple[tuple[float, float], tuple[float, float]]],
-    cells: Callable[[Mapping[str, Any]], Row],
+    cells: Callable[[Mapping[str, Any], int], Row],
 ) -> list[Row]:
     """A row a method that does a task, with its figures for seen and for unseen models, and the paper's beside them.
 
@@ -180,7 +182,7 @@ def _grouped(
     paper : dict
         The published figures, one of the tables of `published`.
     cells : callable
-        What is written of a group's figures, by the column's name without the group.
+        What is written of a group's figures, by the column's name without the group; also given the cell's seed.
     """
     rows = []
     for job in whole(jobs):
@@ -193,7 +195,8 @@ def _grouped(
                 continue
             row |= {"method": labelled(method, found["under_trained"]), "kind": kind(method)}
             row["order"] = -float((parts.get("unseen") or {}).get(_ORDER[task]) or 0.0)
-            row |= {f"{group}_{name}": text for group, part in parts.items() for name, text in cells(part).items()}
+            shown = {group: cells(part, job.words["seed"]) for group, part in parts.items()}
+            row |= {f"{group}_{name}": text for group, texts in shown.items() for name, text in texts.items()}
         rows.append(row)
     return sorted(rows, key=lambda row: row.get("order", 0.0))
 
@@ -205,7 +208,7 @@ def identification_rows(results: Results, jobs: Sequence[Job]) -> list[Row]:
         jobs,
         "identification",
         published.IDENTIFICATION,
-        lambda part: {
+        lambda part, _: {
             "acc": _percent(part, "top1"),
             "f1": _percent(part, "f1"),
             "family": format_percent(part.get("family_top1")),
@@ -220,12 +223,42 @@ def verification_rows(results: Results, jobs: Sequence[Job]) -> list[Row]:
         jobs,
         "verification",
         published.VERIFICATION,
-        lambda part: {
-            "best": format_percent(part.get("best_accuracy")),
+        lambda part, seed: {
+            "best": _percent(_with_best(part, seed), "best_accuracy"),
             "auc": _percent(part, "auroc"),
             "acc": _percent(part, "accuracy"),
         },
     )
+
+
+def _with_best(part: Mapping[str, Any], seed: int) -> Mapping[str, Any]:
+    """Figures of pairs with the interval of the best accuracy; of a cell without it, from the pairs that it kept."""
+    if "best_accuracy_low" in part or not part.get("pairs"):
+        return part
+    found = best_of_pairs(part["pairs"], seed)
+    return {**part, "best_accuracy_low": found.low, "best_accuracy_high": found.high}
+
+
+def lacking(results: Results, jobs: Iterable[Job]) -> list[str]:
+    """A sentence for each figure whose interval some rows lack, for their cells are older than it."""
+    said: dict[str, list[str]] = {}
+    for job in jobs:
+        found, _ = measured(results, job)
+        if found is None or job.words.get("part", 1) != 1:
+            continue
+        parts = [found["row"]] if "row" in found else [each["verification"] for each in found["groups"].values()]
+        for figure, name in _LATER.items():
+            if any(_bare(part, figure) for part in parts):
+                said.setdefault(name, []).append(job.words["method"])
+    return [
+        f"No interval of {name} for {', '.join(methods)}: measured before it was kept."
+        for name, methods in said.items()
+    ]
+
+
+def _bare(part: Mapping[str, Any], figure: str) -> bool:
+    """Whether a figure is there and its interval is not, nor the pairs that would give it."""
+    return part.get(figure) is not None and f"{figure}_low" not in part and not part.get("pairs")
 
 
 #: Records that a lift is paired by, of two methods: the queries or pairs of each.

@@ -53,7 +53,7 @@ class Identifier:
     method : str
         An attributor's name.
     encoder : Encoder or str, optional
-        By default the gallery's; of several ``efficientnet-lite0`` or else the first.
+        By default the gallery's; of several one joined of ``efficientnet-lite0``, or that, or else the first.
     epsilon : float
         Candidate sets hold the models with a conformal p-value above it; between 0 and 1.
     stability : bool

@@ -46,8 +46,8 @@ class Verifier:
         Its models teach how images of one model scatter and how models differ; the two images may be of others. None:
         the answer is a likeness that is not calibrated, and no decision.
     encoder : Encoder or str, optional
-        By default the gallery's; of several ``efficientnet-lite0`` or else the first. Without a gallery
-        ``efficientnet-lite0``.
+        By default the gallery's; of several one joined of ``efficientnet-lite0``, or that, or else the first. Without a
+        gallery ``efficientnet-lite0``.
     prior : float
         Share of the pairs in question that are of one model, between 0 and 1.
     cache : str or Path, optional

@@ -13,13 +13,16 @@ import pytest
 from benchmarks.papers import tables
 from benchmarks.papers.archive import pack, unpack
 from benchmarks.papers.plan import Plan, kind
-from benchmarks.papers.records import _packed, pair_lift, queries, query_lift
+from benchmarks.papers.records import _packed, best_of_pairs, pair_lift, queries, query_lift
+from benchmarks.papers.report import _main, _zero_shot
 from benchmarks.papers.results import Results
 from benchmarks.papers.schedule import Job
+from benchmarks.papers.sources import Source
 
 from morelli.errors import InputError
 from morelli.evaluation.bootstrap import paired_lift
 from morelli.evaluation.model_bootstrap import ModelBootstrap
+from morelli.evaluation.pair_scores import best_interval, best_threshold
 from morelli.evaluation.scored import Scored
 
 
@@ -79,6 +82,70 @@ def test_pairs_come_back_as_they_were() -> None:
     )
     assert found == expected
     assert pair_lift(pairs(ours), pairs(theirs, "other"), 0) is None
+
+
+def test_the_best_accuracy_has_its_interval_from_pairs_that_were_kept() -> None:
+    # The threshold lies between 0.75 and 0.9: all pairs are told right but that of the model c.
+    found = best_of_pairs(pairs(([0.9, 0.95, 0.25], [0.5, 0.75])), 0)
+    assert found.point == pytest.approx(5 / 6)
+    # Of the resamples that have a pair of two models c is at worst two of three draws (1/3 accepted), at best none.
+    assert (found.low, found.high) == (pytest.approx(2 / 3), 1)
+    assert best_of_pairs(pairs(([0.9, 0.95, 0.8], [0.5, 0.75])), 0) == (1, 1, 1)
+    same, different = [0.9, 0.8, 0.3], [0.1, 0.4]
+    resampled = ModelBootstrap(["a", "b", "c"], ["a", "b"], ["b", "c"], seed=5)
+    expected = best_interval(resampled, best_threshold(same, different), same, different)
+    assert best_of_pairs(pairs((same, different)), 5) == expected
+
+
+SOURCE = Source("d", "d", None, "state", 4, 8)
+
+
+def main_cell(row: dict[str, Any]) -> dict[str, Any]:
+    about = {"protocol": "any-prompt", "k": None, "n_queries": 8, "n_models": 4, "n_prompts": 2, "leaks": {}}
+    return {"row": row, "queries": queries(scored([True] * 8, list(range(8))), CONTENTS), "notes": [], **about}
+
+
+def test_cells_from_before_an_interval_are_shown_without_it_and_named(tmp_path: Path) -> None:
+    older = {"top1": 0.5, "top1_low": 0.4, "top1_high": 0.6, "top2": 0.75, "top3": None}
+    newer = older | {"top2_low": 0.625, "top2_high": 1.0, "top3_low": None, "top3_high": None}
+    # Of a single prompt: the intervals are known not to be.
+    single = {"top1": 0.25, "top1_low": None, "top2": 0.5, "top2_low": None, "top3": 1.0, "top3_low": None}
+    results, jobs = Results(tmp_path / "r", {}), []
+    for name, row in {"euclid": older, "lda": newer, "marra": single}.items():
+        jobs.append(Job(f"000/d/{name}", {"method": name, "spec": name}, 1.0))
+        results.add(jobs[-1].key, jobs[-1].words, main_cell(row))
+    part = _main(results, Plan(), SOURCE, jobs)
+    said = [line for line in part.sentences if line.startswith("No interval")]
+    assert said == ["No interval of top-2 for euclid: measured before it was kept."]
+    _, rows, columns = part.tables[0]
+    texts = {row["method"]: [column.cell(row) for column in columns[3:6]] for row in rows}
+    assert texts == {
+        "euclid": ["50.0 (40.0–60.0)", "75.0", "–"],
+        "lda": ["50.0 (40.0–60.0)", "75.0 (62.5–100.0)", "–"],
+        "marra": ["25.0", "50.0", "100.0"],
+    }
+
+
+def test_the_best_accuracy_of_a_cell_has_its_own_interval_or_that_of_its_pairs(tmp_path: Path) -> None:
+    record = pairs(([0.9, 0.95, 0.25], [0.5, 0.75]))
+    figure = {"auroc": 0.75, "best_accuracy": 5 / 6, "accuracy": 0.5}
+    cells = {
+        "cosine": figure | {"best_accuracy_low": 0.7, "best_accuracy_high": 0.9, "pairs": record},
+        "plda": figure | {"pairs": record},
+        "marra": figure,
+    }
+    results, jobs = Results(tmp_path / "r", {}), []
+    for name, part in cells.items():
+        groups = {group: {"identification": {}, "verification": part} for group in ("seen", "unseen")}
+        about = {"under_trained": "", "training": None, "leaks": {}, "notes": [], "training_images": 9}
+        about |= {"models": {"seen": 2, "unseen": 2}, "members": {"seen": ["a", "b"], "unseen": ["c", "d"]}}
+        jobs.append(Job(f"002/d/{name}", {"method": name, "part": 1.0, "seed": 0}, 1.0))
+        results.add(jobs[-1].key, jobs[-1].words, {"groups": groups, **about})
+    shown = {row["method"]: row["unseen_best"] for row in tables.verification_rows(results, jobs)}
+    assert shown == {"cosine": "83.3 (70.0–90.0)", "plda": "83.3 (66.7–100.0)", "marra": "83.3"}
+    part = _zero_shot(results, Plan(), SOURCE, jobs, tmp_path)
+    said = [line for line in part.sentences if line.startswith("No interval")]
+    assert said == ["No interval of best accuracy for marra: measured before it was kept."]
 
 
 def test_whose_a_method_is() -> None:
@@ -162,6 +229,7 @@ def test_an_archive_says_the_same_of_every_pair_and_query() -> None:
     )
     assert before[0]["models"] == after[0]["models"]
     assert pair_lift(before[0], before[1], 0) == pair_lift(after[0], after[1], 0)
+    assert best_of_pairs(before[0], 0) == best_of_pairs(after[0], 0)
     assert pack(unpack(packed)) == packed
     for wrong in (b"", b"no archive", lzma.compress(b"[]"), lzma.compress(b"{}")):
         with pytest.raises(InputError):

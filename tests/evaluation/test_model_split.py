@@ -192,6 +192,7 @@ def test_pairs_are_judged_by_the_other_group(data):
         truth = [1] * len(pairs.same) + [0] * len(pairs.different)
         assert row["auroc"] == pytest.approx(roc_auc_score(truth, scores))
         assert row["best_accuracy"] >= row["accuracy"]
+        assert row["best_accuracy_low"] <= row["best_accuracy"] <= row["best_accuracy_high"]
         other = rows["unseen" if group == "seen" else "seen"]["best_threshold"]
         accepted = np.array(scores) >= other
         assert row["tpr"] == pytest.approx(accepted[: len(pairs.same)].mean())

@@ -29,7 +29,8 @@ TOP_KEYS = {
     "schema", "protocol", "dataset", "n_queries", "n_models", "n_prompts", "k", "seed", "rows", "leaks", "seconds",
 }  # fmt: skip
 ROW_KEYS = {
-    "method", "encoder", "top1", "top1_low", "top1_high", "top2", "top3", "top5", "family_top1", "f1", "ece",
+    "method", "encoder", "family_top1", "f1", "ece",
+    *(f"top{k}{end}" for k in (1, 2, 3, 5) for end in ("", "_low", "_high")),
     "coverage", "set_size", "balanced_accuracy", "auroc", "oscr", "lift", "lift_low", "lift_high", "references_used",
     "background",
 }  # fmt: skip

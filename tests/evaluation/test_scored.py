@@ -7,6 +7,7 @@ import pytest
 from scipy.special import log_softmax, softmax
 
 from morelli.errors import ArrayError
+from morelli.evaluation.bootstrap import prompt_bootstrap
 from morelli.evaluation.scored import FIGURES, Collector, Scored, figures, per_image
 
 MODELS = np.array(["a", "b", "c", "d"])
@@ -92,6 +93,26 @@ def test_first_places_by_hand():
     # F1 of a 2·1/(2·1 + 0 + 1), b 0, c 2·1/(2·1 + 1 + 0), d 0.
     assert found["f1"] == pytest.approx((2 / 3 + 0 + 2 / 3 + 0) / 4)
     assert found["top1_low"] < found["top1"] < found["top1_high"]
+
+
+def test_intervals_of_the_first_k_are_over_the_same_resamples_of_prompts():
+    found = row(scored(TABLE, TRUTH, prompts=PROMPTS))
+    for k, hits in {1: [1, 0, 0, 1, 0], 2: [1, 1, 0, 1, 0], 3: [1] * 5}.items():
+        figure = tuple(found[f"top{k}{end}"] for end in ("", "_low", "_high"))
+        assert figure == prompt_bootstrap(hits, PROMPTS, seed=0)
+    assert found["top2_low"] < found["top2"] < found["top2_high"]
+    assert (found["top3_low"], found["top3_high"]) == (1, 1)
+    assert (found["top5_low"], found["top5_high"]) == (None, None)
+    # Ranks are 1 or 3, so that top-1 and top-2 have one interval; prompts of many sizes tell other resamples apart.
+    rng = np.random.default_rng(0)
+    hits, prompts = rng.random(45) < 0.4, rng.choice([f"p{i}" for i in range(13)], 45)
+    many = row(scored([[9, 8, 1, 0]] * 45, np.where(hits, 0, 2), prompts=prompts))
+    assert (many["top2_low"], many["top2_high"]) == (many["top1_low"], many["top1_high"])
+    assert many["top1_low"] != prompt_bootstrap(hits, prompts, seed=1).low
+    # One prompt has nothing but seconds, the other nothing but firsts: top-1 is 0 to 1 and top-2 always right.
+    split = row(scored([[9, 8, 1, 0]] * 4, [1, 1, 0, 0], prompts=list("ppqq")))
+    assert (split["top1_low"], split["top1"], split["top1_high"]) == (0, 0.5, 1)
+    assert (split["top2_low"], split["top2"], split["top2_high"]) == (1, 1, 1)
 
 
 def test_every_field_is_there_and_none_where_the_data_do_not_give_it():

@@ -15,7 +15,7 @@ from morelli.attribution.pair_judge import learn_pair_judge
 from morelli.errors import ArrayError, InputError, NotEnoughReferencesError, UnknownNameError
 from morelli.evaluation.data import EvaluationSet
 from morelli.evaluation.model_bootstrap import ModelBootstrap
-from morelli.evaluation.pair_scores import PairScorer, best_threshold
+from morelli.evaluation.pair_scores import PairScorer, best_interval, best_threshold
 from morelli.evaluation.runner import Settings, evaluate
 from morelli.evaluation.verification import FIGURES, _forecast, draw_pair_sets, verification_table
 from morelli.images.dataset import read_dataset
@@ -100,6 +100,26 @@ def test_the_difference_of_areas_is_taken_resample_by_resample():
         resampled.auroc_difference((p, q), (r, s[:3]))
 
 
+def test_the_interval_of_the_best_accuracy_holds_its_threshold():
+    rng = np.random.default_rng(2)
+    same, first, second = rng.choice(list("abcd"), 9), rng.choice(list("ab"), 7), rng.choice(list("cd"), 7)
+    p, q = rng.normal(size=9) + 1, rng.normal(size=7)
+    resampled, best = ModelBootstrap(same, first, second, draws=200, seed=3), best_threshold(p, q)
+    found, rates = best_interval(resampled, best, p, q), []
+    for drawn in resampled._weights:
+        weight = dict(zip("abcd", drawn.tolist(), strict=True))
+        own = np.array([weight[m] for m in same], dtype=float)
+        other = np.array([weight[a] * weight[b] for a, b in zip(first, second, strict=True)], dtype=float)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            kept, refused = own @ (p >= best.value) / own.sum(), other @ (q < best.value) / other.sum()
+        rates.append((kept + refused) / 2)
+    np.testing.assert_allclose(found[1:], np.nanquantile(rates, [resampled._tail, 1 - resampled._tail]))
+    assert found.point == pytest.approx(best.accuracy)
+    # All right: as many models as there are, and no resample has anything wrong.
+    apart = ModelBootstrap(["a", "b", "c"], ["a", "b"], ["b", "c"])
+    assert best_interval(apart, best_threshold([3, 3, 2], [1, 0]), [3, 3, 2], [1, 0]) == (1, 1, 1)
+
+
 def test_pairs_need_both_kinds():
     with pytest.raises(ArrayError):
         ModelBootstrap([], ["a"], ["b"])
@@ -139,6 +159,7 @@ def test_fields_cases_and_the_optimism_of_the_best_threshold():
     for row in table.rows:
         assert set(row) == {"method", "encoder", "pairs", *FIGURES}
         assert row["auroc_low"] <= row["auroc"] <= row["auroc_high"]
+        assert row["best_accuracy_low"] <= row["best_accuracy"] <= row["best_accuracy_high"]
         assert row["accuracy"] == pytest.approx((row["tpr"] + 1 - row["fpr"]) / 2)
         if row["pairs"] == "all":
             assert row["best_accuracy"] >= row["accuracy"]

@@ -87,7 +87,7 @@ def hold(gallery: GalleryView | str | Path, encoder: Encoder | str | None, level
     gallery : GalleryView, str or Path
         One that is `Sharing` gives the same object to all who ask.
     encoder : Encoder or str, optional
-        By default the gallery's; of several ``efficientnet-lite0`` or else the first.
+        By default the gallery's; of several one joined of ``efficientnet-lite0``, or that, or else the first.
     level : {"model", "base"}
         With "base", the base that a reference's model derives from stands in the model's place.
 

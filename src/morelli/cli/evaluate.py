@@ -10,7 +10,6 @@ import typer
 
 from morelli.cli.engines import AddressOption, EngineOption, chosen_engine
 from morelli.cli.evaluate_pictures import Pictures, check_pictures, draw
-from morelli.cli.gallery_add import USUAL
 from morelli.cli.output import emit_json, say
 from morelli.cli.progress import staged_progress
 from morelli.cli.provenance import provenance
@@ -56,7 +55,8 @@ def evaluate(
         str | None,
         typer.Option(
             help="What turns pixels into embeddings; several, with commas, are compared on the same queries. A+B joins "
-            f"two into one. By default {USUAL}"
+            "two into one. By default efficientnet-lite0, joined with residual-lattice where all pictures have one "
+            "format and one size, of 512 pixels or more."
         ),
     ] = None,
     against: Annotated[
@@ -143,7 +143,7 @@ def _measure(asked: _Request) -> Evaluation:
     from morelli.encoders.across import place
     from morelli.encoders.cache import EmbeddingCache
     from morelli.encoders.catalogue import encoder_specs, load_encoder
-    from morelli.encoders.usual import usual_encoder
+    from morelli.encoders.usual import encoder_of_comparison
     from morelli.evaluation.against import parse_against
     from morelli.evaluation.runner import evaluate as run
     from morelli.images.dataset import read_dataset
@@ -153,7 +153,7 @@ def _measure(asked: _Request) -> Evaluation:
         from morelli.images.model_table import join_models, read_model_table
 
         datasets = join_models(datasets, read_model_table(asked.models))
-    specs = encoder_specs(usual_encoder(datasets) if asked.encoder is None else asked.encoder)
+    specs = encoder_specs(encoder_of_comparison(datasets) if asked.encoder is None else asked.encoder)
     loaded = {spec: load_encoder(spec) for spec in specs}
     settings = asked.settings
     if asked.against is not None:

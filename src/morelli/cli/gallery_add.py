@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from morelli.images.dataset import Dataset
 
 ADD_SCHEMA = "morelli.gallery-add/1"
-USUAL = (
-    "efficientnet-lite0, joined with residual-lattice where the shorter side of most pictures is 512 pixels or more."
+DEFAULT_HELP = (
+    "By default the gallery's first; for a new gallery efficientnet-lite0, joined with residual-lattice where the "
+    "shorter side of most pictures is 512 pixels or more."
 )
-DEFAULT_HELP = f"By default the gallery's first; for a new gallery {USUAL}"
 
 CopiesOption = Annotated[
     int,
@@ -88,15 +88,20 @@ def choose_encoder(gallery: str, name: str | None, pictures: Dataset | None = No
         The gallery was made with another state of it. Others as `load_encoder`.
     """
     from morelli.encoders.catalogue import load_encoder
-    from morelli.encoders.usual import usual_encoder
+    from morelli.encoders.usual import encoder_of_gallery
 
     held = _open(gallery)
     stamps = held.stamps() if held else ()
-    usual = stamps[0].encoder if stamps else usual_encoder([] if pictures is None else [pictures])
-    loaded = load_encoder(name or usual)
+    loaded = load_encoder(name or (stamps[0].encoder if stamps else encoder_of_gallery(pictures)))
     if held is not None and loaded.stamp.encoder in [stamp.encoder for stamp in stamps]:
         held.require(loaded.stamp)
     return loaded
+
+
+def is_new(gallery: str) -> bool:
+    """Whether there is no such gallery, or one without embeddings."""
+    held = _open(gallery)
+    return held is None or not held.stamps()
 
 
 def fill(

@@ -12,7 +12,7 @@ import typer
 
 from morelli.cli import making
 from morelli.cli.engines import AddressOption, EngineOption, chosen_engine
-from morelli.cli.gallery_add import DEFAULT_HELP, CopiesOption, choose_encoder, fill
+from morelli.cli.gallery_add import DEFAULT_HELP, CopiesOption, choose_encoder, fill, is_new
 from morelli.cli.gallery_read import GalleryArgument, JsonOption
 from morelli.cli.output import say
 from morelli.errors import DatasetError
@@ -56,11 +56,16 @@ def build(
     Images are kept as they come: an interrupted build goes on from where it stopped. A generator that fails stops no
     other, and what the others made is added; the exit status is then 1.
     """
+    from morelli.encoders.catalogue import load_encoder
+    from morelli.encoders.usual import LATTICE
     from morelli.generators.prompts import read_prompts
 
     asked = read_prompts(prompts)
     chosen = making.choose(generators, yes_send, price=price)
     loaded = choose_encoder(gallery, encoder)  # before any image is paid for
+    new = encoder is None and is_new(gallery)
+    if new:
+        load_encoder(LATTICE)  # which large pictures get as well
     with (
         making.opened(_folder(gallery) if images is None else images, cap) as (store, ledger),
         chosen_engine(engine, ray_address) as workers,
@@ -72,8 +77,8 @@ def build(
         }
         say(making.line(outcome, store, ledger))
         pictures = _made_for(chosen, asked, k, seed, store, outcome)
-        if encoder is None:  # of a new gallery it goes by how large the pictures are
-            loaded = choose_encoder(gallery, None, pictures)
+        if new:  # then it goes by how large the pictures are
+            loaded = choose_encoder(gallery, encoder, pictures)
         failed = fill(
             gallery,
             pictures,

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from morelli.attribution.pairs import Pairs
+    from morelli.evaluation.bootstrap import Interval
+    from morelli.evaluation.model_bootstrap import ModelBootstrap
     from morelli.types import LabelledEmbeddings
 
     Floats = NDArray[np.float64]
@@ -46,6 +48,24 @@ def best_threshold(same: ArrayLike, different: ArrayLike) -> Threshold:
     refused = np.searchsorted(q, cuts, side="left") / len(q)
     accuracy = (accepted + refused) / 2
     return Threshold(float(cuts[accuracy.argmax()]), float(accuracy.max()))
+
+
+def best_interval(resampled: ModelBootstrap, best: Threshold, same: ArrayLike, different: ArrayLike) -> Interval:
+    """The accuracy at the best threshold for some pairs, with its interval over models; resamples hold the threshold.
+
+    Choosing it anew in each resample would add the optimism of that choice a second time: the interval of scores that
+    say nothing would lie above a half.
+
+    Parameters
+    ----------
+    resampled : ModelBootstrap
+        Of these pairs.
+    best : Threshold
+        From `best_threshold` of these scores.
+    same, different : array, shapes (p,) and (q,)
+        Scores.
+    """
+    return resampled.balanced_accuracy(np.asarray(same) >= best.value, np.asarray(different) >= best.value)
 
 
 class PairScorer:

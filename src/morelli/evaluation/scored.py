@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 TOP = (1, 2, 3, 5)
 #: The measured fields of a row; each is in every row, None where the data do not give it.
 FIGURES = (
-    "n_queries", "n_candidates", "n_unknown", "top1", "top1_low", "top1_high", "top2", "top3", "top5", "family_top1",
+    "n_queries", "n_candidates", "n_unknown", "top1", "top1_low", "top1_high", "top2", "top2_low", "top2_high",
+    "top3", "top3_low", "top3_high", "top5", "top5_low", "top5_high", "family_top1",
     "f1", "balanced_accuracy", "ece", "ece_floor", "coverage", "set_size", "auroc", "oscr", "fpr95",
     "lift", "lift_low", "lift_high",
 )  # fmt: skip
@@ -208,19 +209,18 @@ def _closed(
     prompts = _first(scored.prompts[closed], rows)
     hits = metrics.topk_hits(scores, truth, TOP)
     candidates = np.isfinite(scores).sum(axis=1)
-    top1 = prompt_bootstrap(per_image(hits[1].astype(float), rows), prompts, seed=seed)
     predicted = scored.models[scores.argmax(axis=1)]
     names = scored.models[truth]
     same_family = np.array([families[a] == families[b] for a, b in zip(predicted, names, strict=True)], dtype=float)
     out: dict[str, Any] = {
         "n_queries": len(prompts),
         "n_candidates": float(candidates.mean()),
-        "top1": top1.point,
-        "top1_low": top1.low,
-        "top1_high": top1.high,
     }
-    for k in TOP[1:]:
-        out[f"top{k}"] = float(per_image(hits[k].astype(float), rows).mean()) if (candidates > k).all() else None
+    for k in TOP:
+        if k == 1 or (candidates > k).all():
+            # One seed and the same prompts: the resamples of every k are the same.
+            found = prompt_bootstrap(per_image(hits[k].astype(float), rows), prompts, seed=seed)
+            out |= {f"top{k}": found.point, f"top{k}_low": found.low, f"top{k}_high": found.high}
     out["family_top1"] = float(per_image(same_family, rows).mean())
     out["f1"] = metrics.macro_f1(names, predicted)
     recalls = [float((predicted[names == name] == name).mean()) for name in np.unique(names)]

@@ -20,7 +20,7 @@ from morelli.attribution.pairs import Pairs, different_models, draw_pairs, same_
 from morelli.errors import NotEnoughReferencesError
 from morelli.evaluation.against import Against
 from morelli.evaluation.model_bootstrap import ModelBootstrap
-from morelli.evaluation.pair_scores import METHODS, PairScorer, best_threshold
+from morelli.evaluation.pair_scores import METHODS, PairScorer, best_interval, best_threshold
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 
 #: The measured fields of a row; each is in every row, None where the data do not give it.
 FIGURES = (
-    "n_same", "n_different", "auroc", "auroc_low", "auroc_high", "best_accuracy", "best_threshold",
-    "accuracy", "accuracy_low", "accuracy_high", "tpr", "fpr", "brier", "ece", "lift", "lift_low", "lift_high",
+    "n_same", "n_different", "auroc", "auroc_low", "auroc_high", "best_accuracy", "best_accuracy_low",
+    "best_accuracy_high", "best_threshold", "accuracy", "accuracy_low", "accuracy_high", "tpr", "fpr", "brier", "ece",
+    "lift", "lift_low", "lift_high",
 )  # fmt: skip
 _CASES = 2
 # Bins of the calibration error, of equal width.
@@ -238,7 +239,9 @@ def _row(
     area, best = resampled.auroc(p, q), best_threshold(p, q)
     out |= {"n_same": len(same), "n_different": len(different)}
     out |= {"auroc": area.point, "auroc_low": area.low, "auroc_high": area.high}
+    at_best = best_interval(resampled, best, p, q)
     out |= {"best_accuracy": best.accuracy, "best_threshold": best.value}
+    out |= {"best_accuracy_low": at_best.low, "best_accuracy_high": at_best.high}
     if not (np.isnan(judged.cuts[""]).any() or np.isnan(judged.cuts[kind]).any()):
         accepted, wrongly = judged.accepted[""], judged.accepted[kind]
         held = resampled.balanced_accuracy(accepted, wrongly)

@@ -13,7 +13,7 @@ from morelli.attribution.pairs import Pairs, different_models, same_model
 from morelli.attribution.verification import cosine_of_pairs, fit_pair_statistics
 from morelli.errors import NotEnoughReferencesError, UnknownNameError
 from morelli.evaluation.model_bootstrap import ModelBootstrap
-from morelli.evaluation.pair_scores import METHODS, best_threshold
+from morelli.evaluation.pair_scores import METHODS, best_interval, best_threshold
 from morelli.evaluation.verification import FIGURES
 
 if TYPE_CHECKING:
@@ -80,10 +80,12 @@ def pair_rows(
         )
         accepted, wrongly = p >= cuts[other].value, q >= cuts[other].value
         area, held = resampled.auroc(p, q), resampled.balanced_accuracy(accepted, wrongly)
+        at_best = best_interval(resampled, cuts[group], p, q)
         out[group] = dict.fromkeys(FIGURES) | {
             "n_same": len(p), "n_different": len(q),
             "auroc": area.point, "auroc_low": area.low, "auroc_high": area.high,
             "best_accuracy": cuts[group].accuracy, "best_threshold": cuts[group].value,
+            "best_accuracy_low": at_best.low, "best_accuracy_high": at_best.high,
             "accuracy": held.point, "accuracy_low": held.low, "accuracy_high": held.high,
             "tpr": float(accepted.mean()), "fpr": float(wrongly.mean()),
         }  # fmt: skip

@@ -136,7 +136,7 @@ def whole_blocks(height: int, width: int) -> tuple[int, int]:
         raise ImageTooSmallError(
             f"{width} × {height} pixels, and a lattice needs {LEAST} a side.",
             argument="pixels",
-            fix="Leave the image out, or the encoder residual-lattice.",
+            fix="Take it at the size that its model gave it, or an encoder without residual-lattice.",
         )
     return height - height % PERIOD, width - width % PERIOD
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from morelli.encoders.specs import split_joined
 from morelli.errors import EmptyGalleryError, GalleryMismatchError, InputError
 from morelli.gallery import audit, exchange, merge, rows, table
 from morelli.gallery import schema as layout
@@ -135,9 +136,13 @@ class GalleryView:
         return tuple(layout.stamps(self._dataset.schema).values())
 
     def usual_encoder(self, preferred: str) -> str:
-        """The encoder that is meant where none is named: the preferred one, or else the first that there is."""
+        """The encoder that is meant where none is named: one joined of the preferred, or that, or else the first.
+
+        What is joined knows more, and is there because the gallery's pictures are large or somebody asked for it.
+        """
         known = [stamp.encoder for stamp in self.stamps()]
-        return preferred if preferred in known or not known else known[0]
+        joined = [name for name in known if name != preferred and preferred in split_joined(name)]
+        return next(iter(joined), preferred if preferred in known or not known else known[0])
 
     def stamp(self, encoder_id: str) -> EncoderStamp:
         """The stamp of one encoder.
