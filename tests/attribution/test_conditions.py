@@ -277,3 +277,71 @@ def test_what_was_learnt_comes_back_from_disk(background: LabelledEmbeddings, fi
     back = found.calibrations[0, False]
     assert isinstance(back, CalibrationPair) and back.degraded is not None
     assert back.degraded.temperature == pytest.approx(pair.degraded.temperature)  # type: ignore[union-attr]
+
+
+def in_doubt(name: str, seed: int) -> np.ndarray:
+    """Embeddings half way between as they are and degraded."""
+    x = world(seed).vectors["v/a"]
+    return (x + degrade(x, name, 5)) / 2
+
+
+def two_views(data: LabelledEmbeddings) -> LabelledEmbeddings:
+    """The same with a second view, so that components have weights."""
+
+    def other(values: np.ndarray) -> np.ndarray:
+        noise = np.random.default_rng(len(values)).normal(size=values.shape)
+        return (values[:, ::-1] + noise).astype(np.float32)
+
+    copies = data.degraded
+    assert copies is not None
+    made = {"w/a": other(copies.vectors["v/a"])}
+    degraded = replace(copies, vectors={**copies.vectors, **made})
+    return replace(data, vectors={**data.vectors, "w/a": other(data.vectors["v/a"])}, degraded=degraded)
+
+
+def test_what_calibration_learns_from_is_put_together_as_queries_are(background: LabelledEmbeddings) -> None:
+    """Held-out scores are those of an attributor of the other folds with those folds' weights, copies included."""
+    data = two_views(background)
+    fitted = Fused(folds=4).fit(data)
+    cross = fitted._cross
+    assert cross is not None and data.degraded is not None
+    for degraded in (False, True):
+        table = fitted.cross_scores(0, degraded=degraded)
+        for fold in np.unique(table.folds)[:2].tolist():
+            part = next(part for part in cross._parts[False] if part.fold == fold)
+            of_others = Fused(folds=4).fit(data.take(np.setdiff1d(np.arange(len(data)), part.test)))
+            own = cross._weights_without(fold, 0, False)
+            of_others.weights_ = {(0, False, name): own(name) for name in (CLEAN, *STEP)}
+            held = table.folds == fold
+            if degraded:
+                assert table.conditions is not None
+                wanted = [
+                    np.flatnonzero((data.degraded.rows == row) & (data.degraded.names == name))[0]
+                    for row, name in zip(table.rows[held], table.conditions[held], strict=True)
+                ]
+                queries = {name: values[wanted] for name, values in data.degraded.vectors.items()}
+            else:
+                queries = {name: values[table.rows[held]] for name, values in data.vectors.items()}
+            assert of_others.scores(queries) == pytest.approx(table.scores[held], rel=1e-6, abs=1e-6)
+
+
+def test_queries_in_doubt_have_the_same_scores_from_disk(background: LabelledEmbeddings, tmp_path: Path) -> None:
+    data = two_views(background)
+    fitted = Fused().fit(data)
+    doubtful = in_doubt("jpeg:80", 6)
+    queries = {"v/a": doubtful, "w/a": doubtful[:, ::-1].copy()}
+    assert fitted.bank_ is not None and fitted.conditions_ is not None
+    mixture = fitted._component_scores(fitted.bank_, queries, data, fitted.models_, None, 0)
+    assert len(mixture.rows) > 1.5 * len(doubtful)
+    # Three known candidates, and two that come with references of their own.
+    few = data.take(np.isin(data.models, ["m0", "m1", "m2"]))
+    fitted = Fused().fit(few)
+    expected = fitted.scores(queries, data)
+    assert fitted.is_new(fitted.candidates(data)).tolist() == [False] * 3 + [True] * 2
+    fitted.learn_weights(0, fitted.candidates(data))
+    assert persist.save(tmp_path / "s.npz", fitted, {})
+    fresh = Fused()
+    assert persist.load(tmp_path / "s.npz", fresh, few) is not None
+    assert np.allclose(fresh.scores(queries, data), expected)
+    # A query's scores do not depend on the others asked about with it.
+    assert np.allclose(fresh.scores({name: x[3:4] for name, x in queries.items()}, data), expected[3:4])
