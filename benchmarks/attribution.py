@@ -9,12 +9,15 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from _common import combine, data_folder, part
 from morelli.cli.output import plain
 from morelli.encoders.cache import EmbeddingCache
 from morelli.encoders.catalogue import DEFAULT_ENCODER, load_encoder
+from morelli.encoders.usual import LATTICE, encoder_of_comparison
+from morelli.evaluation.against import Against
 from morelli.evaluation.runner import Evaluation, Settings, evaluate
 from morelli.images.dataset import Dataset, read_dataset
 from morelli.report.evaluation import evaluation_title, render_evaluation
@@ -43,12 +46,18 @@ def runs(folder: Path, scratch: Path) -> Iterator[tuple[str, Dataset, Settings, 
 
 def main() -> None:
     folder = data_folder()
-    encoder, cache = load_encoder(DEFAULT_ENCODER), EmbeddingCache()
+    cache = EmbeddingCache()
+    loaded = {name: load_encoder(name) for name in (DEFAULT_ENCODER, f"{DEFAULT_ENCODER}+{LATTICE}")}
     out = Path("out", "attribution.jsonl")
     out.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch, out.open("w", encoding="utf-8") as file:
         for name, dataset, settings, references in runs(folder, Path(scratch)):
-            found: Evaluation = evaluate(dataset, encoder, settings, references=references, cache=cache)
+            # Large pictures also as galleries take them, with the lattice, in the table that is about them.
+            usual = encoder_of_comparison([dataset]) if settings.protocol == "any-prompt" and not references else ""
+            encoders = [loaded[name] for name in dict.fromkeys((DEFAULT_ENCODER, usual or DEFAULT_ENCODER))]
+            if len(encoders) > 1:
+                settings = replace(settings, against=Against(DEFAULT_ENCODER, "euclid"))
+            found: Evaluation = evaluate(dataset, encoders, settings, references=references, cache=cache)
             result = found.result | {"dataset": dataset.root.name, "references": references and references.root.name}
             file.write(json.dumps(plain(result)) + "\n")
             file.flush()
