@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from morelli.encoders.specs import split_joined
 from morelli.errors import EmptyGalleryError, GalleryMismatchError, InputError
 from morelli.gallery import audit, exchange, merge, rows, table
 from morelli.gallery import schema as layout
@@ -141,7 +140,7 @@ class GalleryView:
         What is joined knows more, and is there because the gallery's pictures are large or somebody asked for it.
         """
         known = [stamp.encoder for stamp in self.stamps()]
-        joined = [name for name in known if name != preferred and preferred in split_joined(name)]
+        joined = [name for name in known if name != preferred and preferred in name.split("+")]
         return next(iter(joined), preferred if preferred in known or not known else known[0])
 
     def stamp(self, encoder_id: str) -> EncoderStamp:
