@@ -3,8 +3,9 @@
 References are compared as they are; a query may have been compressed, resized or blurred on its way. A *condition* is
 one such degradation. It moves an embedding by about the same step whichever model made the image, and scatters it
 around that step: ``e(degraded) = e(image) + m_c + n`` with ``n ~ N(0, N_c)``. Which condition a query is in is read
-from its embedding by a linear discriminant; it is then compared less m_c, under the noise W + N_c. A query as it comes
-is compared as before.
+from its embedding by a linear discriminant. It is compared less m_c, under the noise W + N_c, in each condition that it
+may be in, and what that gives is joined by the law of total probability (`Mixture`). A query as it comes is compared as
+before.
 """
 
 from __future__ import annotations
@@ -90,10 +91,10 @@ class Mixture:
     likeliest: NDArray[np.str_]
 
     @classmethod
-    def certain(cls, layers: Array, condition: str = CLEAN) -> Mixture:
-        """Of queries whose condition is beyond doubt."""
+    def clean(cls, layers: Array) -> Mixture:
+        """Of queries that came as they are, beyond doubt."""
         n = layers.shape[1]
-        return cls(layers, np.arange(n), np.full(n, condition), np.ones(n), np.ones(n), np.full(n, condition))
+        return cls(layers, np.arange(n), np.full(n, CLEAN), np.ones(n), np.ones(n), np.full(n, CLEAN))
 
     @classmethod
     def join(cls, parts: Sequence[Mixture]) -> Mixture:
@@ -222,7 +223,7 @@ class Conditions:
             probability[left_out] = 0.0
             probability /= probability.sum(axis=1, keepdims=True)
         if not len(posterior):
-            return Mixture.certain(score(self.bank(0), coordinates, np.arange(0)))
+            return Mixture.clean(score(self.bank(0), coordinates, np.arange(0)))
         layers, rows, conditions, shares, sure = [], [], [], [], []
         for number in np.flatnonzero(posterior.any(axis=0)).tolist():
             here = np.flatnonzero(posterior[:, number])

@@ -198,7 +198,7 @@ class CrossBank:
                     tables.append((candidates, first, queries, part.fold))
         table = gather(tables, models, truth)
         if not mixtures:
-            return Mixture.certain(np.empty((components(self.bank, self.parts, k), 0, len(models)))), table
+            return Mixture.clean(np.empty((components(self.bank, self.parts, k), 0, len(models)))), table
         if degraded:
             table = replace(table, conditions=np.concatenate(conditions))
         return Mixture.join(mixtures), table
@@ -316,7 +316,7 @@ class _Asked:
         coordinates = {name: z[rows] for name, z in source.items()}
         score = partial(self._score, references, labels, models, same)
         if self.part.conditions is None:
-            return Mixture.certain(score(self.part.bank, coordinates, rows))
+            return Mixture.clean(score(self.part.bank, coordinates, rows))
         return self.part.conditions.mix(coordinates, score)
 
     def _score(

@@ -225,7 +225,7 @@ class LikelihoodAttributor(Attributor):
         coordinates = bank.coordinates(vectors)
         if self.conditions_ is None or bank is not self.bank_:
             count = len(next(iter(coordinates.values())))
-            return Mixture.certain(score(bank, coordinates, np.arange(count)))
+            return Mixture.clean(score(bank, coordinates, np.arange(count)))
         return self.conditions_.mix(coordinates, score)
 
     # -- weights and calibration ------------------------------------------------------------------------------------
