@@ -10,8 +10,8 @@ prompts are compared by how their deployments are related, and apart from them p
 alike. Then images at other settings are attributed to weights of which only images at own settings are known. Where
 sizes or formats differ, all images are brought to one form first, as in every evaluation.
 
-Prints the tables; writes DIR/settings.json, DIR/settings.md and for each encoder DIR/settings-ENCODER.png. Embeddings
-are kept in DIR/embeddings.
+Prints the tables; writes DIR/settings.json, DIR/settings.md and for each encoder DIR/settings-ENCODER.png and, where
+scikit-learn is installed, DIR/settings-ENCODER-map.png, a t-SNE. Embeddings are kept in DIR/embeddings.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from benchmarks.fingerprint.settings_pairs import KINDS, QUESTIONS, Likeness, Resampled, centred, compare, pair_codes
-from benchmarks.fingerprint.settings_report import heat_map, markdown, plain
-from benchmarks.fingerprint.settings_weights import METHODS, Deployments, attribute, find_deployments
+from benchmarks.fingerprint.settings_report import heat_map, markdown, plain, settings_map
+from benchmarks.fingerprint.settings_weights import METHODS, Deployments, attribute, find_deployments, weights_of
 
 import morelli
 from morelli.encoders.cache import EmbeddingCache
 from morelli.encoders.catalogue import encoder_specs, load_encoder
 from morelli.encoders.weights import file_sha256, short_hash
-from morelli.errors import InputError, MorelliError
+from morelli.errors import InputError, MissingExtraError, MorelliError
 from morelli.evaluation.data import EvaluationSet, prepare_each
 from morelli.generators.files import storage_error, write_whole
 from morelli.images.dataset import Dataset, read_dataset
@@ -132,7 +132,8 @@ def run(dataset: Dataset, encoders: Sequence[Encoder], out: Path, seed: int = 0)
         file = out / f"settings-{re.sub(r'[^A-Za-z0-9.+_-]+', '-', stamp.encoder).strip('-')}.png"
         heat_map(likeness.matrix, found, file, stamp.encoder)
         about = {"id": stamp.encoder, "revision": stamp.revision, "preprocessing": stamp.preprocessing}
-        rows.append({**about, "figure": file.name, **figures, "seconds": time.monotonic() - begun})
+        drawn = _map(each, file.with_name(f"{file.stem}-map.png"), stamp.encoder, seed)
+        rows.append({**about, "figure": file.name, "map": drawn, **figures, "seconds": time.monotonic() - begun})
     columns = zip(found.names, found.weights, found.bases, strict=True)
     metadata = dataset.root / "metadata.csv"
     packages = {name: version(name) for name in ("numpy", "scipy", "torch")}
@@ -152,6 +153,17 @@ def run(dataset: Dataset, encoders: Sequence[Encoder], out: Path, seed: int = 0)
         "notes": list(data.notes),
         "encoders": rows,
     }
+
+
+def _map(data: EvaluationSet, file: Path, title: str, seed: int) -> str | None:
+    """Draw the map of the images; its file's name, or None where scikit-learn is absent, which is said."""
+    names = data.embeddings.models
+    weights = np.array([weights_of(name) for name in names.tolist()])
+    try:
+        return settings_map(data.embeddings, weights, weights == names, file, title, seed).name
+    except MissingExtraError as error:
+        print(f"no map: {error}", file=sys.stderr)
+        return None
 
 
 def main(given: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""What the comparison of settings came to, as a table in Markdown and as a heat map."""
+"""What the comparison of settings came to: a table in Markdown, a heat map, and a map of the images."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from morelli.report.confusion import save_figure
+from morelli.report.embedding_map import MOST, place
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
+
+    from morelli.types import LabelledEmbeddings
 
 _NUMBERS_UP_TO = 25  # deployments; with more the numbers would be too small to read
 
@@ -132,6 +135,55 @@ def _frames(axes: Axes, weights: Sequence[str]) -> None:
         if stop - start > 1:
             corner, side = (start - 0.5, start - 0.5), stop - start
             axes.add_patch(Rectangle(corner, side, side, fill=False, edgecolor="k", linewidth=1.6, clip_on=False))
+
+
+def settings_map(
+    data: LabelledEmbeddings, weights: NDArray[np.str_], own: NDArray[np.bool_], path: Path, title: str, seed: int = 0
+) -> Path:
+    """Draw one t-SNE in two panels: images at their models' own settings, at all others (paper 002, figures 14, 15).
+
+    Parameters
+    ----------
+    data : LabelledEmbeddings
+        Of n images; of more than `MOST` as many are drawn by the seed.
+    weights : ndarray of str, shape (n,)
+        One colour each.
+    own : ndarray of bool, shape (n,)
+        Made at own settings.
+    path : Path
+        Ends in .png; an existing file is replaced.
+    title : str
+    seed : int
+
+    Raises
+    ------
+    InputError, MissingExtraError, StorageError
+        Fewer than four images; scikit-learn is not installed; the file cannot be written.
+    """
+    from matplotlib import colormaps
+
+    if len(data) > MOST:
+        drawn = np.sort(np.random.default_rng(seed).permutation(len(data))[:MOST])
+        data, weights, own = data.take(drawn), weights[drawn], own[drawn]
+    points = place(data, seed=seed)
+    names = np.unique(weights).tolist()
+    figure = Figure(figsize=(11, 5.6), layout="constrained")
+    for column, (here, what) in enumerate(((own, "own settings"), (~own, "other settings"))):
+        axes = figure.add_subplot(1, 2, column + 1)
+        axes.set(xticks=[], yticks=[], xlim=_limits(points[:, 0]), ylim=_limits(points[:, 1]))
+        axes.set_title(f"{title}: {what}", fontsize=9, parse_math=False)
+        for number, name in enumerate(names):
+            at = points[here & (weights == name)]
+            axes.scatter(at[:, 0], at[:, 1], s=9, color=colormaps["tab10"](number % 10), label=name)
+    for text in figure.axes[0].legend(fontsize=7, frameon=False).get_texts():
+        text.set_parse_math(False)
+    return save_figure(figure, path)
+
+
+def _limits(values: NDArray[np.floating]) -> tuple[float, float]:
+    low, high = float(values.min()), float(values.max())
+    edge = 0.03 * (high - low) + 1e-6
+    return low - edge, high + edge
 
 
 def _runs(labels: Sequence[str]) -> list[tuple[int, int]]:

@@ -11,9 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from benchmarks.fingerprint import settings_report
 from benchmarks.fingerprint.settings import main
 from benchmarks.fingerprint.settings_pairs import QUESTIONS, Resampled, centred, compare, pair_codes
+from benchmarks.fingerprint.settings_report import settings_map
 from benchmarks.fingerprint.settings_weights import OTHER, OWN, attribute, find_deployments, weights_tasks
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import gaussian_filter
@@ -224,8 +227,41 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         assert rows[method, "a@calm"]["top1"] == 1.0
         assert rows[method, "a@odd"]["top1"] == 0.0 and rows[method, "a@odd"]["taken_for"] == "c"
     assert f"| residual-spectrum | cosine | a@odd | 8 | {0:.1f} (0.0 to 0.0) | 0.0 | 100.0 | c (100.0 %) |" in told
-    with Image.open(out / encoder["figure"]) as picture:
-        assert picture.format == "PNG" and min(picture.size) > 300
+    for figure in ("figure", "map"):
+        with Image.open(out / encoder[figure]) as picture:
+            assert picture.format == "PNG" and min(picture.size) > 300
+
+
+def test_a_map_has_each_image_in_the_panel_of_its_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Figure] = []
+
+    def keep(figure: Figure, path: Path) -> Path:
+        drawn.append(figure)
+        return path
+
+    monkeypatch.setattr(settings_report, "save_figure", keep)
+    monkeypatch.setattr(settings_report, "MOST", 20)
+    data = embedded({"a": 0, "a@x": 0, "b": 1}, prompts=6)
+    weights = np.array([name[0] for name in data.models.tolist()])
+    settings_map(data, weights, weights == data.models, tmp_path / "m.png", "t")
+    counts = [
+        {str(points.get_label()): len(np.asarray(points.get_offsets())) for points in axes.collections}
+        for axes in drawn[0].axes
+    ]
+    assert [axes.get_title() for axes in drawn[0].axes] == ["t: own settings", "t: other settings"]
+    assert sum(sum(panel.values()) for panel in counts) == 20
+    assert counts[0]["b"] and not counts[1]["b"] and counts[0]["a"] and counts[1]["a"]
+    assert drawn[0].axes[0].get_xlim() == drawn[0].axes[1].get_xlim()
+
+
+def test_without_scikit_learn_there_is_no_map_and_that_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    data, out = write_dataset(tmp_path / "images"), tmp_path / "out"
+    assert main([str(data), "--out", str(out), "--encoder", "residual-spectrum", "--images", "2"]) == 0
+    assert "no map: " in capsys.readouterr().err
+    assert json.loads((out / "settings.json").read_text())["encoders"][0]["map"] is None
 
 
 def lacking(column: str, value: str) -> Callable[[dict[str, str]], dict[str, str]]:
