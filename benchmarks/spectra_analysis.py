@@ -3,7 +3,7 @@
 ::
 
     python -m benchmarks.spectra_analysis STORE --photos DIR --out DIR [--dataset FOLDER ...] [--images 40]
-        [--residual median]
+        [--residual median] [--pairs 20] [--crops 100]
 
 Writes ``options.png`` (figures 3 to 5: mean reduced spectra by up-sampling, activation, normalisation), ``kernels.png``
 (figure 6: spectra of the last convolution's kernels beside those of the output), ``mean_spectra.png`` (figure 2) and
@@ -17,8 +17,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -26,6 +27,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
+from morelli.fingerprint.log_spectrum import log_spectrum
 from morelli.fingerprint.residual import load_residual
 from morelli.images.dataset import read_dataset
 from morelli.images.probe import probe
@@ -35,11 +37,13 @@ from morelli.synthesis.model_spectra import as_file, dataset_images, store_image
 from morelli.synthesis.network import SyntheticModel
 from morelli.synthesis.photos import Photos, read_photos
 from morelli.synthesis.report import pick
-from morelli.synthesis.spectra import Residual, SpectrumSettings, mean_power, power, radial
+from morelli.synthesis.spectra import Residual, SpectrumSettings, mean_power, power
 from morelli.synthesis.store import Store
 
 SIDE = 128
 SHOWN = ("up", "act", "norm")
+# Pixels of a tile of the spectrum that blocks are judged by, and the ridge as a share of the mean eigenvalue.
+_TILE, _RIDGE = 32, 0.1
 
 
 def draw_options(store: Store, photos: Photos, residual: Residual, images: int, file: Path) -> None:
@@ -125,10 +129,37 @@ def draw_means(store: Store, cut: Tensor, residual: Residual, datasets: list[Pat
     figure.savefig(file, dpi=120)
 
 
+class Judge:
+    """Tells the images of two models apart by their residuals' logarithmic spectra: a ridge regression on ±1.
+
+    Figure 7 trains "a classifier on the Fourier spectrum" and says no more of it.
+
+    Parameters
+    ----------
+    first, second : Tensor, shape (n, 3, h, w)
+        Images of the two models, of the same crops in the same order; the sides have 32 pixels or more.
+    residual : Residual
+    """
+
+    def __init__(self, first: Tensor, second: Tensor, residual: Residual) -> None:
+        self._residual = residual
+        x = np.concatenate([vectors(first, residual), vectors(second, residual)])
+        self._mean, self._scale = x.mean(axis=0), x.std(axis=0) + 1e-9
+        z = (x - self._mean) / self._scale
+        gram = z @ z.T
+        ridge = _RIDGE * float(np.trace(gram)) / len(z)
+        sides = np.repeat([1.0, -1.0], [len(first), len(second)])
+        self._weights = z.T @ np.linalg.solve(gram + ridge * np.eye(len(z)), sides)
+
+    def firsts(self, images: Tensor) -> float:
+        """Share of images that are taken for the first model's."""
+        z = (vectors(images, self._residual) - self._mean) / self._scale
+        return float((z @ self._weights > 0).mean())
+
+
 def vectors(images: Tensor, residual: Residual) -> np.ndarray:
-    """Log reduced spectrum of each image, for a nearest-mean rule."""
-    settings = SpectrumSettings(bins=33)
-    return radial(power(residual(images)), settings).clamp(min=1e-12).log10().numpy()
+    """Logarithmic spectrum of each image's residual: float64 (n, 3264), six channels of 32 × 17 frequencies."""
+    return torch.stack([log_spectrum(each[None], _TILE) for each in residual(images)]).numpy().astype(np.float64)
 
 
 def exchanged(one: SyntheticModel, other: SyntheticModel, start: int) -> nn.Sequential:
@@ -136,10 +167,16 @@ def exchanged(one: SyntheticModel, other: SyntheticModel, start: int) -> nn.Sequ
     return nn.Sequential(*list(one)[:start], *list(other)[start:]).eval()
 
 
-def exchange(store: Store, cut: Tensor, residual: Residual, pairs: int = 20) -> list[dict[str, object]]:
-    """Figure 7: how often the nearest mean spectrum says the first model, before and after an exchange of blocks.
+def exchange(store: Store, cut: Tensor, residual: Residual, pairs: int = 20) -> list[dict[str, Any]]:
+    """Figure 7: how often a judge of two models names the right one, before and after they exchange blocks.
 
-    Means come from the first half of the crops; what is counted from the second.
+    The judge learns from the first half of the crops; what is counted comes from the second. After an exchange "right"
+    is the model that has the beginning: 0 says that all images are attributed by the end.
+
+    Returns
+    -------
+    list of dict
+        ``architecture``; ``as trained``; and ``blocks from N of M exchanged`` for each N from the last to the second.
     """
     by_architecture: dict[str, list[ModelKey]] = {}
     for key in store.keys:
@@ -147,24 +184,31 @@ def exchange(store: Store, cut: Tensor, residual: Residual, pairs: int = 20) -> 
     chosen = [keys[:2] for keys in by_architecture.values() if len(keys) > 1]
     half, rows = len(cut) // 2, []
     for first, second in (chosen[round(at)] for at in np.linspace(0, len(chosen) - 1, min(pairs, len(chosen)))):
-        models = store.load(first), store.load(second)
+        one, other = store.load(first), store.load(second)
         with torch.no_grad():
-            means = [vectors(as_file(model(cut[:half])), residual).mean(0) for model in models]
+            judge = Judge(as_file(one(cut[:half])), as_file(other(cut[:half])), residual)
 
-            def accuracy(pair: tuple[nn.Module, nn.Module], means: list[np.ndarray] = means) -> float:
-                right = []
-                for number, model in enumerate(pair):
-                    found = vectors(as_file(model(cut[half:])), residual)
-                    nearest = np.argmin([np.square(found - mean).sum(1) for mean in means], axis=0)
-                    right.append((nearest == number).mean())
-                return float(np.mean(right))
+            def right(one: nn.Module, other: nn.Module, judge: Judge = judge) -> float:
+                shares = [judge.firsts(as_file(model(cut[half:]))) for model in (one, other)]
+                return (shares[0] + 1 - shares[1]) / 2
 
-            row: dict[str, object] = {"architecture": first.architecture_id, "as trained": accuracy(models)}
-            for start in range(len(models[0]) - 1, 0, -1):
-                swapped = exchanged(models[0], models[1], start), exchanged(models[1], models[0], start)
-                row[f"blocks from {start + 1} of {len(models[0])} exchanged"] = accuracy(swapped)
+            row: dict[str, Any] = {"architecture": first.architecture_id, "as trained": right(one, other)}
+            for start in range(len(one) - 1, 0, -1):
+                swapped = exchanged(one, other, start), exchanged(other, one, start)
+                row[f"blocks from {start + 1} of {len(one)} exchanged"] = right(*swapped)
         rows.append(row)
     return rows
+
+
+def means(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line for each depth of architecture: how many pairs there are, and their mean shares."""
+    depths: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        depths.setdefault(tuple(name for name in row if name != "architecture"), []).append(row)
+    return [
+        f"{len(some)} pairs  " + "  ".join(f"{name} {np.mean([row[name] for row in some]):.2f}" for name in names)
+        for names, some in depths.items()
+    ]
 
 
 def main() -> None:
@@ -176,6 +220,8 @@ def main() -> None:
     parser.add_argument("--dataset", type=Path, action="append", default=[])
     parser.add_argument("--images", type=int, default=40)
     parser.add_argument("--residual", default="median", help="see morelli.fingerprint.residual")
+    parser.add_argument("--pairs", type=int, default=20, help="of models that exchange blocks")
+    parser.add_argument("--crops", type=int, default=100, help="that those are shown, half of them to learn from")
     asked = parser.parse_args()
     matplotlib.use("Agg")
     asked.out.mkdir(parents=True, exist_ok=True)
@@ -186,14 +232,12 @@ def main() -> None:
     draw_options(store, photos, residual, asked.images, asked.out / "options.png")
     draw_kernels(store, cut, asked.out / "kernels.png")
     draw_means(store, cut, residual, asked.dataset, asked.images, asked.out / "mean_spectra.png")
-    rows = exchange(store, cut, residual)
+    rows = exchange(store, crops.cut(crops.draw(torch.Generator().manual_seed(1), asked.crops)), residual, asked.pairs)
     if not rows:
         print("No architecture has two seeds, so no blocks were exchanged.", file=sys.stderr)
     (asked.out / "exchange.json").write_text(json.dumps(rows, indent=1) + "\n")
-    for row in rows:
-        print(
-            "  ".join(f"{name} {value:.2f}" if isinstance(value, float) else str(value) for name, value in row.items())
-        )
+    for line in means(rows):
+        print(line)
 
 
 if __name__ == "__main__":

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from benchmarks.spectra_analysis import exchange, exchanged, least_side, main, vectors
+from benchmarks.spectra_analysis import Judge, exchange, exchanged, least_side, main, means, vectors
 from PIL import Image
 from torch import Tensor, nn
 
+from morelli.fingerprint.log_spectrum import vector_size
 from morelli.fingerprint.residual import load_residual
 from morelli.synthesis.architectures import ModelKey, select
 from morelli.synthesis.run import Plan, synthesize
@@ -60,7 +61,20 @@ def test_exchanged_runs_the_first_ones_beginning_and_the_others_end() -> None:
 
 
 def test_vectors_are_a_row_an_image() -> None:
-    assert vectors(torch.rand(3, 3, 64, 64), MEDIAN).shape == (3, 33)
+    assert vectors(torch.rand(3, 3, 64, 64), MEDIAN).shape == (3, vector_size(32))
+
+
+def test_a_judge_names_both_and_shares_are_averaged_by_depth() -> None:
+    cut = torch.rand(8, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 0.2
+    judge = Judge(Ripple(2)(cut[:4]), Ripple(3)(cut[:4]), MEDIAN)
+    assert judge.firsts(Ripple(2)(cut[4:])) == 1.0 and judge.firsts(Ripple(3)(cut[4:])) == 0.0
+    both = torch.cat([Ripple(2)(cut[4:]), Ripple(3)(cut[4:5])])
+    assert judge.firsts(both) == 4 / 5
+    rows = [{"architecture": "a", "as trained": 1.0, "x": 0.5}, {"architecture": "b", "as trained": 0.8, "x": 0.1}]
+    assert means([*rows, {"architecture": "c", "as trained": 0.9}]) == [
+        "2 pairs  as trained 0.90  x 0.30",
+        "1 pairs  as trained 0.90",
+    ]
 
 
 def test_an_architecture_with_one_seed_exchanges_nothing() -> None:
@@ -85,7 +99,7 @@ def test_all_pictures_are_made(
     images.mkdir(parents=True)
     for seed in range(2):
         Image.fromarray(picture(seed, 64, 64)).save(images / f"{seed}.png")
-    command = ["x", str(store), "--photos", str(folder), "--out", str(out), "--images", "4"]
+    command = ["x", str(store), "--photos", str(folder), "--out", str(out), "--images", "4", "--crops", "8"]
     monkeypatch.setattr(sys, "argv", [*command, "--dataset", str(tmp_path / "images")])
     main()
     for name in ("options", "kernels", "mean_spectra"):
