@@ -206,7 +206,8 @@ def means(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     for row in rows:
         depths.setdefault(tuple(name for name in row if name != "architecture"), []).append(row)
     return [
-        f"{len(some)} pairs  " + "  ".join(f"{name} {np.mean([row[name] for row in some]):.2f}" for name in names)
+        f"{len(some)} pair{'s' if len(some) > 1 else ''}  "
+        + "  ".join(f"{name} {np.mean([row[name] for row in some]):.2f}" for name in names)
         for names, some in depths.items()
     ]
 
@@ -223,6 +224,8 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=20, help="of models that exchange blocks")
     parser.add_argument("--crops", type=int, default=100, help="that those are shown, half of them to learn from")
     asked = parser.parse_args()
+    if asked.crops < 4 or asked.pairs < 1:
+        parser.error("--crops must be 4 or more, two to learn from and two to judge, and --pairs 1 or more")
     matplotlib.use("Agg")
     asked.out.mkdir(parents=True, exist_ok=True)
     store, photos = Store(asked.store), read_photos(asked.photos, SIDE)

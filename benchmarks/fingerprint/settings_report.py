@@ -167,6 +167,7 @@ def settings_map(
         data, weights, own = data.take(drawn), weights[drawn], own[drawn]
     points = place(data, seed=seed)
     names = np.unique(weights).tolist()
+    ink = colormaps["tab10" if len(names) <= 10 else "tab20"]
     figure = Figure(figsize=(11, 5.6), layout="constrained")
     for column, (here, what) in enumerate(((own, "own settings"), (~own, "other settings"))):
         axes = figure.add_subplot(1, 2, column + 1)
@@ -174,7 +175,7 @@ def settings_map(
         axes.set_title(f"{title}: {what}", fontsize=9, parse_math=False)
         for number, name in enumerate(names):
             at = points[here & (weights == name)]
-            axes.scatter(at[:, 0], at[:, 1], s=9, color=colormaps["tab10"](number % 10), label=name)
+            axes.scatter(at[:, 0], at[:, 1], s=9, color=ink(number % ink.N), label=name)
     for text in figure.axes[0].legend(fontsize=7, frameon=False).get_texts():
         text.set_parse_math(False)
     return save_figure(figure, path)

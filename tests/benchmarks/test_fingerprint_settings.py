@@ -22,7 +22,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from sklearn.metrics import roc_auc_score
 
-from morelli.errors import ArrayError, DatasetError, NotEnoughReferencesError
+from morelli.errors import ArrayError, DatasetError, InputError, NotEnoughReferencesError
 from morelli.evaluation.bootstrap import expanded_tail
 from morelli.types import LabelledEmbeddings
 
@@ -234,24 +234,43 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 def test_a_map_has_each_image_in_the_panel_of_its_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[Figure] = []
+    asked: list[int] = []
 
     def keep(figure: Figure, path: Path) -> Path:
         drawn.append(figure)
         return path
 
+    def line(data: LabelledEmbeddings, *, seed: int) -> NDArray[np.float32]:
+        asked.append(len(data))
+        return np.stack([np.arange(len(data)), 2 * np.arange(len(data))], axis=1).astype(np.float32)
+
     monkeypatch.setattr(settings_report, "save_figure", keep)
+    monkeypatch.setattr(settings_report, "place", line)
+    data = embedded({"a": 0, "a@x": 0, "b": 1}, prompts=6)
+    weights = np.array([name[0] for name in data.models.tolist()])
+    settings_map(data, weights, weights == data.models, tmp_path / "m.png", "t")
+    assert asked == [len(data)]  # one map, in two panels
+    own, other = drawn[0].axes
+    assert (own.get_title(), other.get_title()) == ("t: own settings", "t: other settings")
+    assert own.get_xlim() == other.get_xlim() and own.get_ylim() == other.get_ylim()
+    for axes, name, model in ((own, "a", "a"), (own, "b", "b"), (other, "a", "a@x"), (other, "b", "b@x")):
+        (points,) = (each for each in axes.collections if each.get_label() == name)
+        assert np.asarray(points.get_offsets())[:, 0].tolist() == np.flatnonzero(data.models == model).tolist()
+    first, second = (own.collections[0].get_facecolor(), other.collections[0].get_facecolor())
+    assert np.array_equal(first, second) and not np.array_equal(first, own.collections[1].get_facecolor())
+
+
+def test_of_too_many_images_a_map_has_some_and_of_three_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(settings_report, "save_figure", lambda figure, path: drawn.append(figure))
     monkeypatch.setattr(settings_report, "MOST", 20)
     data = embedded({"a": 0, "a@x": 0, "b": 1}, prompts=6)
     weights = np.array([name[0] for name in data.models.tolist()])
     settings_map(data, weights, weights == data.models, tmp_path / "m.png", "t")
-    counts = [
-        {str(points.get_label()): len(np.asarray(points.get_offsets())) for points in axes.collections}
-        for axes in drawn[0].axes
-    ]
-    assert [axes.get_title() for axes in drawn[0].axes] == ["t: own settings", "t: other settings"]
-    assert sum(sum(panel.values()) for panel in counts) == 20
-    assert counts[0]["b"] and not counts[1]["b"] and counts[0]["a"] and counts[1]["a"]
-    assert drawn[0].axes[0].get_xlim() == drawn[0].axes[1].get_xlim()
+    assert sum(len(np.asarray(points.get_offsets())) for axes in drawn[0].axes for points in axes.collections) == 20
+    three = np.arange(3)
+    with pytest.raises(InputError, match="four images"):
+        settings_map(data.take(three), weights[three], np.ones(3, dtype=bool), tmp_path / "m.png", "t")
 
 
 def test_without_scikit_learn_there_is_no_map_and_that_is_said(

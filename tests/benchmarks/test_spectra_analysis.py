@@ -54,6 +54,51 @@ def test_a_first_block_that_says_nothing_may_be_exchanged() -> None:
     assert row["blocks from 2 of 2 exchanged"] == 1.0
 
 
+class Turned(nn.Module):
+    """A ripple on dark crops, another one on bright ones."""
+
+    def __init__(self, dark: int, bright: int) -> None:
+        super().__init__()
+        self.dark, self.bright = Ripple(dark), Ripple(bright)
+
+    def forward(self, images: Tensor) -> Tensor:
+        bright = images.mean(dim=(1, 2, 3), keepdim=True) > 0
+        return torch.where(bright, self.bright(images), self.dark(images))
+
+
+def test_the_judge_has_not_seen_the_crops_that_it_is_asked_about() -> None:
+    # Of the second half each model makes what the other one makes of the first.
+    one, other = (nn.Sequential(Turned(*periods)) for periods in ((2, 3), (3, 2)))
+    cut = torch.rand(8, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 0.2
+    cut += torch.tensor([-0.5] * 4 + [0.3] * 4)[:, None, None, None]
+    (row,) = exchange(store_of({ModelKey("000000", 0): one, ModelKey("000000", 1): other}), cut, MEDIAN)
+    assert row == {"architecture": "000000", "as trained": 0.0}
+
+
+def test_equal_models_leave_the_judge_to_guess() -> None:
+    model = nn.Sequential(nn.Identity(), Ripple(2))
+    cut = torch.rand(8, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 0.2
+    (row,) = exchange(store_of({ModelKey("000000", 0): model, ModelKey("000000", 1): model}), cut, MEDIAN)
+    assert row == {"architecture": "000000", "as trained": 0.5, "blocks from 2 of 2 exchanged": 0.5}
+
+
+def test_of_four_blocks_it_matters_which_end_is_exchanged() -> None:
+    one, other = (nn.Sequential(nn.Identity(), nn.Identity(), Ripple(p), nn.Identity()) for p in (2, 3))
+    cut = torch.rand(8, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 0.2
+    (row,) = exchange(store_of({ModelKey("100000", 0): one, ModelKey("100000", 1): other}), cut, MEDIAN)
+    ends = {"4 of 4": 1.0, "3 of 4": 0.0, "2 of 4": 0.0}
+    expected = {f"blocks from {end} exchanged": right for end, right in ends.items()}
+    assert row == {"architecture": "100000", "as trained": 1.0, **expected}
+    assert list(row)[2:] == list(expected)
+
+
+def test_pairs_are_spread_over_the_architectures() -> None:
+    ids = [f"00000{i}" for i in range(3)] + ["000100", "000101"]
+    store = store_of({ModelKey(name, seed): nn.Sequential(Ripple(2 + seed)) for name in ids for seed in range(2)})
+    cut = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 0.2
+    assert [row["architecture"] for row in exchange(store, cut, MEDIAN, pairs=3)] == [ids[0], ids[2], ids[4]]
+
+
 def test_exchanged_runs_the_first_ones_beginning_and_the_others_end() -> None:
     one, other = (nn.Sequential(nn.Identity(), Ripple(period)) for period in (2, 3))
     x = torch.zeros(1, 3, 6, 6)
@@ -73,7 +118,7 @@ def test_a_judge_names_both_and_shares_are_averaged_by_depth() -> None:
     rows = [{"architecture": "a", "as trained": 1.0, "x": 0.5}, {"architecture": "b", "as trained": 0.8, "x": 0.1}]
     assert means([*rows, {"architecture": "c", "as trained": 0.9}]) == [
         "2 pairs  as trained 0.90  x 0.30",
-        "1 pairs  as trained 0.90",
+        "1 pair  as trained 0.90",
     ]
 
 
@@ -106,5 +151,14 @@ def test_all_pictures_are_made(
         assert np.asarray(Image.open(out / f"{name}.png").convert("L")).std() > 1
     rows = json.loads((out / "exchange.json").read_text())
     assert len(rows) == seeds - 1
-    assert ("No architecture has two seeds" in capsys.readouterr().err) == (seeds == 1)
+    told = capsys.readouterr()
+    assert ("No architecture has two seeds" in told.err) == (seeds == 1)
     assert all(0 <= value <= 1 for row in rows for value in row.values() if isinstance(value, float))
+    assert told.out == "".join(f"{line}\n" for line in means(rows))
+
+
+def test_too_few_crops_are_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["x", "store", "--photos", "p", "--out", "o", "--crops", "3"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "--crops must be 4 or more" in capsys.readouterr().err
