@@ -84,7 +84,8 @@ def all_rows(architectures: int, seeds: int) -> list[Row]:
     ]
     rows += [Row("V", "drawings", source="drawings"), Row("V", "photographs and drawings", source="both")]
     rows += [Row("VI", "image", {"chain": "rgb"}), Row("VI", "spectrum of the image", {"chain": "spectrum"})]
-    rows += [Row("VI", f"residual {name}", {"chain": name}) for name in ("denoiser", "denoiser-17x64", "wavelet", "oidn")]
+    others = ("denoiser", "denoiser-17x64", "wavelet", "oidn")
+    rows += [Row("VI", f"residual {name}", {"chain": name}) for name in others]
     rows += [Row("VI", "published chain", {"chain": "published"}), Row("VI", "whole windows", {"chain": "whole"})]
     rows += [Row("VI", name, chain=name) for name in CHAINS]
     rows += [Row("VII", "one window", windows=1)]
