@@ -4,12 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from morelli.attribution.centroid import Euclid
 from morelli.encoders.copies import CONDITIONS
 from morelli.errors import ArrayError, InputError, UnknownNameError
-from morelli.evaluation.robustness import DEGRADATIONS, UNTOUCHED
+from morelli.evaluation.data import prepare
+from morelli.evaluation.protocols import Task
+from morelli.evaluation.robustness import DEGRADATIONS, UNTOUCHED, failures_note, without
 from morelli.identify import STABILITY
+from morelli.images.dataset import read_dataset
 from morelli.images.degrade import degrade
 from morelli.images.load import load_image
 from morelli.testing.datasets import write_dataset
@@ -134,6 +138,49 @@ def test_a_picture_that_cannot_be_degraded_is_named(tmp_path, monkeypatch):
     where = write_dataset(tmp_path / "d", models=2, prompts=4, seeds=2, size=33)
     with pytest.raises(InputError, match=r"resize:0\.05"):
         run(where, protocol="robustness", methods=("euclid",), degrade=("resize:0.05",))
+
+
+def test_a_query_that_cannot_go_through_one_degradation_is_left_out_of_all_rows(tmp_path, monkeypatch):
+    plain = TextureEncoder.prepare
+
+    def refuse_flat(self, pixels):
+        if not np.ptp(pixels):
+            raise ArrayError("the image is flat.", argument="pixels")
+        return plain(self, pixels)
+
+    monkeypatch.setattr(TextureEncoder, "prepare", refuse_flat)
+    where = write_dataset(tmp_path / "d", models=3, prompts=4, seeds=3, size=48)
+    empty = np.full((48, 48, 3), 90, np.uint8)
+    empty[0] = 0  # all that a crop takes away
+    Image.fromarray(empty).save(where / "model-01" / "002_1.png")
+    settings = {"protocol": "robustness", "methods": ("euclid",)}
+    told = run(where, degrade=("crop:0.5", "jpeg:90"), **settings).result
+    assert [row["n_queries"] for row in told["rows"]] == [35, 35, 35]
+    (note,) = (note for note in told["notes"] if "left out of all rows" in note)
+    assert note.startswith("1 query is left out") and "002_1.png (crop:0.5: the image is flat)" in note
+    whole = run(where, degrade=("jpeg:90",), **settings).result
+    assert [row["n_queries"] for row in whole["rows"]] == [36, 36]
+    assert not any("left out" in note for note in whole["notes"])
+
+
+def test_many_that_cannot_are_counted(tmp_path):
+    where = write_dataset(tmp_path / "d", models=2, prompts=4, seeds=2, size=40)
+    (data,) = prepare([read_dataset(where)], TextureEncoder(), copies=0)
+    failed = {row: f"crop:0.5: flat {row}." for row in (9, 3, 1, 5, 7, 2)}
+    (note,) = failures_note(data, failed)
+    names = [Path(str(data.paths[row])).name for row in (1, 2, 3, 5, 7)]
+    assert all(f"{name} (crop:0.5: flat {row})" in note for name, row in zip(names, (1, 2, 3, 5, 7), strict=True))
+    assert note.endswith(", 1 more.") and failures_note(data, {}) == []
+
+
+def test_tasks_lose_queries_and_go_where_none_is_left():
+    def task(*queries):
+        return Task(("k",), None, None, np.array(queries), None, 0)
+
+    kept = without([task(1, 2, 3), task(4), task(5, 6)], {2: "", 4: ""})
+    assert [each.queries.tolist() for each in kept] == [[1, 3], [5, 6]]
+    with pytest.raises(InputError, match="no picture can go through all"):
+        without([task(1), task(2)], {1: "", 2: ""})
 
 
 def test_the_usual_degradations_can_be_read():

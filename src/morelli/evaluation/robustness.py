@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -38,6 +38,8 @@ DEGRADATIONS = (
 )
 #: The row of queries as they are.
 UNTOUCHED = "none"
+#: Queries that are named where they cannot go through a degradation; of the others their number is told.
+NAMED = 5
 
 
 def robustness_rows(
@@ -83,17 +85,57 @@ def degraded_versions(
     encoder: Encoder,
     cache: EmbeddingCache | None,
     progress: Progress | None,
-) -> list[EvaluationSet]:
+) -> tuple[list[EvaluationSet], dict[int, str]]:
     """The queries of some tasks after each degradation; other rows of a version are the untouched ones.
+
+    Returns
+    -------
+    list of EvaluationSet
+    dict of int to str
+        Rows of queries that cannot go through one of them, which are as they were there, and why.
 
     Raises
     ------
     InputError
-        A degradation is unknown, or a picture cannot be brought to it.
+        A degradation is unknown, or no picture can be brought to it.
     """
     steps = [parse(name) for name in names]
     rows = np.unique(np.concatenate([task.queries for task in tasks]))
-    return [_version(queries, rows, step, encoder, cache, progress) for step in steps]
+    versions, failed = [], {}
+    for step in steps:
+        version, troubles = _version(queries, rows, step, encoder, cache, progress)
+        versions.append(version)
+        failed = troubles | failed
+    return versions, failed
+
+
+def without(tasks: Sequence[Task], rows: Collection[int]) -> list[Task]:
+    """The tasks less some queries; one that has no other is none.
+
+    Raises
+    ------
+    InputError
+        None is left.
+    """
+    gone = np.fromiter(rows, dtype=np.intp, count=len(rows))
+    kept = [replace(task, queries=task.queries[~np.isin(task.queries, gone)]) for task in tasks]
+    if not any(len(task.queries) for task in kept):
+        raise InputError("no picture can go through all of these.", argument="--degrade", fix="Use milder ones.")
+    return [task for task in kept if len(task.queries)]
+
+
+def failures_note(queries: EvaluationSet, failed: Mapping[int, str]) -> list[str]:
+    """A sentence on the queries that cannot go through a degradation."""
+    if not failed:
+        return []
+    shown = [f"{Path(str(queries.paths[row])).name} ({why.rstrip('.')})" for row, why in sorted(failed.items())[:NAMED]]
+    more = [f"{len(failed) - NAMED} more"] if len(failed) > NAMED else []
+    head = (
+        "1 query is left out of all rows, as it"
+        if len(failed) == 1
+        else f"{len(failed)} queries are left out of all rows, as they"
+    )
+    return [f"{head} cannot go through: {', '.join([*shown, *more])}."]
 
 
 def _version(
@@ -103,13 +145,13 @@ def _version(
     encoder: Encoder,
     cache: EmbeddingCache | None,
     progress: Progress | None,
-) -> EvaluationSet:
+) -> tuple[EvaluationSet, dict[int, str]]:
     def transform(pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> np.ndarray[Any, np.dtype[np.uint8]]:
         return step(pixels if queries.form is None else queries.form.apply(pixels))
 
     report = partial(progress, f"embedding after {step.name}") if progress else None
     made = embed(encoder, queries.paths[rows].tolist(), transform=transform, cache=cache, progress=report)
-    if made.errors:
+    if not len(made):
         number, error = made.errors[0]
         raise InputError(
             f"{len(made.errors)} pictures cannot go through it; {Path(str(queries.paths[rows[number]])).name}: {error}",
@@ -119,6 +161,7 @@ def _version(
     held = queries.embeddings
     vectors = {name: values.copy() for name, values in held.vectors.items()}
     for name, values in made.vectors.items():
-        vectors[name][rows] = values
+        vectors[name][rows[list(made.rows)]] = values
     changed = LabelledEmbeddings(vectors, held.models, held.prompts, held.families)
-    return replace(queries, embeddings=changed, degradation=step)
+    troubles = {int(rows[number]): f"{step.name}: {error.message}" for number, error in made.errors}
+    return replace(queries, embeddings=changed, degradation=step), troubles

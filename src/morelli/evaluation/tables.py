@@ -15,7 +15,14 @@ from morelli.evaluation.identification import f1_interval
 from morelli.evaluation.lineage import at_base, derived_summary, derived_tests, left_out_tasks, require_bases
 from morelli.evaluation.one_vs_many import case_one
 from morelli.evaluation.pair_scores import METHODS as PAIR_METHODS
-from morelli.evaluation.robustness import DEGRADATIONS, UNTOUCHED, degraded_versions, robustness_rows
+from morelli.evaluation.robustness import (
+    DEGRADATIONS,
+    UNTOUCHED,
+    degraded_versions,
+    failures_note,
+    robustness_rows,
+    without,
+)
 from morelli.evaluation.sets import Sets
 from morelli.evaluation.settings import BASELINE, Settings, default_methods
 from morelli.evaluation.sweep import expand
@@ -26,6 +33,7 @@ from morelli.evaluation.zero_shot_table import split_rows, wants_split
 if TYPE_CHECKING:
     from morelli.encoders.base import Encoder
     from morelli.encoders.cache import EmbeddingCache
+    from morelli.evaluation.data import EvaluationSet
     from morelli.evaluation.plan import Plan
     from morelli.evaluation.protocols import Task
     from morelli.evaluation.rows import RowMaker
@@ -175,9 +183,15 @@ def _robust(
 ) -> Table:
     settings, tasks = makers[0].settings, plan.items
     steps = expand(settings.degrade or DEGRADATIONS)
-    versions = {}
+    versions: dict[str, list[EvaluationSet]] = {}
+    failed: dict[int, str] = {}
     for make, encoder in zip(makers, encoders, strict=True):
         queries = make.sets.queries
-        versions[make.encoder] = [queries, *degraded_versions(queries, tasks, steps, encoder, cache, make.progress)]
-    rows = robustness_rows(makers, [BASELINE, DEFAULT_METHOD], tasks, versions, [UNTOUCHED, *steps])
-    return Table("robustness", rows, {}, [*plan.notes, *_skipped(makers)])
+        degraded, troubles = degraded_versions(queries, tasks, steps, encoder, cache, make.progress)
+        versions[make.encoder] = [queries, *degraded]
+        failed = troubles | failed
+    # All rows are of the same queries: else degradations could not be compared.
+    kept = without(tasks, failed)
+    rows = robustness_rows(makers, [BASELINE, DEFAULT_METHOD], kept, versions, [UNTOUCHED, *steps])
+    notes = failures_note(makers[0].sets.queries, failed)
+    return Table("robustness", rows, {}, [*plan.notes, *notes, *_skipped(makers)])
