@@ -157,7 +157,7 @@ def test_a_query_that_cannot_go_through_one_degradation_is_left_out_of_all_rows(
     told = run(where, degrade=("crop:0.5", "jpeg:90"), **settings).result
     assert [row["n_queries"] for row in told["rows"]] == [35, 35, 35]
     (note,) = (note for note in told["notes"] if "left out of all rows" in note)
-    assert note.startswith("1 query is left out") and "002_1.png (crop:0.5: the image is flat)" in note
+    assert note.startswith("1 query is left out") and "model-01/002_1.png (crop:0.5: the image is flat)" in note
     whole = run(where, degrade=("jpeg:90",), **settings).result
     assert [row["n_queries"] for row in whole["rows"]] == [36, 36]
     assert not any("left out" in note for note in whole["notes"])

@@ -128,14 +128,12 @@ def failures_note(queries: EvaluationSet, failed: Mapping[int, str]) -> list[str
     """A sentence on the queries that cannot go through a degradation."""
     if not failed:
         return []
-    shown = [f"{Path(str(queries.paths[row])).name} ({why.rstrip('.')})" for row, why in sorted(failed.items())[:NAMED]]
+    paths = {row: Path(str(queries.paths[row])) for row in sorted(failed)[:NAMED]}
+    # Models often have files of one name.
+    shown = [f"{path.parent.name}/{path.name} ({failed[row].rstrip('.')})" for row, path in paths.items()]
     more = [f"{len(failed) - NAMED} more"] if len(failed) > NAMED else []
-    head = (
-        "1 query is left out of all rows, as it"
-        if len(failed) == 1
-        else f"{len(failed)} queries are left out of all rows, as they"
-    )
-    return [f"{head} cannot go through: {', '.join([*shown, *more])}."]
+    those = "1 query is" if len(failed) == 1 else f"{len(failed)} queries are"
+    return [f"{those} left out of all rows, for want of a degraded form: {', '.join([*shown, *more])}."]
 
 
 def _version(
