@@ -39,7 +39,7 @@ endif
 
 test:
 	@$(PYTHON) tools/setup.py --venv $(VENV) --target test --extra dev
-	$(RUN)/python -m pytest -q -n $(JOBS) --dist loadfile --durations=40
+	$(RUN)/python -m pytest -q -n $(JOBS) --dist loadfile --max-worker-restart 0 --durations=40
 
 lint:
 	@$(PYTHON) tools/setup.py --venv $(VENV) --target lint --extra dev

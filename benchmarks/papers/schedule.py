@@ -10,23 +10,20 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks.papers.results import Results
 
 from morelli.engine.base import Engine
-from morelli.engine.orphans import end_with_parent
+from morelli.engine.processes import ProcessEngine
 from morelli.errors import MorelliError
 
 #: What a cell holds where its method could not be run: why. `CRASHED` stands beside it where nobody foresaw that.
 FAILED, CRASHED = "failed", "crashed"
-LOST = "its process was ended from outside, for want of memory perhaps; run it again with fewer --processes"
 Perform = Callable[[Mapping[str, Any], str], dict[str, Any]]
 
 
@@ -140,9 +137,13 @@ def run(
     if engine is not None and engine.remote:
         clock = Clock(missing, None, hours)
         finished = _on_engine(missing, perform, out, engine, clock, late)
-    else:
+    elif processes > 1:
         clock = Clock(missing, processes, hours)
-        finished = _finished(missing, perform, out, processes, clock, late)
+        several = ProcessEngine(processes, partial(_share, processes))
+        finished = _on_engine(missing, perform, out, several, clock, late)
+    else:
+        clock = Clock(missing, 1, hours)
+        finished = _here(missing, perform, out, clock, late)
     for number, (job, result, seconds) in enumerate(finished, start=1):
         results.add(job.key, job.words, result | {"seconds": seconds})
         clock.done(job, seconds)
@@ -157,37 +158,12 @@ Measured = tuple[dict[str, Any], float]
 Finished = tuple[Job, dict[str, Any], float]
 
 
-def _finished(
-    jobs: Sequence[Job], perform: Perform, out: str, processes: int, clock: Clock, late: list[str]
-) -> Iterator[Finished]:
-    if processes == 1:
-        for job in jobs:
-            if clock.too_late(job):
-                late.append(job.key)
-            else:
-                yield (job, *attempt(perform, job.words, out))
-        return
-    waiting: list[Job] = list(jobs)
-    running: dict[Future[Measured], tuple[Job, _Lane]] = {}
-    lanes = [_Lane(processes) for _ in range(processes)]
-    idle = list(lanes)
-    try:
-        while waiting or running:
-            while waiting and idle:
-                job = waiting.pop(0)
-                if clock.too_late(job):
-                    late.append(job.key)
-                else:
-                    lane = idle.pop()
-                    running[lane.submit(perform, job.words, out)] = job, lane
-            for future in wait(running, return_when=FIRST_COMPLETED).done if running else ():
-                job, lane = running.pop(future)
-                found = lane.result(future)
-                idle.append(lane)
-                yield (job, *found)
-    finally:
-        for lane in lanes:
-            lane.close()
+def _here(jobs: Sequence[Job], perform: Perform, out: str, clock: Clock, late: list[str]) -> Iterator[Finished]:
+    for job in jobs:
+        if clock.too_late(job):
+            late.append(job.key)
+        else:
+            yield (job, *attempt(perform, job.words, out))
 
 
 def _on_engine(
@@ -220,47 +196,10 @@ def _cell(shared: tuple[Perform, str], words: Mapping[str, Any]) -> Measured:
     return attempt(perform, words, out)
 
 
-class _Lane:
-    """One process that measures cell after cell: if it dies, we know over which."""
-
-    def __init__(self, processes: int) -> None:
-        self._processes = processes
-        self._pool: ProcessPoolExecutor | None = None
-        self._began = 0.0
-
-    def submit(self, perform: Perform, words: Mapping[str, Any], out: str) -> Future[Measured]:
-        self._began = time.monotonic()
-        try:
-            return self._process().submit(attempt, perform, words, out)
-        except BrokenProcessPool:  # it died between two cells
-            self.close()
-            return self._process().submit(attempt, perform, words, out)
-
-    def _process(self) -> ProcessPoolExecutor:
-        if self._pool is None:
-            context = get_context("spawn")
-            self._pool = ProcessPoolExecutor(1, context, initializer=_share, initargs=(self._processes,))
-        return self._pool
-
-    def result(self, future: Future[Measured]) -> Measured:
-        """What the process found; where it is no more, the next cell gets a new one."""
-        try:
-            return future.result()
-        except BrokenProcessPool:
-            self.close()
-            return {FAILED: LOST, CRASHED: True}, time.monotonic() - self._began
-
-    def close(self) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
-            self._pool = None
-
-
 def _share(processes: int) -> None:
     """Each process computes in its share of the cores."""
     import torch
 
-    end_with_parent()
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes))
 
 

@@ -187,7 +187,7 @@ def test_a_process_that_dies_costs_its_cell(tmp_path: Path) -> None:
     assert run(jobs, results, broken, "", processes=2, say=quiet) == []
     why = told(results, jobs)
     assert [name for name, reason in why.items() if reason] == ["dies", "defect"]
-    assert "ended from outside" in why["dies"]
+    assert "the process that worked on an item was gone: it ended with 9" in why["dies"]
     assert "ZeroDivisionError" in why["defect"]
 
 

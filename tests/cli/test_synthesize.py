@@ -163,13 +163,16 @@ def test_an_interrupt_keeps_what_was_made(tmp_path: Path, photos: Path, workers:
     out = tmp_path / "store"
     command = [sys.executable, "-m", "morelli", "synthesize", "--photos", str(photos), "--out", str(out)]
     command += ["--architectures", "0.....", "--together", "1", "--workers", workers, *QUICK]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts) as process:
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts)
+    try:
         until = time.monotonic() + 300
         while not ((out / "index.jsonl").exists() and (out / "index.jsonl").stat().st_size):
             assert process.poll() is None and time.monotonic() < until
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=120)
+    finally:
+        process.kill()  # one that does not end is a failure, and keeps nobody waiting
     assert process.returncode == 130
     assert "goes on from there" in err and "Traceback" not in err
     store = Store(out)

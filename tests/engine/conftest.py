@@ -9,6 +9,7 @@ import pytest
 
 from morelli.engine.base import Engine
 from morelli.engine.local import LocalEngine
+from morelli.engine.processes import ProcessEngine
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +31,8 @@ def ray_engine() -> Iterator[Engine]:
         os.environ["OMP_NUM_THREADS"] = before
 
 
-@pytest.fixture(params=["local", pytest.param("ray", marks=pytest.mark.slow)])
+@pytest.fixture(params=["local", "processes", pytest.param("ray", marks=pytest.mark.slow)])
 def engine(request: pytest.FixtureRequest) -> Engine:
-    """Each engine in turn: what holds of one holds of the other."""
-    return LocalEngine() if request.param == "local" else request.getfixturevalue("ray_engine")
+    """Each engine in turn: what holds of one holds of the others."""
+    made = {"local": LocalEngine, "processes": lambda: ProcessEngine(2)}.get(request.param)
+    return made() if made is not None else request.getfixturevalue("ray_engine")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -45,6 +46,18 @@ def suicidal(marks: Path, item: int) -> int:
     if item < 0 or (item >= 10 and attempt == 0):
         os.kill(os.getpid(), signal.SIGKILL)
     return item
+
+
+def dying_amid_its_answer(shared: None, item: int) -> bytes:
+    """Item 1 is killed while it writes an answer that no pipe holds; the others answer at once."""
+    if item != 1:
+        return b"whole"
+    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGKILL)).start()
+    return bytes(100_000_000)
+
+
+def large(shared: None, item: int) -> bytes:
+    return bytes(3_000_000)
 
 
 def unsendable(shared: None, item: int) -> object:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
@@ -14,6 +14,8 @@ R = TypeVar("R")
 
 #: Characters of a foreign error's text that are quoted.
 QUOTED = 500
+#: In order, answers may wait for one that is late; so many for each worker, and no new item is begun.
+HELD_BACK = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,3 +126,29 @@ def failed(error: BaseException) -> WorkFailedError:
     )
     told.__cause__ = error
     return told
+
+
+def in_order(answers: Iterator[Answer[R]]) -> Iterator[Answer[R]]:
+    """Answers in the order of their items."""
+    early: dict[int, Answer[R]] = {}
+    due = 0
+    for each in answers:
+        early[each.index] = each
+        while due in early:
+            yield early.pop(due)
+            due += 1
+
+
+def held_back(under_way: Iterable[int], most: int | None, workers: int) -> bool:
+    """Whether the oldest item under way keeps too many answers from being told: those between it and the newest.
+
+    Parameters
+    ----------
+    under_way : iterable of int
+        Places of the items.
+    most : int or None
+        Answers that may wait, for each worker; None where they need not wait for one another.
+    workers : int
+    """
+    places = list(under_way)
+    return most is not None and bool(places) and max(places) - min(places) >= most * workers

@@ -6,12 +6,12 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import Any, TypeVar
 
 from morelli._version import __version__
 from morelli.engine import worker
-from morelli.engine.base import Answer, failed
+from morelli.engine.base import HELD_BACK, Answer, failed, held_back, in_order
 from morelli.errors import EngineError, InputError, MissingExtraError, WorkerLostError
 
 S = TypeVar("S")
@@ -20,8 +20,6 @@ R = TypeVar("R")
 
 #: Items under way for each that can be worked on at once: the next one waits at the worker already.
 AHEAD = 2
-#: In order, answers may wait for one that is late; so many for each worker, and no new item is begun.
-HELD_BACK = 8
 #: Seconds between two looks at how large the cluster is: it may grow while it works.
 LOOK = 5.0
 #: Times that a Ray is started here before it is given up.
@@ -108,12 +106,12 @@ class RayEngine:
         """As `morelli.engine.base.Engine.map`."""
         answers = self._answers(function, items, shared, HELD_BACK if ordered else None)
         try:
-            yield from _in_order(answers) if ordered else answers
+            yield from in_order(answers) if ordered else answers
         finally:
             answers.close()
 
     def _answers(
-        self, function: Callable[[S, T], R], items: Iterable[T], shared: S, held_back: int | None
+        self, function: Callable[[S, T], R], items: Iterable[T], shared: S, most: int | None
     ) -> Generator[Answer[R], None, None]:
         """Answers as they are ready."""
         box, key, task = [self._send((function, shared))], uuid.uuid4().hex, self._task(worker.work)
@@ -123,7 +121,7 @@ class RayEngine:
             while more or waiting:
                 if time.monotonic() - looked > LOOK:
                     slots, looked = self._slots(), time.monotonic()
-                while more and len(waiting) < AHEAD * slots and not _late(waiting, held_back, slots):
+                while more and len(waiting) < AHEAD * slots and not held_back(waiting.values(), most, slots):
                     index, item = next(source, (-1, None))
                     if index < 0:
                         more = False
@@ -200,23 +198,6 @@ class RayEngine:
             raise _trouble("the cluster's processes cannot run Morelli", error, fix) from error
         if found != __version__:
             raise _other_version(found)
-
-
-def _in_order(answers: Iterator[Answer[R]]) -> Iterator[Answer[R]]:
-    early: dict[int, Answer[R]] = {}
-    due = 0
-    for each in answers:
-        early[each.index] = each
-        while due in early:
-            yield early.pop(due)
-            due += 1
-
-
-def _late(waiting: dict[Any, int], held_back: int | None, slots: int) -> bool:
-    """Whether the oldest item under way keeps too many answers from being told: those between it and the newest."""
-    if held_back is None or not waiting:
-        return False
-    return max(waiting.values()) - min(waiting.values()) >= held_back * slots
 
 
 def _import_ray() -> Any:

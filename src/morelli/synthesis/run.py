@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -18,7 +15,7 @@ import torch
 
 from morelli.devices import choose_device
 from morelli.engine.base import Engine
-from morelli.engine.orphans import end_with_parent
+from morelli.engine.processes import ProcessEngine
 from morelli.errors import EngineError, InputError, MorelliError
 from morelli.synthesis.architectures import Architecture, ModelKey
 from morelli.synthesis.photos import Photos
@@ -131,10 +128,13 @@ def synthesize(
             show(there, total)
             tell = partial(_tell, show, there, total)
             # Closed at once when the disk or the user stops the run, so that no process goes on.
-            if engine is not None and engine.remote:
-                found = _on_engine(jobs, engine, _Kit(photos, settings, str(device), scheme), tell, lost)
+            remote = engine if engine is not None and engine.remote else None
+            if remote is None and plan.workers > 1 and len(jobs) > 1:
+                remote = ProcessEngine(min(plan.workers, len(jobs)), _alone)
+            if remote is not None:
+                found = _on_engine(jobs, remote, _Kit(photos, settings, str(device), scheme), tell, lost)
             else:
-                found = _trained(jobs, plan, photos, settings, pool, scheme, tell)
+                found = _trained(jobs, settings, pool, scheme, tell)
             with closing(found) as results:
                 for trained in results:
                     writer.add(trained, pool.check)
@@ -224,25 +224,15 @@ def _refuse_hopeless(records: Collection[Record], settings: TrainingSettings) ->
 
 def _trained(
     jobs: Sequence[list[ModelKey]],
-    plan: Plan,
-    photos: Photos,
     settings: TrainingSettings,
     pool: Pool,
     scheme: str,
     show: Callable[[int], None],
 ) -> Generator[list[Trained], None, None]:
     done = 0
-    if plan.workers == 1 or len(jobs) == 1:
-        for job in jobs:
-            yield train(job, pool, settings, scheme=scheme, progress=lambda n, before=done: show(before + n))
-            done += len(job)
-        return
-    with _processes(plan.workers, (photos, settings, str(pool.device), scheme)) as executor:
-        for future in as_completed([executor.submit(_work, job) for job in jobs]):
-            trained = [replace(each, weights=_as_tensors(each.weights)) for each in future.result()]
-            yield trained
-            done += len(trained)
-            show(done)
+    for job in jobs:
+        yield train(job, pool, settings, scheme=scheme, progress=lambda n, before=done: show(before + n))
+        done += len(job)
 
 
 def _on_engine(
@@ -254,7 +244,7 @@ def _on_engine(
 ) -> Generator[list[Trained], None, None]:
     """Groups that an engine's workers trained; keys whose worker was lost go into ``lost`` and stop no other."""
     done = 0
-    with closing(engine.map(_train_group, jobs, shared=kit)) as answers:
+    with closing(engine.map(_train_group, jobs, shared=kit, ordered=False)) as answers:
         for answer in answers:
             job = jobs[answer.index]
             if isinstance(answer.error, EngineError):
@@ -284,47 +274,17 @@ class _Kit:
 
 
 def _train_group(kit: _Kit, keys: list[ModelKey]) -> list[Any]:
-    """What an engine's worker does; see `_work`."""
+    """What a worker does; weights as numpy, which cross processes as bytes."""
     return _as_numpy(train(keys, kit.pool, kit.settings, scheme=kit.scheme))
 
 
-@contextmanager
-def _processes(workers: int, given: tuple[Photos, TrainingSettings, str, str]) -> Iterator[ProcessPoolExecutor]:
-    """Processes that end with the block, however it ends: what they were at is not waited for."""
-    before = set(multiprocessing.active_children())
-    context = multiprocessing.get_context("spawn")
-    executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=given)
-    try:
-        yield executor
-        executor.shutdown()
-    finally:
-        executor.shutdown(wait=False, cancel_futures=True)
-        for child in set(multiprocessing.active_children()) - before:
-            child.terminate()
-
-
-_given: tuple[Pool, TrainingSettings, str] | None = None
-
-
-def _begin(photos: Photos, settings: TrainingSettings, device: str, scheme: str) -> None:
-    """Make a worker ready: the photographs come once, not with every job."""
-    global _given
-    end_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process answers an interrupt for all
+def _alone() -> None:
+    """Each process computes with one thread."""
     torch.set_num_threads(1)
-    _given = Pool(photos, settings, device), settings, scheme
 
 
 def _as_tensors(weights: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(each) for name, each in weights.items()}
-
-
-def _work(keys: list[ModelKey]) -> list[Any]:
-    """What `train` gives, weights as numpy: between processes each tensor would hold an open file."""
-    if _given is None:
-        raise RuntimeError("a worker must be made ready first.")
-    pool, settings, scheme = _given
-    return _as_numpy(train(keys, pool, settings, scheme=scheme))
 
 
 def _as_numpy(done: list[Any]) -> list[Any]:
