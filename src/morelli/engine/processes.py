@@ -59,7 +59,7 @@ class ProcessEngine:
         shared: S,
         ordered: bool = True,
     ) -> Generator[Answer[R], None, None]:
-        """As `morelli.engine.base.Engine.map`; an item whose process dies is not tried again, and another takes over."""
+        """As `morelli.engine.base.Engine.map`. An item whose process dies is not tried again; another goes on."""
         work = _packed((self.begin, function, shared), "the work")
         answers = self._answers(work, items, HELD_BACK if ordered else None)
         try:
