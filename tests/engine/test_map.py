@@ -162,6 +162,24 @@ def test_closing_drops_what_is_under_way(ray_engine: Engine) -> None:
 
 
 @pytest.mark.slow
+def test_a_machine_without_memory_is_told_and_not_waited_for() -> None:
+    """In a process of its own, whose Ray takes any memory for too much; by itself Ray would try for ever."""
+    import subprocess
+    import sys
+
+    pytest.importorskip("ray", reason="needs the extra ray")
+    code = "from morelli.engine.cluster import RayEngine\nRayEngine(workers=1, retries=0)\n"
+    full = {"RAY_memory_usage_threshold": "0.001", "RAY_memory_monitor_refresh_ms": "100"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, env={**os.environ, **full}
+    )
+    assert done.returncode == 1
+    said = done.stderr.splitlines()[-1]
+    assert "EngineError: engine: the cluster has no memory left to begin with" in said, done.stderr
+    assert said.endswith("Free some of the machine's memory, or take a larger one.")
+
+
+@pytest.mark.slow
 def test_a_cluster_is_joined_by_its_address_and_left_running(ray_engine: Engine) -> None:
     """A second program joins the first one's Ray; when it leaves, the first can still work."""
     import subprocess

@@ -24,6 +24,8 @@ AHEAD = 2
 LOOK = 5.0
 #: Times that a Ray is started here before it is given up.
 STARTS = 3
+#: Seconds in which the cluster must have begun a process; it may have to start a machine for it.
+FIRST = 900.0
 #: Seconds in which a cluster's address must answer.
 KNOCK = 10.0
 
@@ -75,7 +77,7 @@ class RayEngine:
                 "must not be negative, and an item takes some of a machine.", argument="cpus, gpus, retries"
             )
         self.workers, self.cpus, self.gpus, self.retries = workers, cpus, gpus, retries
-        self._ray = _import_ray()
+        self._ray = _import_ray(retries)
         self._owned = _connect(self._ray, address, workers)
         try:
             self._check()
@@ -192,7 +194,13 @@ class RayEngine:
                 argument="engine",
             )
         try:
-            found = self._ray.get(self._task(worker.version).remote())
+            found = self._ray.get(self._task(worker.version).remote(), timeout=FIRST)
+        except self._ray.exceptions.OutOfMemoryError as error:
+            fix = "Free some of the machine's memory, or take a larger one."
+            raise _trouble("the cluster has no memory left to begin with", error, fix) from error
+        except self._ray.exceptions.GetTimeoutError as error:
+            fix = "Look at what else the cluster does (ray status), and into its logs."
+            raise _trouble(f"no process of the cluster began within {FIRST:g} s", error, fix) from error
         except self._ray.exceptions.RayError as error:
             fix = f"Install morelli {__version__} with the same extras on every machine of the cluster."
             raise _trouble("the cluster's processes cannot run Morelli", error, fix) from error
@@ -200,9 +208,11 @@ class RayEngine:
             raise _other_version(found)
 
 
-def _import_ray() -> Any:
+def _import_ray(retries: int) -> Any:
     # Ray reports how it is used to its makers unless it is told not to; a user may still say otherwise.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # What ran out of memory it would give to another process for ever, with nobody told.
+    os.environ.setdefault("RAY_task_oom_retries", str(retries))
     try:
         import ray
         import ray.exceptions
