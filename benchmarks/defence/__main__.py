@@ -214,6 +214,8 @@ def measure(arguments: argparse.Namespace, parts: Split, rows: list[dict[str, An
     check_made(folder, header)
     for name in sorted({each.name for each in ATTACKERS} - set(attacker_names())):
         print(f"left out: {name}, whose package is not installed", file=sys.stderr)
+    if _RETRAINING & set(arguments.attackers or _RETRAINING) and not arguments.retrain:
+        print("left out: who retrains on defences with gradients, which --retrain adds", file=sys.stderr)
     bench = Bench(parts, folder, arguments, clock)
     with arguments.out.open("a", encoding="utf-8") as file:
         if not file.tell():

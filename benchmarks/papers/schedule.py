@@ -9,7 +9,7 @@ import json
 import os
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -144,11 +144,12 @@ def run(
     else:
         clock = Clock(missing, 1, hours)
         finished = _here(missing, perform, out, clock, late)
-    for number, (job, result, seconds) in enumerate(finished, start=1):
-        results.add(job.key, job.words, result | {"seconds": seconds})
-        clock.done(job, seconds)
-        what = reason(result) or f"{seconds:.0f} s"
-        say(f"{number + len(late)} of {len(missing)}: {job.key}, {what}; about {clock.left() / 60:.0f} min left.")
+    with closing(finished):
+        for number, (job, result, seconds) in enumerate(finished, start=1):
+            results.add(job.key, job.words, result | {"seconds": seconds})
+            clock.done(job, seconds)
+            what = reason(result) or f"{seconds:.0f} s"
+            say(f"{number + len(late)} of {len(missing)}: {job.key}, {what}; about {clock.left() / 60:.0f} min left.")
     for key in late:
         say(f"{key}: not measured, for it would end after --hours.")
     return late
@@ -158,7 +159,9 @@ Measured = tuple[dict[str, Any], float]
 Finished = tuple[Job, dict[str, Any], float]
 
 
-def _here(jobs: Sequence[Job], perform: Perform, out: str, clock: Clock, late: list[str]) -> Iterator[Finished]:
+def _here(
+    jobs: Sequence[Job], perform: Perform, out: str, clock: Clock, late: list[str]
+) -> Generator[Finished, None, None]:
     for job in jobs:
         if clock.too_late(job):
             late.append(job.key)
@@ -168,7 +171,7 @@ def _here(jobs: Sequence[Job], perform: Perform, out: str, clock: Clock, late: l
 
 def _on_engine(
     jobs: Sequence[Job], perform: Perform, out: str, engine: Engine, clock: Clock, late: list[str]
-) -> Iterator[Finished]:
+) -> Generator[Finished, None, None]:
     """Cells as an engine's workers have measured them."""
     sent: list[tuple[Job, float]] = []
 

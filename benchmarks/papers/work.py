@@ -130,7 +130,10 @@ def _keep(learnt: Learnt, split: ModelSplit, out: Path, words: Mapping[str, Any]
     group = np.concatenate([np.full(len(part), name) for name, part in split.tested.items()])
     path = map_path(out, words["source"]["name"], words["method"])
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(path, vectors=vectors, models=labels.models, families=labels.families, group=group)
+    part = path.with_name(path.name + ".part")  # a cell may be ended amid it
+    with part.open("wb") as file:
+        np.savez_compressed(file, vectors=vectors, models=labels.models, families=labels.families, group=group)
+    part.replace(path)
 
 
 def map_path(out: Path, source: str, method: str) -> Path:

@@ -36,7 +36,7 @@
     ├── DivergedError (ArithmeticError)     a training whose loss is no number any more
     ├── EngineError (RuntimeError)          work could not be spread over other processes or machines
     │   ├── WorkFailedError                 one item's work raised what nobody foresaw; the message quotes it
-    │   └── WorkerLostError                 the process that did it was gone, again and again
+    │   └── WorkerLostError                 the process that did it was gone, as often as it was tried
     ├── NotFittedError (ValueError)         scores asked of an attributor before ``fit``
     └── StorageError (OSError)              the disk refused: full, read-only, gone
 """

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
+import struct
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -49,11 +50,44 @@ def suicidal(marks: Path, item: int) -> int:
 
 
 def dying_amid_its_answer(shared: None, item: int) -> bytes:
-    """Item 1 is killed while it writes an answer that no pipe holds; the others answer at once."""
+    """Item 1 is killed when half of its answer is written."""
     if item != 1:
         return b"whole"
-    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGKILL)).start()
-    return bytes(100_000_000)
+    from multiprocessing.connection import Connection
+
+    def half(self: Any, data: Any) -> None:
+        self._send(struct.pack("!i", len(data)))
+        self._send(bytes(data)[: len(data) // 2])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    Connection._send_bytes = half  # type: ignore[attr-defined]
+    return bytes(1000)
+
+
+def leaving(shared: None, item: int) -> int:
+    """Ends its process as a program ends, with the item for its status; 0 stays."""
+    if item:
+        sys.exit(item)
+    return item
+
+
+class Unreadable(Exception):
+    """It can be pickled, and not be read again."""
+
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__(f"{one} {two}")
+
+
+def unreadable(shared: None, item: int) -> object:
+    return Unreadable(1, 2) if item else item
+
+
+def mark_begun() -> None:
+    os.environ["MORELLI_TEST_BEGUN"] = "yes"
+
+
+def begun(shared: None, item: int) -> str | None:
+    return os.environ.get("MORELLI_TEST_BEGUN")
 
 
 def large(shared: None, item: int) -> bytes:

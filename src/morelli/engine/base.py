@@ -59,7 +59,7 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str:
-        """What `morelli.engine.catalogue.open_engine` takes."""
+        """What `morelli.engine.catalogue.open_engine` takes, of an engine that it makes."""
         ...
 
     @property

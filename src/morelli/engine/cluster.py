@@ -25,7 +25,7 @@ LOOK = 5.0
 #: Times that a Ray is started here before it is given up.
 STARTS = 3
 #: Seconds in which the cluster must have begun a process; it may have to start a machine for it.
-FIRST = 900.0
+FIRST = 600.0
 #: Seconds in which a cluster's address must answer.
 KNOCK = 10.0
 

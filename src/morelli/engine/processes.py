@@ -10,7 +10,7 @@ from __future__ import annotations
 import pickle
 import signal
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
@@ -23,12 +23,16 @@ S = TypeVar("S")
 T = TypeVar("T")
 R = TypeVar("R")
 
+#: Processes that may end one after the other before they have begun, until nothing more is expected of them.
+STARTS = 3
+
 
 class ProcessEngine:
     """Works in processes that each call of `map` begins and ends.
 
     Interrupts (SIGINT) are for the process that began them: when its loop over the answers ends, however it ends, they
-    are killed, and what they were at is not waited for.
+    are killed, and what they were at is not waited for. They are daemons: the work may begin no process by
+    `multiprocessing` itself. A program's own script must guard its work by ``if __name__ == "__main__":``.
 
     Parameters
     ----------
@@ -59,7 +63,13 @@ class ProcessEngine:
         shared: S,
         ordered: bool = True,
     ) -> Generator[Answer[R], None, None]:
-        """As `morelli.engine.base.Engine.map`. An item whose process dies is not tried again; another goes on."""
+        """As `morelli.engine.base.Engine.map`. An item whose process dies is not tried again; another goes on.
+
+        Raises
+        ------
+        EngineError
+            Also where no process can be begun.
+        """
         work = _packed((self.begin, function, shared), "the work")
         answers = self._answers(work, items, HELD_BACK if ordered else None)
         try:
@@ -69,105 +79,182 @@ class ProcessEngine:
 
     def _answers(self, work: bytes, items: Iterable[Any], most: int | None) -> Generator[Answer[Any], None, None]:
         """Answers as they are ready."""
+        team = _Team(work)
         source, more = iter(enumerate(items)), True
-        busy: dict[Any, tuple[_Worker, int]] = {}
-        idle: list[_Worker] = []
+        found: list[Answer[Any]] = []
         try:
-            while more or busy:
-                while more and len(busy) < self.workers:
-                    if held_back((index for _, index in busy.values()), most, self.workers):
-                        break
+            while True:
+                while more and len(team.busy) < self.workers and not held_back(team.places(), most, self.workers):
                     index, item = next(source, (-1, None))
                     if index < 0:
                         more = False
-                        break
-                    sent = _packed(item, "an item")
-                    worker = _living(idle) or _Worker(work)
-                    busy[worker.connection] = worker, index
-                    worker.give(sent)
-                for connection in wait(list(busy)) if busy else ():
-                    worker, index = busy.pop(connection)
-                    found = worker.take(index)
-                    if worker.alive:
-                        idle.append(worker)
-                    yield found
+                    else:
+                        team.give(index, _packed(item, "an item"))
+                yield from found  # now, so that nobody's next item waits for who reads them
+                if not team.busy:
+                    return
+                found = team.answers()
         finally:
-            for worker in (*(worker for worker, _ in busy.values()), *idle):
-                worker.kill()
+            team.end()
 
     def close(self) -> None:
         """Nothing stays between two calls of `map`."""
 
 
-class _Worker:
-    """One process that waits for items; given its work at once."""
+class _Team:
+    """Processes, and what each is at.
+
+    Attributes
+    ----------
+    busy : dict
+        Worker → the place of its item, and the item as it is sent.
+    """
 
     def __init__(self, work: bytes) -> None:
+        self.busy: dict[_Worker, tuple[int, bytes]] = {}
+        self._work = work
+        self._all: list[_Worker] = []
+        self._idle: list[_Worker] = []
+        self._stillborn = 0
+
+    def places(self) -> list[int]:
+        """Of the items under way."""
+        return [index for index, _ in self.busy.values()]
+
+    def give(self, index: int, item: bytes) -> None:
+        """An item for one that waits, or for a new one."""
+        while self._idle:
+            worker = self._idle.pop()
+            if worker.running():
+                break
+            self._drop(worker)
+        else:
+            worker = _Worker(self._all)
+        self.busy[worker] = index, item
+        if worker.ready:
+            worker.send(item)
+
+    def answers(self) -> list[Answer[Any]]:
+        """Wait for some process, and what it says; nothing where one only said that it has begun."""
+        found: list[Answer[Any]] = []
+        at: dict[Any, _Worker] = {}
+        for worker in self.busy:
+            at[worker.connection] = at[worker.sentinel] = worker
+        for worker in dict.fromkeys(at[handle] for handle in wait(list(at))):
+            index, item = self.busy[worker]
+            data = worker.receive()
+            if data is not None and not worker.ready:
+                worker.ready, self._stillborn = True, 0
+                worker.send(self._work)
+                worker.send(item)
+                continue
+            del self.busy[worker]
+            if data is not None:
+                self._idle.append(worker)
+                found.append(_opened(index, data))
+                continue
+            how = worker.ended()
+            self._drop(worker)
+            if worker.ready:
+                error = WorkerLostError(
+                    f"the process that worked on an item was gone: it {how}.",
+                    fix="Give it more memory, or begin fewer processes.",
+                )
+                found.append(Answer(index, error=error))
+            else:
+                self._again(index, item, how)
+        return found
+
+    def _again(self, index: int, item: bytes, how: str) -> None:
+        """An item whose process never began is another's."""
+        self._stillborn += 1
+        if self._stillborn == STARTS:
+            raise EngineError(
+                f"no process could be begun: the last of {STARTS} {how}.",
+                argument="engine",
+                fix='What it printed says why. A script must guard its work by if __name__ == "__main__":',
+            )
+        self.give(index, item)
+
+    def _drop(self, worker: _Worker) -> None:
+        worker.kill()
+        worker.join()
+        self._all.remove(worker)
+
+    def end(self) -> None:
+        """Of all of them; no join comes before the last kill, for it may be interrupted."""
+        for worker in self._all:
+            worker.kill()
+        for worker in self._all:
+            worker.join()
+
+
+class _Worker:
+    """One process; ``everyone`` holds it from before it is there.
+
+    Attributes
+    ----------
+    ready : bool
+        Whether it has said that it is there, so that something may be sent: nobody would read it otherwise.
+    """
+
+    def __init__(self, everyone: list[_Worker]) -> None:
         context = get_context("spawn")
         self.connection, theirs = context.Pipe()
-        # As a daemon it ends with a program that was left without `kill` as well.
+        # As a daemon it ends with a program that never closed its loop as well.
         self._process = context.Process(target=_serve, args=(theirs,), daemon=True)
+        self.ready = False
+        everyone.append(self)
         with _interrupts_held():
             self._process.start()
         theirs.close()
-        self.alive = True
-        self.give(work)
+        self.sentinel = self._process.sentinel
 
-    def give(self, data: bytes) -> None:
-        """Send it something; that it is gone shows in `take`."""
-        try:
+    def send(self, data: bytes) -> None:
+        """Something to read; that it is gone shows in `receive`."""
+        with suppress(OSError):
             self.connection.send_bytes(data)
-        except OSError:
-            self.alive = False
 
-    def take(self, index: int) -> Answer[Any]:
-        """Its answer for an item, which is waited for; where it is gone, that."""
+    def receive(self) -> bytes | None:
+        """What it says, which is waited for; None where it is gone."""
         try:
-            value, error = pickle.loads(self.connection.recv_bytes())  # noqa: S301 - from our own process
+            return self.connection.recv_bytes()
         except (EOFError, OSError):
-            self.kill()
-            ended = self._process.exitcode
-            how = f"ended with {ended}" if ended is None or ended >= 0 else f"was ended by signal {-ended}"
-            lost = WorkerLostError(
-                f"the process that worked on an item was gone: it {how}.",
-                fix="Give it more memory, or begin fewer processes.",
-            )
-            return Answer(index, error=lost)
-        return Answer(index, value, error)
+            return None
 
     def running(self) -> bool:
         """Whether it can be given an item."""
-        return self.alive and self._process.is_alive()
+        return self._process.is_alive()
+
+    def ended(self) -> str:
+        """How it ended, in words; it has closed its pipe, and has little left to do."""
+        self._process.join(5)
+        code = self._process.exitcode
+        if code is None:
+            return "closed its pipe"
+        return f"ended with {code}" if code >= 0 else f"was ended by signal {-code}"
 
     def kill(self) -> None:
         """End it, whatever it is at."""
-        self.alive = False
-        self._process.kill()
-        self._process.join()
+        if self._process.pid is not None:
+            self._process.kill()
+
+    def join(self) -> None:
+        """Wait for a process that was killed."""
+        if self._process.pid is not None:
+            self._process.join()
         self.connection.close()
-
-
-def _living(idle: list[_Worker]) -> _Worker | None:
-    """One that waits for an item, taken from the list; those that died meanwhile are let go of."""
-    while idle:
-        worker = idle.pop()
-        if worker.running():
-            return worker
-        worker.kill()
-    return None
 
 
 def _serve(connection: Connection) -> None:
     """What the process does: its work first, then one answer for each item, until nobody gives it any more."""
     end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
+    with suppress(EOFError, OSError):  # nobody listens any more
+        connection.send_bytes(b"here")
         ready = _ready(connection.recv_bytes())
         while True:
-            data = connection.recv_bytes()
-            connection.send_bytes(_told(ready, data))
-    except (EOFError, OSError):
-        return
+            connection.send_bytes(_told(ready, connection.recv_bytes()))
 
 
 def _ready(work: bytes) -> Callable[[bytes], Answer[Any]]:
@@ -191,6 +278,15 @@ def _told(ready: Callable[[bytes], Answer[Any]], data: bytes) -> bytes:
         return pickle.dumps((None, failed(error)))
 
 
+def _opened(index: int, data: bytes) -> Answer[Any]:
+    """An answer as it came; one that cannot be read is an item that failed."""
+    try:
+        value, error = pickle.loads(data)  # noqa: S301 - from our own process
+    except Exception as error:  # noqa: BLE001 - told by name in the answer
+        return Answer(index, error=failed(error))
+    return Answer(index, value, error)
+
+
 def _packed(what: object, name: str) -> bytes:
     # Not as `Connection.send` does it: torch would send each tensor as an open file.
     try:
@@ -206,7 +302,7 @@ def _packed(what: object, name: str) -> bytes:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """A process that begins in the block never sees an interrupt; one for this process is heeded after the block."""
+    """A process that begins in the block never sees an interrupt; this thread heeds one after the block."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return

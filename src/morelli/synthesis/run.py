@@ -16,7 +16,7 @@ import torch
 from morelli.devices import choose_device
 from morelli.engine.base import Engine
 from morelli.engine.processes import ProcessEngine
-from morelli.errors import EngineError, InputError, MorelliError
+from morelli.errors import EngineError, InputError, MorelliError, WorkerLostError
 from morelli.synthesis.architectures import Architecture, ModelKey
 from morelli.synthesis.photos import Photos
 from morelli.synthesis.records import Record
@@ -110,7 +110,7 @@ def synthesize(
         As `StoreWriter`; and what `choose_device` and `choose_scheme` refuse. With the policy "ceiling" also where the
         first `TRIAL` groups and the store have no model under the ceiling, and more are to be trained.
     EngineError
-        Some models could not be trained on the engine; all others were, and the store has them.
+        Some models could not be trained by other processes; all others were, and the store has them.
     """
     device = torch.device(choose_device(plan.device))
     scheme = choose_scheme(plan.scheme, device)
@@ -132,7 +132,9 @@ def synthesize(
             if remote is None and plan.workers > 1 and len(jobs) > 1:
                 remote = ProcessEngine(min(plan.workers, len(jobs)), _alone)
             if remote is not None:
-                found = _on_engine(jobs, remote, _Kit(photos, settings, str(device), scheme), tell, lost)
+                # What fails in a process of this machine would fail here, and ends the run as it would here.
+                borne = EngineError if remote is engine else WorkerLostError
+                found = _on_engine(jobs, remote, _Kit(photos, settings, str(device), scheme), tell, lost, borne)
             else:
                 found = _trained(jobs, settings, pool, scheme, tell)
             with closing(found) as results:
@@ -147,7 +149,7 @@ def synthesize(
         raise EngineError(
             f"{len(lost)} models could not be trained; {made} others were, and are kept. {key.architecture_id}, seed "
             f"{key.seed}: {error.message}",
-            argument="engine",
+            argument="engine" if engine is not None and engine.remote else "workers",
             fix="The same command trains what is missing.",
         )
     return {**told, "made": made, "seconds": time.perf_counter() - start}
@@ -241,13 +243,14 @@ def _on_engine(
     kit: _Kit,
     show: Callable[[int], None],
     lost: dict[ModelKey, MorelliError],
+    borne: type[EngineError],
 ) -> Generator[list[Trained], None, None]:
-    """Groups that an engine's workers trained; keys whose worker was lost go into ``lost`` and stop no other."""
+    """Groups that an engine's workers trained; keys whose errors are ``borne`` go into ``lost`` and stop no other."""
     done = 0
     with closing(engine.map(_train_group, jobs, shared=kit, ordered=False)) as answers:
         for answer in answers:
             job = jobs[answer.index]
-            if isinstance(answer.error, EngineError):
+            if isinstance(answer.error, borne):
                 lost.update(dict.fromkeys(job, answer.error))
                 continue
             # Copies: what comes from Ray's memory may only be read, and goes with it.
