@@ -315,6 +315,20 @@ def test_more_references_than_there_are_is_said():
     assert plan.notes[0] == "k = 9 is more than there is beside a query; k = 2 was used."
 
 
+def test_few_images_to_judge_a_prompt_by_are_said():
+    plan = plan_attacks(gaussian(3, 4, 8), None, 0)
+    assert plan.notes == (
+        "Beside k = 7 references 1 of 8 images of a model is left to judge what was foretold of a prompt; k = 4 leaves 4.",
+    )
+    assert (
+        plan_attacks(gaussian(3, 4, 8), 6, 0)
+        .notes[0]
+        .startswith("Beside k = 6 references 2 of 8 images of a model are")
+    )
+    for k, sweeps in ((4, True), (None, False)):
+        assert plan_attacks(gaussian(3, 4, 8), k, 0, sweeps=sweeps).notes == ()
+
+
 def test_models_that_lack_prompts_take_part_where_they_can():
     data = gaussian(4, 6, 3)
     gone = (data.models == "m03") & np.isin(data.prompts, ["p00", "p01"])
