@@ -91,8 +91,8 @@ def plan_attacks(data: LabelledEmbeddings, k: int | None, seed: int, *, sweeps: 
         left, half = most + 1 - used, (most + 1) // 2
         if 4 * left <= most + 1:
             notes.append(
-                f"Beside k = {used} references {left} of {most + 1} images of a model {'is' if left == 1 else 'are'} left to "
-                f"judge what was foretold of a prompt; k = {half} leaves {most + 1 - half}."
+                f"Beside k = {used} references {left} of {most + 1} images of a model judge what is foretold of a prompt; "
+                f"k = {half} leaves {most + 1 - half}."
             )
         attacks += _inner(data, [a for a in attacks if a.number < ROTATIONS], used, seed)
         for fewer in (each for each in CURVE_K if each < used):
