@@ -318,9 +318,7 @@ def test_more_references_than_there_are_is_said():
 def test_few_images_to_judge_a_prompt_by_are_said():
     data = gaussian(3, 4, 8)
     (note,) = plan_attacks(data, None, 0).notes
-    assert (
-        note == "Beside k = 7 references 1 of 8 images of a model judge what is foretold of a prompt; k = 4 leaves 4."
-    )
+    assert note == "Beside k = 7 references 1 of 8 images of a model judge what is foretold; k = 4 leaves 4."
     assert plan_attacks(data, 6, 0).notes[0].startswith("Beside k = 6 references 2 of 8 images")
     for k, sweeps in ((5, True), (4, True), (None, False)):
         assert plan_attacks(data, k, 0, sweeps=sweeps).notes == ()

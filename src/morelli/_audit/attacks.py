@@ -91,7 +91,7 @@ def plan_attacks(data: LabelledEmbeddings, k: int | None, seed: int, *, sweeps: 
         left, half = most + 1 - used, (most + 1) // 2
         if 4 * left <= most + 1:
             notes.append(
-                f"Beside k = {used} references {left} of {most + 1} images of a model judge what is foretold of a prompt; "
+                f"Beside k = {used} references {left} of {most + 1} images of a model judge what is foretold; "
                 f"k = {half} leaves {most + 1 - half}."
             )
         attacks += _inner(data, [a for a in attacks if a.number < ROTATIONS], used, seed)
