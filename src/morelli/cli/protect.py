@@ -35,7 +35,7 @@ def protect(
     epsilon: Annotated[float, typer.Option(help="Largest change of a sample, in levels of 255.")] = 2.0,
     defence: Annotated[
         str,
-        typer.Option(help="pgd: as published; eot: stronger, marks models for who learns from it; canonical: one form."),
+        typer.Option(help="pgd: as published; eot: stronger, marks models for who learns from it; canonical: one form"),
     ] = "pgd",
     model: Annotated[
         str | None, typer.Option(help="The model that made the images. By default found out with the gallery.")
