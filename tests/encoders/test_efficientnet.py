@@ -10,7 +10,7 @@ import torch
 from efficientnet_lite_pytorch import EfficientNet
 from torch import Tensor, nn
 
-from morelli.encoders.efficientnet import EfficientNetLite
+from morelli.encoders.efficientnet import EfficientNetLite, _Conv, _Depthwise
 from morelli.encoders.embedded import _WEIGHTS
 from morelli.encoders.weights import find_packaged, load_checked
 
@@ -119,3 +119,30 @@ def test_a_normalisation_without_statistics_cannot_be_absorbed() -> None:
     network._bn0 = nn.BatchNorm2d(32, track_running_stats=False)
     with pytest.raises(ValueError, match="running statistics"):
         network.fused()
+
+
+def test_the_quicker_backward_pass_gives_torch_s_own_gradient(monkeypatch) -> None:
+    """In bfloat16 strided depthwise convolutions have a backward pass of their own; weights that learn do without."""
+    network = ours("lite0").fused().requires_grad_(False)
+    x = pictures(64, 64)
+
+    def gradient() -> Tensor:
+        leaf = x.clone().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16):
+            (out,) = network.blocks(leaf, [8]).values()
+        return torch.autograd.grad(out.float().square().sum(), leaf)[0]
+
+    taken: list[int] = []
+    own = _Depthwise.backward
+    monkeypatch.setattr(_Depthwise, "backward", lambda ctx, *grads: taken.append(1) or own(ctx, *grads))
+    mine = gradient()
+    assert len(taken) == 3  # blocks of stride two before the ninth
+    monkeypatch.setattr(_Conv, "_needs_only_the_input_s_gradient", lambda self, x: False)
+    theirs = gradient()
+    assert len(taken) == 3
+    assert apart(mine, theirs) < 0.01
+    monkeypatch.undo()
+    learning = network.requires_grad_(True)
+    with torch.autocast("cpu", torch.bfloat16):
+        learning.blocks(x.clone().requires_grad_(), [8])[8].float().square().sum().backward()
+    assert all(block._depthwise_conv.weight.grad is not None for block in learning._blocks[:9])
