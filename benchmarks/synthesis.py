@@ -14,13 +14,11 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 import torch
 
-from morelli.engine.orphans import end_with_parent
+from morelli.engine.processes import ProcessEngine
 from morelli.synthesis.architectures import ModelKey, select
 from morelli.synthesis.photos import Photos, read_photos
 from morelli.synthesis.settings import TrainingSettings
@@ -64,6 +62,10 @@ def _in_process(photos: Photos, names: list[str], settings: TrainingSettings, de
     return sum(times) / len(times)
 
 
+def _as_several(given: tuple[Photos, list[str], TrainingSettings, str], budget: float) -> float:
+    return _in_process(*given, budget)
+
+
 def main() -> None:
     """Run the benchmark and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -92,9 +94,9 @@ def main() -> None:
         print(f"{f'{scheme}, {asked.together} together':<26}" + "".join(f"{each:>16}" for each in told), flush=True)
     if asked.workers:
         one = _in_process(photos, names, settings, asked.device, asked.seconds)
-        with ProcessPoolExecutor(asked.workers, get_context("spawn"), end_with_parent) as pools:
-            given = (photos, names, settings, asked.device, asked.seconds)
-            times = [future.result() for future in [pools.submit(_in_process, *given) for _ in range(asked.workers)]]
+        given = (photos, names, settings, asked.device)
+        several = ProcessEngine(asked.workers).map(_as_several, [asked.seconds] * asked.workers, shared=given)
+        times = [answer.get() for answer in several]
         gain = sum(one / each for each in times)
         print(f"{asked.workers} processes, one at a time each: {gain:.2f} times one process, by the clock")
 

@@ -6,12 +6,10 @@ import resource
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from morelli.engine.orphans import end_with_parent
+from morelli.engine.processes import ProcessEngine
 from morelli.generators.base import Generator
 from morelli.images.load import Picture, load_image
 from morelli.inversion.base import Inverter
@@ -67,16 +65,15 @@ def measure_alone(
     generators: Sequence[Generator], weights: Path, similarity: str, queries: Sequence[tuple[Path, str]], gamma: int
 ) -> dict[str, Any]:
     """`measure` of files and their prompts in a process of its own and an empty folder, with the zoo's captioner."""
-    with ProcessPoolExecutor(1, get_context("spawn"), end_with_parent) as pool:
-        return pool.submit(_alone, generators, weights, similarity, queries, gamma).result()
+    (answer,) = ProcessEngine(1).map(_alone, [gamma], shared=(generators, weights, similarity, queries))
+    return answer.get()
 
 
-def _alone(
-    generators: Sequence[Generator], weights: Path, similarity: str, queries: Sequence[tuple[Path, str]], gamma: int
-) -> dict[str, Any]:
+def _alone(asked: tuple[Sequence[Generator], Path, str, Sequence[tuple[Path, str]]], gamma: int) -> dict[str, Any]:
     from morelli.inversion.catalogue import load_inverter
     from morelli.regeneration.catalogue import load_similarity
 
+    generators, weights, similarity, queries = asked
     inverter = load_inverter(f"blip:{weights / 'captioner'}")
     with tempfile.TemporaryDirectory() as folder:
         measured = load_similarity(similarity, cache=folder)

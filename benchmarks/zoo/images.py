@@ -5,12 +5,10 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
-from morelli.engine.orphans import end_with_parent
+from morelli.engine.processes import ProcessEngine
 from morelli.errors import BadGenerationError, PromptError
 from morelli.generators.base import Generator
 from morelli.generators.produce import produce
@@ -60,9 +58,13 @@ def make(orders: Iterable[Order], folder: Path, processes: int = 1) -> list[str]
     listed = sorted(groups.items(), key=lambda item: -sum(order.count for order in item[1]))
     if processes == 1:
         return [line for place, group in listed for line in _make_group(group, place)]
-    with ProcessPoolExecutor(processes, get_context("spawn"), end_with_parent) as pool:
-        done = [pool.submit(_make_group, group, place) for place, group in listed]
-        return [line for each in done for line in each.result()]
+    answers = ProcessEngine(processes).map(_make_shared, listed, shared=None)
+    return [line for each in answers for line in each.get()]
+
+
+def _make_shared(_: None, listed: tuple[Path, list[Order]]) -> list[str]:
+    place, group = listed
+    return _make_group(group, place)
 
 
 def _make_group(orders: Sequence[Order], folder: Path) -> list[str]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
+from functools import cache
 from pathlib import Path
 
-from morelli.engine.orphans import end_with_parent
+from morelli.engine.processes import ProcessEngine
 from morelli.errors import InputError
 from morelli.images.load import load_image
 from morelli.inversion.base import Inverter
@@ -45,8 +44,8 @@ def invert(load: Callable[[], Inverter], pictures: Sequence[Path], processes: in
         inverter = load()
         yield from (_found(inverter, path) for path in pictures)
         return
-    with ProcessPoolExecutor(processes, get_context("spawn"), _open, (load,)) as pool:
-        yield from pool.map(_mine, pictures)
+    for answer in ProcessEngine(processes, _one_core).map(_found_by, pictures, shared=load):
+        yield answer.get()
 
 
 def _found(inverter: Inverter, path: Path) -> Found:
@@ -60,18 +59,17 @@ def _found(inverter: Inverter, path: Path) -> Found:
     return Found(prompts, time.perf_counter() - start)
 
 
-_inverter: Inverter
-
-
-def _open(load: Callable[[], Inverter]) -> None:
-    """Begin a process: one inverter, one core."""
-    global _inverter
+def _one_core() -> None:
     import torch
 
-    end_with_parent()
     torch.set_num_threads(1)
-    _inverter = load()
 
 
-def _mine(path: Path) -> Found:
-    return _found(_inverter, path)
+@cache
+def _loaded(load: Callable[[], Inverter]) -> Inverter:
+    """Once in each process, which is sent the function once."""
+    return load()
+
+
+def _found_by(load: Callable[[], Inverter], path: Path) -> Found:
+    return _found(_loaded(load), path)
