@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[np.uint8]
 
-#: Defences that follow gradients: seconds an image. The first two are always in the table, others where they are named.
+#: Defences that follow gradients: seconds an image. The usual ones are always in the table, others where named.
 GRADIENT = tuple(GRADIENT_DEFENCES)
-USUAL = ("pgd", "eot")
+USUAL = ("pgd", "eot", "collide")
 # Whole ε, and a little below the target: what is too strong can be weakened.
 _MARGIN, _TRIES = 1.03, 3
 

@@ -43,8 +43,9 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFENCES", "PerturbSettings", "Protected", "Protector"]
 
-#: As published; with transformations, masking and every layer; one common form without gradients.
-DEFENCES = ("pgd", "eot", "canonical")
+#: As published; with transformations, masking and every layer; onto another model's image; one common form without
+#: gradients.
+DEFENCES = ("pgd", "eot", "collide", "canonical")
 _WITHOUT_PROMPT = "The gallery has no reference of this picture's prompt: it was compared without the prompt."
 
 
@@ -55,11 +56,11 @@ class Protector:
     ----------
     gallery : str, Path or GalleryView
         References of the leaderboard's models, two models at least.
-    defence : {"pgd", "eot", "canonical"}
+    defence : {"pgd", "eot", "collide", "canonical"}
     settings : PerturbSettings
         ε, steps, seed; for "canonical" they play no part.
     surrogates : sequence of Encoder or str, optional
-        What "pgd" and "eot" optimise against; each needs embeddings in the gallery and gradients. By default all
+        What all but "canonical" optimise against; each needs embeddings in the gallery and gradients. By default all
         of the gallery's encoders that have gradients.
     recipe : str
         Of "canonical".

@@ -8,7 +8,14 @@ import torch
 
 from morelli.attribution.bank import Labels
 from morelli.attribution.centroid import unit_vectors
-from morelli.defence.objective import contrastive, farthest_model, fit_statistics, likelihood_ratio, unit_point
+from morelli.defence.objective import (
+    collision,
+    contrastive,
+    farthest_model,
+    fit_statistics,
+    likelihood_ratio,
+    unit_point,
+)
 from morelli.defence.perturb import balanced
 from morelli.errors import InputError, NotEnoughReferencesError, UnknownNameError
 
@@ -88,6 +95,61 @@ def test_without_a_reference_of_the_prompt_for_every_model_the_prompt_is_left_ou
     assert float(likelihood_ratio(bank, held, "m00", "p01")(x)) != float(likelihood_ratio(bank, held, "m00")(x))
 
 
+def coordinates(bank, vectors) -> list[np.ndarray]:
+    """Of each row, as both models of every group see them."""
+    return [part for pair in bank.project(vectors).values() for part in pair]
+
+
+def collided(bank, held, query, prompt: str | None, seed: int):
+    own, model = dict(query.vectors), str(query.models[0])
+    return collision(bank, held, own, model, prompt, np.random.default_rng(seed))
+
+
+def test_a_collision_is_with_an_image_of_the_prompt_and_its_loss_the_distance() -> None:
+    """Every model is drawn as often as any other, the image's own included, and every one of its images."""
+    data = gaussian(models=4, prompts=6, seeds=4)
+    query, held = data.take(np.arange(1)), data.take(np.arange(1, len(data)))
+    bank, prompt = fit_statistics(held), str(query.prompts[0])
+    inside = held.take(held.prompts == prompt)
+    rivals = inside.take(inside.models != query.models[0])
+    met: list[str] = []
+    for seed in range(400):
+        loss = collided(bank, held, query, prompt, seed)
+        values = np.array([float(loss(tensors(rivals.vectors, row))) for row in range(len(rivals))])
+        here = float(loss(tensors(query.vectors)))
+        if here == pytest.approx(0, abs=1e-9):
+            met.append("own")
+            continue
+        (row,) = np.flatnonzero(values < 1e-9)
+        met.append(f"{rivals.models[row]} {row}")
+        apart = [
+            np.square(a[0] - b[0]).mean()
+            for a, b in zip(
+                coordinates(bank, query.vectors), coordinates(bank, rivals.take([row]).vectors), strict=True
+            )
+        ]
+        assert here == pytest.approx(np.mean(apart), rel=1e-5)
+    counts = {name: met.count(name) for name in set(met)}
+    assert len(counts) == 1 + len(rivals)
+    # Binomial, five standard deviations: a quarter of all, and a quarter of that for each of four images.
+    assert counts.pop("own") == pytest.approx(100, abs=5 * 8.7)
+    assert all(count == pytest.approx(25, abs=5 * 4.9) for count in counts.values())
+
+
+def test_without_the_prompt_a_collision_is_a_step_from_mean_to_mean() -> None:
+    data = gaussian(models=3, prompts=6, seeds=3)
+    query, bank = data.take(np.arange(1)), fit_statistics(data)
+    parts = coordinates(bank, data.vectors)
+    drawn = {str(np.random.default_rng(seed).choice(bank.models)): seed for seed in range(20)}
+    assert sorted(drawn) == ["m00", "m01", "m02"]
+    for model, seed in drawn.items():
+        here, there = ([part[data.models == name].mean(axis=0) for part in parts] for name in ("m00", model))
+        want = np.mean([np.square(a - b).mean() for a, b in zip(here, there, strict=True)])
+        for prompt in (None, "p77"):
+            loss = collided(bank, data, query, prompt, seed)
+            assert float(loss(tensors(query.vectors))) == pytest.approx(want, rel=1e-5, abs=1e-9)
+
+
 def test_balanced_gradients_have_equal_length() -> None:
     a, b = torch.tensor([3.0, 0.0]), torch.tensor([0.0, 500.0])
     loss = balanced([lambda v: (v["v"] * a).sum(), lambda v: (v["v"] * b).sum()])
@@ -108,3 +170,7 @@ def test_refused() -> None:
     held = gaussian(models=3, prompts=4, seeds=2)
     with pytest.raises(UnknownNameError, match="m09"):
         likelihood_ratio(fit_statistics(held), held, "m09")
+    with pytest.raises(UnknownNameError, match="m09"):
+        collision(fit_statistics(held), held, {}, "m09", None, np.random.default_rng(0))
+    with pytest.raises(NotEnoughReferencesError, match="all of one model, a"):
+        collision(fit_statistics(held), alone, {}, "a", None, np.random.default_rng(0))

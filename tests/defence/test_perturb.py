@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -15,7 +17,7 @@ from morelli.defence.perturb import Target, perturb, rounded, sign_noise, stream
 from morelli.defence.quality import psnr
 from morelli.defence.settings import PerturbSettings
 from morelli.defence.strength import match_psnr, weakened
-from morelli.errors import DivergedError, InputError, UnknownNameError
+from morelli.errors import DivergedError, InputError, NotEnoughReferencesError, UnknownNameError
 from morelli.types import LabelledEmbeddings
 
 from .toys import STAMP, GrainEncoder, GrainSurrogate, scene
@@ -197,6 +199,39 @@ def test_a_calm_image_becomes_rougher_than_random_signs_make_it(defence: str) ->
     assert rougher > noisy + 4 > before + 10
 
 
+def test_shorter_steps_come_to_rest() -> None:
+    """The sign of a gradient carries an image past what it is to reach by as much as a step."""
+    assert [PerturbSettings(8, 4, step=1.0, shrinking=True).length_of(n) for n in range(4)] == [1.0, 0.75, 0.5, 0.25]
+    assert [PerturbSettings(8, 4, step=1.0).length_of(n) for n in range(4)] == [1.0] * 4
+    pixels, goal = np.full((24, 24, 3), 100, np.uint8), 103.0 / 8
+    there = Target(GrainSurrogate(), lambda v: (v["colour/mean"] - goal).square().sum())
+    apart = [
+        abs(perturb(pixels, [there], PerturbSettings(8, 30, step=2.0, shrinking=each)).mean() - 103.0)
+        for each in (False, True)
+    ]
+    assert apart[1] < 0.1 < 0.5 < apart[0]
+
+
+def test_a_collision_is_the_same_model_s_for_all_surrogates() -> None:
+    """The draw is the picture's and the seed's: two encoders of the same references lead to the same image."""
+    held, pixels = leaderboard(), scene(0, 24, 24)
+    other = replace(STAMP, encoder="other")
+    seen = set()
+    for seed in range(12):
+        settings = PerturbSettings(4, 2, seed=seed)
+        ensemble = Ensemble(
+            [GrainSurrogate(), GrainSurrogate(other)], {"grain": held, "other": held}, "collide", settings
+        )
+        x = {name: v.detach() for name, v in GrainSurrogate()(to_levels(pixels)).items()}
+        one, two = (float(target.objective(x)) for target in ensemble.targets(pixels, "calm", "p2"))
+        assert one == two
+        seen.add(one)
+    assert len(seen) > 4
+    with pytest.raises(NotEnoughReferencesError, match="one image a model"):
+        few = held.take(np.unique(held.models, return_index=True)[1])
+        Ensemble([GrainSurrogate()], {"grain": few}, "collide").protect(pixels, "calm")
+
+
 def test_positives_are_of_the_prompt_where_there_are_any() -> None:
     held = leaderboard()
     ensemble = Ensemble([GrainSurrogate()], {"grain": held}, "pgd")
@@ -221,8 +256,13 @@ def test_ensemble_refuses() -> None:
     for defence, has in GRADIENT_DEFENCES.items():
         found = defence_settings(defence, PerturbSettings())
         assert (bool(found.transforms), found.masked) == (has.transforms, has.masked)
+        assert found.shrinking == has.collision
     # What a caller asks for and the defence lacks is not dropped in silence.
-    for asked in (PerturbSettings(masked=True), PerturbSettings(transforms=("jpeg:75",))):
+    for asked in (
+        PerturbSettings(masked=True),
+        PerturbSettings(transforms=("jpeg:75",)),
+        PerturbSettings(shrinking=True),
+    ):
         with pytest.raises(InputError, match="no part of pgd"):
             defence_settings("pgd", asked)
     assert defence_settings("eot", PerturbSettings(transforms=("blur:1",))).transforms == ("blur:1",)

@@ -35,7 +35,10 @@ def protect(
     epsilon: Annotated[float, typer.Option(help="Largest change of a sample, in levels of 255.")] = 2.0,
     defence: Annotated[
         str,
-        typer.Option(help="pgd: as published; eot: stronger, marks models for who learns from it; canonical: one form"),
+        typer.Option(
+            help="pgd: as published; eot: stronger, marks models for who learns from it; collide: weaker, leaves no "
+            "such mark; canonical: one form"
+        ),
     ] = "pgd",
     model: Annotated[
         str | None, typer.Option(help="The model that made the images. By default found out with the gallery.")
@@ -81,9 +84,9 @@ def protect(
     if surrogate is not None:
         options["surrogates"] = _surrogates(surrogate)
     from morelli.defence.store import seed_of
-    from morelli.protect import PerturbSettings, Protector
+    from morelli.protect import DEFENCES, PerturbSettings, Protector
 
-    _check_parts(context, defence)
+    _check_parts(context, defence if defence in DEFENCES else "")
     dataset = dataset_of(images)
     known = None if dataset is None or overwrite else seed_of(out)
     drawn = known if known is not None else secrets.randbits(63)
@@ -114,8 +117,8 @@ def _surrogates(text: str) -> list[str]:
 
 def _check_parts(context: typer.Context, defence: str) -> None:
     """Refuse options that the defence has no use for: who gives one expects it to do something."""
-    idle = {"canonical": ("epsilon", "steps", "seed", "surrogate"), "pgd": ("recipe",), "eot": ("recipe",)}
-    for name in idle.get(defence, ()):
+    idle = ("epsilon", "steps", "seed", "surrogate") if defence == "canonical" else ("recipe",)
+    for name in idle if defence else ():
         source = context.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE":
             raise InputError(f"plays no part in {defence}.", argument=f"--{name}", fix="Leave it out.")

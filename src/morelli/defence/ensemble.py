@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from morelli.defence.levels import to_levels
-from morelli.defence.objective import TEMPERATURE, contrastive, fit_statistics, likelihood_ratio
-from morelli.defence.perturb import Target, balanced, perturb
+from morelli.defence.objective import TEMPERATURE, collision, contrastive, fit_statistics, likelihood_ratio
+from morelli.defence.perturb import Target, balanced, perturb, stream
 from morelli.defence.settings import PerturbSettings
 from morelli.defence.transforms import TRANSFORMS
 from morelli.errors import InputError, UnknownNameError
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from morelli.types import LabelledEmbeddings
 
     Pixels = NDArray[np.uint8]
+
+# Of a picture's draws, the stream that decides which model it collides with.
+_DRAWN = 1
 
 
 @dataclass(frozen=True)
@@ -38,17 +41,22 @@ class Parts:
         Smooth ground is spared.
     likelihood : bool
         The loss also counts what likelihood-based attributors use.
+    collision : bool
+        In place of all losses: how far the embedding is from that of an image of a model drawn at random.
     """
 
     transforms: bool = False
     masked: bool = False
     likelihood: bool = False
+    collision: bool = False
 
 
-#: Defences that follow gradients: as published, with all that we add, and with one of these alone.
+#: Defences that follow gradients: as published, with all that we add, onto another model's image, and the published
+#: one with one addition alone.
 GRADIENT_DEFENCES: dict[str, Parts] = {
     "pgd": Parts(),
     "eot": Parts(transforms=True, masked=True, likelihood=True),
+    "collide": Parts(collision=True),
     "pgd-transforms": Parts(transforms=True),
     "pgd-masked": Parts(masked=True),
     "pgd-likelihood": Parts(likelihood=True),
@@ -71,11 +79,14 @@ def defence_settings(defence: str, settings: PerturbSettings) -> PerturbSettings
     for name, asked, there in (
         ("transforms", bool(settings.transforms), parts.transforms),
         ("masked", settings.masked, parts.masked),
+        ("shrinking", settings.shrinking, parts.collision),
     ):
         if asked and not there:
-            raise InputError(f"is no part of {defence}.", argument=name, fix="Leave it out, or take eot.")
+            raise InputError(
+                f"is no part of {defence}.", argument=name, fix="Leave it out, or take a defence that has it."
+            )
     transforms = (settings.transforms or TRANSFORMS) if parts.transforms else ()
-    return replace(settings, transforms=transforms, masked=parts.masked)
+    return replace(settings, transforms=transforms, masked=parts.masked, shrinking=parts.collision)
 
 
 @dataclass(eq=False)
@@ -147,9 +158,9 @@ class Ensemble:
         Raises
         ------
         NotEnoughReferencesError
-            The references are of one model, or, where the likelihood counts, one image a model.
+            The references are of one model, or, where the likelihood counts or images collide, one image a model.
         UnknownNameError
-            Where the likelihood counts: the references have none of that model.
+            Where the likelihood counts, or images collide: the references have none of that model.
         InputError, ImageTooSmallError, DivergedError
             As `morelli.defence.perturb.perturb`.
         """
@@ -159,12 +170,16 @@ class Ensemble:
         held = self.references[surrogate.stamp.encoder]
         with torch.no_grad():
             own = {name: values.numpy()[None] for name, values in surrogate(to_levels(pixels)).items()}
+        parts, name = GRADIENT_DEFENCES[self.defence], surrogate.stamp.encoder
+        if (parts.likelihood or parts.collision) and name not in self._banks:
+            self._banks[name] = fit_statistics(held)
+        if parts.collision:
+            # A stream of its own, alike for all surrogates: all move the image to one model.
+            draws = np.random.default_rng([stream(pixels, self.settings.seed), _DRAWN])
+            return Target(surrogate, collision(self._banks[name], held, own, model, prompt, draws))
         inside = (held.prompts == prompt) if prompt else np.zeros(len(held), dtype=np.bool_)
         rivals = inside & (held.models != model)
         loss = contrastive(own, held.take(inside) if rivals.any() else held, model, temperature=self.temperature)
-        if not GRADIENT_DEFENCES[self.defence].likelihood:
+        if not parts.likelihood:
             return Target(surrogate, loss)
-        name = surrogate.stamp.encoder
-        if name not in self._banks:
-            self._banks[name] = fit_statistics(held)
         return Target(surrogate, balanced([loss, likelihood_ratio(self._banks[name], held, model, prompt)]))

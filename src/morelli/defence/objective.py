@@ -1,4 +1,8 @@
-"""What a perturbation minimises: the published contrastive loss, and the likelihood ratio of the better attributors."""
+"""What a perturbation minimises.
+
+The published contrastive loss, the likelihood ratio of the better attributors, and the distance to the embedding of an
+image of another model.
+"""
 
 from __future__ import annotations
 
@@ -178,6 +182,90 @@ def likelihood_ratio(bank: Bank, references: LabelledEmbeddings, model: str, pro
     return loss
 
 
+def collision(
+    bank: Bank,
+    references: LabelledEmbeddings,
+    own: Mapping[str, NDArray[np.float32]],
+    model: str,
+    prompt: str | None,
+    draws: np.random.Generator,
+) -> Objective:
+    """How far an image is from one that another model could have made, the model drawn at random.
+
+    Mean square distance, in the directions in which seeds scatter alike (the coordinates of the attributor ``fused``),
+    between the image's embedding and that of one of the drawn model's images of the same prompt: a feature collision
+    (Shafahi et al., *Poison Frogs!*, 2018). Without such an image the embedding as it was, moved by the difference of
+    the two models' means, takes its place. The drawn model may be the image's own, which then stays where it is.
+
+    A loss without a lower end carries every model's images in a direction of that model, which whoever learns from
+    protected images takes for a mark. Here all models' images go to all models alike: at distance 0 nothing is left
+    that depends on who made the image.
+
+    Parameters
+    ----------
+    bank : Bank
+        From `fit_statistics`.
+    references : LabelledEmbeddings
+        What it was learnt from.
+    own : mapping of str to ndarray, shape (1, d)
+        Of the unprotected image.
+    model : str
+        The model that made the image.
+    prompt : str or None
+        Id of its prompt.
+    draws : numpy Generator
+        Decides the model and which of its images.
+
+    Raises
+    ------
+    NotEnoughReferencesError
+        One model.
+    UnknownNameError
+        The references have none of that model.
+    """
+    other_models(references, model)
+    if model not in bank.models:
+        raise UnknownNameError("model", model, bank.models.tolist())
+    drawn, share = str(draws.choice(bank.models)), draws.random()
+    rows = np.flatnonzero((references.prompts == prompt) & (references.models == drawn)) if prompt else np.empty(0, int)
+    alike = None
+    if drawn != model and len(rows):
+        row = rows[int(share * len(rows))]
+        alike = references.take(np.arange(row, row + 1)).vectors
+    parts: list[tuple[tuple[str, ...], Tensor, Tensor, Tensor]] = []
+    for group in bank.groups.values():
+        z = group.subspace(stack(own if alike is None else alike, group.names))[0]
+        if alike is None and drawn != model:
+            z = z + _offset(bank, group, model, drawn)
+        for statistics in (group.free, group.same):
+            if statistics is not None:
+                matrix, origin = _axes(group, statistics)
+                parts.append((group.names, matrix, origin, torch.from_numpy(z @ statistics.rotation)))
+
+    def loss(vectors: Mapping[str, Tensor]) -> Tensor:
+        apart = [
+            (torch.cat([vectors[n] for n in names]).double() @ matrix - origin - target).square().mean()
+            for names, matrix, origin, target in parts
+        ]
+        return torch.stack(apart).mean()
+
+    return loss
+
+
+def _offset(bank: Bank, group: GroupStatistics, model: str, other: str) -> NDArray[np.float64]:
+    """From one model's mean to another's, in the group's subspace."""
+    assert group.free is not None and group.centroids is not None  # noqa: S101 - the bank has them
+    here, there = (group.centroids.means[np.searchsorted(bank.models, name)] for name in (model, other))
+    return np.linalg.solve(group.free.rotation.T, there - here)
+
+
+def _axes(group: GroupStatistics, statistics: TwoCovariance) -> tuple[Tensor, Tensor]:
+    """What an embedding of the group is multiplied by, and what is then taken off, for its coordinates."""
+    space = group.subspace
+    matrix = torch.from_numpy((space.basis / space.scale[:, None]) @ statistics.rotation)
+    return matrix, torch.from_numpy(space.mean) @ matrix
+
+
 def _free_scorer(group: GroupStatistics) -> Callable[[Tensor], Tensor]:
     assert group.free is not None and group.centroids is not None  # noqa: S101 - the bank has them
     means, counts = group.centroids.means, group.centroids.counts
@@ -201,9 +289,8 @@ def _scorer(
     centre: NDArray[np.float64],
 ) -> Callable[[Tensor], Tensor]:
     """`TwoCovariance.predict` for one embedding with gradients, divided by the number of directions: shape (m,)."""
-    space = group.subspace
-    matrix = torch.from_numpy((space.basis / space.scale[:, None]) @ statistics.rotation)
-    offset = torch.from_numpy(space.mean) @ matrix + torch.from_numpy(centre)
+    matrix, origin = _axes(group, statistics)
+    offset = origin + torch.from_numpy(centre)
     noise = torch.as_tensor(statistics.reference_noise) / torch.from_numpy(counts)[:, None]
     between = torch.from_numpy(statistics.between)
     gain = between / (between + noise)

@@ -85,7 +85,7 @@ def perturb(
     for number in range(settings.steps):
         transform = pool[int(draws.integers(len(pool)))]
         gradient = _gradient(image + change, transform, targets)
-        change = _inside(image, change - settings.length * gradient.sign(), limit)
+        change = _inside(image, change - settings.length_of(number) * gradient.sign(), limit)
         if progress is not None:
             progress(number + 1, settings.steps)
     # In single precision an ε just below a whole number would become that number.

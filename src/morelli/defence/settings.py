@@ -27,6 +27,9 @@ class PerturbSettings:
         Degradations of which each step draws one, in their text form, "" for none; empty: the image as it is.
     masked : bool
         Each pixel's limit is ε times `morelli.defence.masking.masking_map`, dithered to whole levels.
+    shrinking : bool
+        Steps become shorter, the last of n by the factor n: what is to come to rest somewhere, and not to go as far as
+        it can, would be carried past it by the sign of a gradient.
     seed : int
         Decides the random start, the draws and which limits round up, for each picture anew; 0 or more. Where
         ``masked``, keep it to yourself: who knows it, and guesses the original, knows which samples of smooth ground
@@ -38,12 +41,17 @@ class PerturbSettings:
     step: float | None = None
     transforms: tuple[str, ...] = ()
     masked: bool = False
+    shrinking: bool = False
     seed: int = 0
 
     @property
     def length(self) -> float:
-        """Of a step, levels."""
+        """Of the first step, levels."""
         return max(self.epsilon / 8, 2.5 * self.epsilon / self.steps) if self.step is None else self.step
+
+    def length_of(self, number: int) -> float:
+        """Of a step by its number from 0, levels."""
+        return self.length * (1 - number / self.steps) if self.shrinking else self.length
 
 
 def check_settings(settings: PerturbSettings) -> None:

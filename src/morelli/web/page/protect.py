@@ -39,10 +39,10 @@ def add(place: Place) -> None:
             with gr.Column(scale=2, min_width=260):
                 gallery = gr.Dropdown(names, value=names[0], label="Gallery of the models in question")
                 defence = gr.Radio(list(DEFENCES), value="canonical", label="Defence", elem_id="protect-defence")
-                epsilon = gr.Slider(1, 8, 2, step=0.5, label="ε: largest change, levels of 255 (pgd, eot)")
-                steps = gr.Slider(1, 100, 30, step=1, label="Steps (pgd, eot)")
+                epsilon = gr.Slider(1, 8, 2, step=0.5, label="ε: largest change, levels of 255 (not of canonical)")
+                steps = gr.Slider(1, 100, 30, step=1, label="Steps (not of canonical)")
         ask, cancel = buttons(TAB, "Protect")
-        out = answer_field(TAB, "canonical needs no gradients and is quick; pgd and eot take seconds to minutes.")
+        out = answer_field(TAB, "canonical needs no gradients and is quick; the others take seconds to minutes.")
 
         async def run(
             path: Any, gallery: str, defence: str, epsilon: float, steps: float, request: gr.Request

@@ -44,8 +44,8 @@ class ProtectOptions(Options):
 
     gallery: GalleryField = None
     defence: Annotated[
-        Literal["pgd", "eot", "canonical"],
-        Field(description="canonical: one common form, quick; pgd and eot: gradients, seconds an image."),
+        Literal["pgd", "eot", "collide", "canonical"],
+        Field(description="canonical: one common form, quick; the others: gradients, seconds an image."),
     ] = "pgd"
     epsilon: Annotated[
         float, Field(ge=1, le=32, allow_inf_nan=False, description="Largest change of a sample, levels of 255.")
