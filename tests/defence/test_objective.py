@@ -100,6 +100,15 @@ def coordinates(bank, vectors) -> list[np.ndarray]:
     return [part for pair in bank.project(vectors).values() for part in pair]
 
 
+def at_own_scale(bank, query, others, row: int) -> float:
+    """Mean square distance of a query from a row, of all numbers in standard deviations; of each group alike."""
+    apart = []
+    for group in bank.groups.values():
+        way = [query.vectors[name][0] - others.vectors[name][row] for name in group.names]
+        apart.append(np.square(np.concatenate(way) / group.subspace.scale).mean())
+    return float(np.mean(apart))
+
+
 def collided(bank, held, query, prompt: str | None, seed: int):
     own, model = dict(query.vectors), str(query.models[0])
     return collision(bank, held, own, model, prompt, np.random.default_rng(seed))
@@ -122,13 +131,9 @@ def test_a_collision_is_with_an_image_of_the_prompt_and_its_loss_the_distance() 
             continue
         (row,) = np.flatnonzero(values < 1e-9)
         met.append(f"{rivals.models[row]} {row}")
-        apart = [
-            np.square(a[0] - b[0]).mean()
-            for a, b in zip(
-                coordinates(bank, query.vectors), coordinates(bank, rivals.take([row]).vectors), strict=True
-            )
-        ]
-        assert here == pytest.approx(np.mean(apart), rel=1e-5)
+        pair = (coordinates(bank, query.vectors), coordinates(bank, rivals.take(np.array([row])).vectors))
+        inside = np.mean([np.square(a[0] - b[0]).mean() for a, b in zip(*pair, strict=True)])
+        assert here == pytest.approx(inside + at_own_scale(bank, query, rivals, row), rel=1e-5)
     counts = {name: met.count(name) for name in set(met)}
     assert len(counts) == 1 + len(rivals)
     # Binomial, five standard deviations: a quarter of all, and a quarter of that for each of four images.
@@ -139,12 +144,18 @@ def test_a_collision_is_with_an_image_of_the_prompt_and_its_loss_the_distance() 
 def test_without_the_prompt_a_collision_is_a_step_from_mean_to_mean() -> None:
     data = gaussian(models=3, prompts=6, seeds=3)
     query, bank = data.take(np.arange(1)), fit_statistics(data)
-    parts = coordinates(bank, data.vectors)
     drawn = {str(np.random.default_rng(seed).choice(bank.models)): seed for seed in range(20)}
     assert sorted(drawn) == ["m00", "m01", "m02"]
     for model, seed in drawn.items():
-        here, there = ([part[data.models == name].mean(axis=0) for part in parts] for name in ("m00", model))
+        rows = [data.take(data.models == name) for name in ("m00", model)]
+        here, there = ([part.mean(axis=0) for part in coordinates(bank, each.vectors)] for each in rows)
         want = np.mean([np.square(a - b).mean() for a, b in zip(here, there, strict=True)])
+        # As many directions as numbers: the mean of the numbers is the mean of the directions.
+        means = [data.take(np.arange(1)) for _ in rows]
+        for each, of in zip(means, rows, strict=True):
+            for name, values in of.vectors.items():
+                each.vectors[name][:] = values.mean(axis=0)
+        want += at_own_scale(bank, *means, 0)
         for prompt in (None, "p77"):
             loss = collided(bank, data, query, prompt, seed)
             assert float(loss(tensors(query.vectors))) == pytest.approx(want, rel=1e-5, abs=1e-9)

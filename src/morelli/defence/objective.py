@@ -192,10 +192,12 @@ def collision(
 ) -> Objective:
     """How far an image is from one that another model could have made, the model drawn at random.
 
-    Mean square distance, in the directions in which seeds scatter alike (the coordinates of the attributor ``fused``),
-    between the image's embedding and that of one of the drawn model's images of the same prompt: a feature collision
-    (Shafahi et al., *Poison Frogs!*, 2018). Without such an image the embedding as it was, moved by the difference of
-    the two models' means, takes its place. The drawn model may be the image's own, which then stays where it is.
+    The distance is that of the image's embedding from the embedding of one of the drawn model's images of the same
+    prompt: a feature collision (Shafahi et al., *Poison Frogs!*, 2018). Without such an image the embedding as it was,
+    moved by the difference of the two models' means, takes its place. The drawn model may be the image's own, which
+    then stays where it is. Distance is the mean square in the directions in which seeds scatter alike (the coordinates
+    of the attributor ``fused``), plus that of all numbers at their own scale: n references know no more than n
+    directions, and an attacker with more of them reads the others.
 
     A loss without a lower end carries every model's images in a direction of that model, which whoever learns from
     protected images takes for a mark. Here all models' images go to all models alike: at distance 0 nothing is left
@@ -232,31 +234,38 @@ def collision(
     if drawn != model and len(rows):
         row = rows[int(share * len(rows))]
         alike = references.take(np.arange(row, row + 1)).vectors
-    parts: list[tuple[tuple[str, ...], Tensor, Tensor, Tensor]] = []
+    parts: list[tuple[tuple[str, ...], Callable[[Tensor], Tensor]]] = []
     for group in bank.groups.values():
-        z = group.subspace(stack(own if alike is None else alike, group.names))[0]
+        there = stack(own if alike is None else alike, group.names)[0]
         if alike is None and drawn != model:
-            z = z + _offset(bank, group, model, drawn)
-        for statistics in (group.free, group.same):
-            if statistics is not None:
-                matrix, origin = _axes(group, statistics)
-                parts.append((group.names, matrix, origin, torch.from_numpy(z @ statistics.rotation)))
+            there = there + _offset(bank, group, model, drawn)
+        parts.append((group.names, _distance(group, torch.from_numpy(there))))
 
     def loss(vectors: Mapping[str, Tensor]) -> Tensor:
-        apart = [
-            (torch.cat([vectors[n] for n in names]).double() @ matrix - origin - target).square().mean()
-            for names, matrix, origin, target in parts
-        ]
-        return torch.stack(apart).mean()
+        return torch.stack([apart(torch.cat([vectors[n] for n in names])) for names, apart in parts]).mean()
 
     return loss
 
 
+def _distance(group: GroupStatistics, there: Tensor) -> Callable[[Tensor], Tensor]:
+    """Square distance from an embedding of the group, shape (d,)."""
+    spaces = [_axes(group, statistics)[0] for statistics in (group.free, group.same) if statistics is not None]
+    scale = torch.from_numpy(group.subspace.scale)
+
+    def apart(x: Tensor) -> Tensor:
+        way = x.double() - there
+        inside = torch.stack([(way @ matrix).square().mean() for matrix in spaces]).mean()
+        return inside + (way / scale).square().mean()
+
+    return apart
+
+
 def _offset(bank: Bank, group: GroupStatistics, model: str, other: str) -> NDArray[np.float64]:
-    """From one model's mean to another's, in the group's subspace."""
+    """From one model's mean to another's: shape (d,)."""
     assert group.free is not None and group.centroids is not None  # noqa: S101 - the bank has them
     here, there = (group.centroids.means[np.searchsorted(bank.models, name)] for name in (model, other))
-    return np.linalg.solve(group.free.rotation.T, there - here)
+    way = group.subspace.basis @ np.linalg.solve(group.free.rotation.T, there - here)
+    return np.where(np.isinf(group.subspace.scale), 0.0, way * group.subspace.scale)
 
 
 def _axes(group: GroupStatistics, statistics: TwoCovariance) -> tuple[Tensor, Tensor]:
