@@ -9,6 +9,7 @@ import torch
 from morelli.attribution.bank import Labels
 from morelli.attribution.centroid import unit_vectors
 from morelli.defence.objective import (
+    OWN_SCALE,
     collision,
     contrastive,
     farthest_model,
@@ -101,12 +102,12 @@ def coordinates(bank, vectors) -> list[np.ndarray]:
 
 
 def at_own_scale(bank, query, others, row: int) -> float:
-    """Mean square distance of a query from a row, of all numbers in standard deviations; of each group alike."""
+    """Weighted mean square distance of a query from a row, of all numbers in standard deviations; all groups alike."""
     apart = []
     for group in bank.groups.values():
         way = [query.vectors[name][0] - others.vectors[name][row] for name in group.names]
         apart.append(np.square(np.concatenate(way) / group.subspace.scale).mean())
-    return float(np.mean(apart))
+    return OWN_SCALE * float(np.mean(apart))
 
 
 def collided(bank, held, query, prompt: str | None, seed: int):
