@@ -30,8 +30,8 @@ Objective = Callable[[Mapping[str, Tensor]], Tensor]
 
 #: T of the contrastive loss. Not published; 0.07–0.1 is usual for InfoNCE (van den Oord et al., 2018).
 TEMPERATURE = 0.1
-#: Weight of the distance at the numbers' own scale in `collision`. Who learns from protected images of visor was right in
-#: 0.43, 0.25 and 0.18 of them with 0, 1 and 10 (``fused``, the surrogate as encoder; chance 0.14), at one PSNR.
+#: Weight of the distance at the numbers' own scale in `collision`. Who learns from protected images of visor was right
+#: in 0.43, 0.25 and 0.18 of them with 0, 1 and 10 (``fused``, the surrogate as encoder; chance 0.14), at one PSNR.
 OWN_SCALE = 10.0
 
 
@@ -199,8 +199,8 @@ def collision(
     prompt: a feature collision (Shafahi et al., *Poison Frogs!*, 2018). Without such an image the embedding as it was,
     moved by the difference of the two models' means, takes its place. The drawn model may be the image's own, which
     then stays where it is. Distance is the mean square in the directions in which seeds scatter alike (the coordinates
-    of the attributor ``fused``), plus ten times that of all numbers at their own scale: n references know no more than n
-    directions, and an attacker with more of them reads the others.
+    of the attributor ``fused``), plus ten times that of all numbers at their own scale: n references know no more than
+    n directions, and an attacker with more of them reads the others.
 
     A loss without a lower end carries every model's images in a direction of that model, which whoever learns from
     protected images takes for a mark. Here all models' images go to all models alike: at distance 0 nothing is left
