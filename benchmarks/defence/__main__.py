@@ -187,7 +187,7 @@ def options(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--encoders", nargs="+", default=list(ENCODERS), help=_ENCODERS_HELP)
     parser.add_argument("--recipe", default=RECIPE)
     parser.add_argument("--lpips", type=Path, help="AlexNet's weights (torchvision's file): the table also has LPIPS")
-    parser.add_argument("--retrain", action="store_true", help="also attackers who retrain on pgd and eot")
+    parser.add_argument("--retrain", action="store_true", help="also attackers who retrain on defences with gradients")
     parser.add_argument("--retrain-background", type=int, default=6,
                         help="prompts that who retrains learns from, all of them protected as the leaderboard is; with "
                         "surrogates without networks as many as --background cost little")  # fmt: skip

@@ -51,7 +51,7 @@ class Shield:
         "none", "noise", "canonical" or one of `GRADIENT_DEFENCES`.
     epsilon : float
         Levels of 255; of ``like`` where the strength is found. 0 where there is none.
-    like : {"", "pgd", "canonical"}
+    like : {"", "pgd", "collide", "canonical"}
         Brought to the mean PSNR that this defence has at that ε; "": as it is.
     """
 
@@ -78,7 +78,11 @@ def shields(epsilons: Sequence[float], named: Sequence[str] = ()) -> list[Shield
     plain = [Shield("none"), Shield("canonical"), *(Shield("noise", float(e)) for e in epsilons)]
     plain += [Shield(defence, float(e)) for e in epsilons for defence in gradient]
     equal = [Shield("noise", 0.0, "canonical")]
-    equal += [Shield(defence, float(e), "pgd") for e in epsilons for defence in ("noise", "canonical", *gradient[1:])]
+    # A share of a collision is none: it is left as it is, and random signs are brought to it.
+    resting = [defence for defence in gradient if GRADIENT_DEFENCES[defence].collision]
+    others = ("noise", "canonical", *(defence for defence in gradient[1:] if defence not in resting))
+    equal += [Shield(defence, float(e), "pgd") for e in epsilons for defence in others]
+    equal += [Shield("noise", float(e), defence) for e in epsilons for defence in resting]
     return sorted(plain + equal, key=lambda shield: shield.epsilon)
 
 
