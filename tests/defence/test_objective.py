@@ -133,8 +133,8 @@ def test_a_collision_is_with_an_image_of_the_prompt_and_its_loss_the_distance() 
         (row,) = np.flatnonzero(values < 1e-9)
         met.append(f"{rivals.models[row]} {row}")
         pair = (coordinates(bank, query.vectors), coordinates(bank, rivals.take(np.array([row])).vectors))
-        inside = np.mean([np.square(a[0] - b[0]).mean() for a, b in zip(*pair, strict=True)])
-        assert here == pytest.approx(inside + at_own_scale(bank, query, rivals, row), rel=1e-5)
+        scattered = np.mean([np.square(a[0] - b[0]).mean() for a, b in zip(*pair, strict=True)])
+        assert here == pytest.approx(scattered + at_own_scale(bank, query, rivals, row), rel=1e-5)
     counts = {name: met.count(name) for name in set(met)}
     assert len(counts) == 1 + len(rivals)
     # Binomial, five standard deviations: a quarter of all, and a quarter of that for each of four images.

@@ -84,9 +84,9 @@ def protect(
     if surrogate is not None:
         options["surrogates"] = _surrogates(surrogate)
     from morelli.defence.store import seed_of
-    from morelli.protect import DEFENCES, PerturbSettings, Protector
+    from morelli.protect import PerturbSettings, Protector
 
-    _check_parts(context, defence if defence in DEFENCES else "")
+    _check_parts(context, defence)
     dataset = dataset_of(images)
     known = None if dataset is None or overwrite else seed_of(out)
     drawn = known if known is not None else secrets.randbits(63)
@@ -117,8 +117,10 @@ def _surrogates(text: str) -> list[str]:
 
 def _check_parts(context: typer.Context, defence: str) -> None:
     """Refuse options that the defence has no use for: who gives one expects it to do something."""
-    idle = ("epsilon", "steps", "seed", "surrogate") if defence == "canonical" else ("recipe",)
-    for name in idle if defence else ():
+    from morelli.protect import DEFENCES
+
+    idle = dict.fromkeys(DEFENCES, ("recipe",)) | {"canonical": ("epsilon", "steps", "seed", "surrogate")}
+    for name in idle.get(defence, ()):
         source = context.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE":
             raise InputError(f"plays no part in {defence}.", argument=f"--{name}", fix="Leave it out.")

@@ -163,9 +163,7 @@ def likelihood_ratio(bank: Bank, references: LabelledEmbeddings, model: str, pro
     UnknownNameError
         The references have none of that model.
     """
-    others = other_models(references, model)
-    if model not in bank.models:
-        raise UnknownNameError("model", model, bank.models.tolist())
+    others = _rivals(bank, references, model)
     names = np.array(sorted([model, *others.tolist()]))
     inside = references.prompts == prompt if prompt else np.zeros(len(references), dtype=np.bool_)
     paired = bank.has_same and set(references.models[inside].tolist()) == set(names.tolist())
@@ -228,9 +226,7 @@ def collision(
     UnknownNameError
         The references have none of that model.
     """
-    other_models(references, model)
-    if model not in bank.models:
-        raise UnknownNameError("model", model, bank.models.tolist())
+    _rivals(bank, references, model)
     drawn, share = str(draws.choice(bank.models)), draws.random()
     rows = np.flatnonzero((references.prompts == prompt) & (references.models == drawn)) if prompt else np.empty(0, int)
     alike = None
@@ -248,6 +244,14 @@ def collision(
         return torch.stack([apart(torch.cat([vectors[n] for n in names])) for names, apart in parts]).mean()
 
     return loss
+
+
+def _rivals(bank: Bank, references: LabelledEmbeddings, model: str) -> NDArray[np.str_]:
+    """`other_models` of a model that the references have."""
+    others = other_models(references, model)
+    if model not in bank.models:
+        raise UnknownNameError("model", model, bank.models.tolist())
+    return others
 
 
 def _distance(group: GroupStatistics, there: Tensor) -> Callable[[Tensor], Tensor]:

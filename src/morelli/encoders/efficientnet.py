@@ -53,8 +53,8 @@ def _pad_same(x: Tensor, kernel: int, stride: int) -> Tensor:
 class _Depthwise(torch.autograd.Function):
     """Depthwise convolution with a stride, in bfloat16, whose backward pass runs in single precision.
 
-    On processors torch's own backward pass of this one operation takes three to ten times as long in bfloat16, and was
-    half of what a gradient with respect to the picture took. There is none with respect to weights.
+    On processors torch's own backward pass of this one operation takes several times as long in bfloat16, and was half
+    of what a gradient with respect to the picture took. There is none with respect to weights.
     """
 
     @staticmethod
