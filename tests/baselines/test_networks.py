@@ -77,6 +77,8 @@ def test_a_budget_is_told_and_the_published_one_is_not():
     assert full.published_steps_ == 3_125_000
     assert full._shortfall() == ""
     assert Yu("fingerprint")._published_steps(12, 3) == 781_250
+    small = DnaDet(steps=2, batch=2, crops=2, enlarged=64).fit(images, models)
+    assert "enlarged 64 instead of 512" in small.under_trained
     assert "rate 0.01 instead of 0.001" in Yu(steps=1, rate=0.01).fit(images, models).under_trained
     mixed = RepMix(steps=2, batch=4, side=32, depths=SMALL).fit(images, models)
     assert "8 pictures shown instead of 31,680,000" in mixed.under_trained
@@ -212,6 +214,7 @@ def test_repmix_tells_photographs_apart_where_there_are_some():
         (lambda: Pose(side=20), "multiple of 16"),
         (lambda: Pose(expansions=0), "expansions"),
         (lambda: ResNetPixels(side=4), "side"),
+        (lambda: DnaDet(enlarged=63), "64 or more"),
         (lambda: ResNetPixels(device="abacus"), "abacus"),
     ],
 )

@@ -248,12 +248,15 @@ def test_dna_det_s_loss_by_hand():
 
 def test_dna_det_s_patches_lie_in_the_enlarged_picture():
     picture = torch.arange(128, dtype=torch.uint8)[None, None, None].expand(1, 3, 128, 128)
-    shown, count = grid_patches(picture)
+    shown, count = grid_patches(picture, 512)
     assert (count, tuple(shown.shape)) == (16, (16, 3, 64, 64))
     # Four times as large: 64 pixels of it are 16 of the picture.
     assert float(shown[0, 0, 0, -2] - shown[0, 0, 0, 2]) * 127.5 == pytest.approx(15, abs=0.1)
     assert torch.allclose(shown[0], shown[4], atol=1e-5)
-    some = patches(picture, 3, np.random.default_rng(0))
+    # Not enlarged: pixels of the picture, to its last one.
+    as_it_is, _ = grid_patches(picture, 128)
+    assert torch.allclose((as_it_is[3, 0, 0] + 1) * 127.5, torch.arange(64.0, 128), atol=1e-3)
+    some = patches(picture, 3, np.random.default_rng(0), 512)
     assert some.shape == (3, 3, 64, 64)
     assert not torch.equal(some[0], some[1])
     features, logits, projected = DnaNetwork(5).eval()(some)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from morelli.baselines.network import NetworkAttributor
+from morelli.errors import InputError
 
 if TYPE_CHECKING:
     import torch
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[np.uint8]
 
-SIDE = 128
+SIDE, ENLARGED = 128, 512
 EACH, CROPS, EPOCHS = 16, 16, 30
 PRE_EPOCHS, PRE_BATCH, PRE_RATE, PRE_DECAY_EVERY = 50, 128, 1e-4, 500
 RATE, DECAY, DECAY_EVERY, BALANCE_RATE = 1e-3, 0.9, 2500, 0.01
@@ -53,13 +54,16 @@ class DnaDet(NetworkAttributor):
         Patches a picture in training.
     rate : float
         Learning rate of the second stage.
+    enlarged : int
+        Pixels a side that patches are taken from, 64 or more. Of a picture of 64 pixels a patch of 512 shows eight by
+        eight: where pictures are small, less is more.
     seed : int
     device, precision : str
     checkpoint : str, optional
     """
 
     published_batch = EACH
-    published_form = (("crops", CROPS), ("rate", RATE))
+    published_form = (("crops", CROPS), ("rate", RATE), ("enlarged", ENLARGED))
 
     def __init__(
         self,
@@ -67,13 +71,22 @@ class DnaDet(NetworkAttributor):
         batch: int = EACH,
         crops: int = CROPS,
         rate: float = RATE,
+        enlarged: int = ENLARGED,
         seed: int = 0,
         device: str = "auto",
         precision: str = "auto",
         checkpoint: str | None = None,
     ) -> None:
-        self.steps, self.batch, self.crops, self.rate, self.seed = steps, batch, crops, rate, seed
-        self.device, self.precision, self.checkpoint = device, precision, checkpoint
+        self.steps, self.batch, self.crops, self.rate, self.enlarged = steps, batch, crops, rate, enlarged
+        self.seed, self.device, self.precision, self.checkpoint = seed, device, precision, checkpoint
+
+    def fit(self, images: Sequence[Pixels], models: NDArray[np.str_]) -> Self:
+        """Train on pictures."""
+        from morelli.baselines.dna_network import PATCH
+
+        if self.enlarged < PATCH:
+            raise InputError(f"must be {PATCH} or more; got {self.enlarged}.", argument="enlarged")
+        return super().fit(images, models)
 
     def _stages(self, pictures: int, classes: int) -> tuple[int, int]:
         """Published steps of both stages."""
@@ -167,7 +180,7 @@ class DnaDet(NetworkAttributor):
         from morelli.baselines.loop import descend
 
         with self.autocast():
-            _, logits, projected = network(patches(pictures, self.crops, rng))
+            _, logits, projected = network(patches(pictures, self.crops, rng, self.enlarged))
         y = targets.repeat_interleave(self.crops)
         parts = dna_loss(logits.float(), projected.float(), y, network.get_parameter("balance"))
         optimisers[1].zero_grad(set_to_none=True)
@@ -178,7 +191,7 @@ class DnaDet(NetworkAttributor):
     def _read(self, network: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
         from morelli.baselines.dna_network import grid_patches
 
-        shown, count = grid_patches(x)
+        shown, count = grid_patches(x, self.enlarged)
         features, logits, _ = network(shown)
         means = [part.unflatten(0, (len(x), count)).mean(1) for part in (features, logits.log_softmax(1))]
         return means[0], means[1]

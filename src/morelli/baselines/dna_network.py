@@ -11,7 +11,7 @@ from morelli.baselines.four_stage import WIDTHS, FourStage
 from morelli.baselines.shapes import signed
 from morelli.fingerprint.learn.losses import supervised_contrast
 
-ENLARGED, PATCH = 512, 64
+PATCH = 64
 TEMPERATURE, PROJECTED = 0.07, 128
 # Patches of a picture when it is scored: a grid of so many a side.
 _GRID = 4
@@ -40,28 +40,28 @@ class DnaNetwork(nn.Module):
         return features, self.head(features), self.project(features)
 
 
-def enlarge(picture: Tensor) -> Tensor:
-    """A picture (3, h, w), uint8, in −1 to 1 at 512 pixels a side."""
-    return interpolate(signed(picture)[None], (ENLARGED, ENLARGED), mode="bilinear", align_corners=False)[0]
+def enlarge(picture: Tensor, side: int) -> Tensor:
+    """A picture (3, h, w), uint8, in −1 to 1 at so many pixels a side."""
+    return interpolate(signed(picture)[None], (side, side), mode="bilinear", align_corners=False)[0]
 
 
-def patches(x: Tensor, count: int, rng: np.random.Generator) -> Tensor:
-    """Random patches of enlarged pictures (n, 3, h, w), uint8: (n · count, 3, 64, 64), a picture's side by side."""
+def patches(x: Tensor, count: int, rng: np.random.Generator, side: int) -> Tensor:
+    """Random patches of pictures (n, 3, h, w), uint8, brought to ``side``: (n · count, 3, 64, 64), picture by picture."""
     out = []
     # One picture at a time: a batch of them enlarged would take a gigabyte.
     for picture in x:
-        large = enlarge(picture)
-        places = rng.integers(ENLARGED - PATCH + 1, size=(count, 2)).tolist()
+        large = enlarge(picture, side)
+        places = rng.integers(side - PATCH + 1, size=(count, 2)).tolist()
         out += [large[:, top : top + PATCH, left : left + PATCH] for top, left in places]
     return torch.stack(out)
 
 
-def grid_patches(x: Tensor) -> tuple[Tensor, int]:
+def grid_patches(x: Tensor, side: int) -> tuple[Tensor, int]:
     """Patches on an even grid, and how many a picture: (n · count, 3, 64, 64)."""
-    places = [round(i * (ENLARGED - PATCH) / (_GRID - 1)) for i in range(_GRID)]
+    places = [round(i * (side - PATCH) / (_GRID - 1)) for i in range(_GRID)]
     out = []
     for picture in x:
-        large = enlarge(picture)
+        large = enlarge(picture, side)
         out += [large[:, top : top + PATCH, left : left + PATCH] for top in places for left in places]
     return torch.stack(out), _GRID**2
 
