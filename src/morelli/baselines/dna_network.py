@@ -46,7 +46,7 @@ def enlarge(picture: Tensor, side: int) -> Tensor:
 
 
 def patches(x: Tensor, count: int, rng: np.random.Generator, side: int) -> Tensor:
-    """Random patches of pictures (n, 3, h, w), uint8, brought to ``side``: (n · count, 3, 64, 64), picture by picture."""
+    """Random patches of pictures (n, 3, h, w), uint8, brought to ``side``: (n · count, 3, 64, 64), one by one."""
     out = []
     # One picture at a time: a batch of them enlarged would take a gigabyte.
     for picture in x:
