@@ -414,6 +414,9 @@ class Protector:
     def _notes(self) -> list[str]:
         without = [] if self.defence == "canonical" else self._loaded[1]
         notes = [f"No gradient flows through {name}: it is no surrogate." for name in without]
+        if self._wastes_a_share():
+            epsilon = self.settings.epsilon
+            notes.append(f"Samples are whole levels: of ε = {epsilon:g} no more than {int(epsilon)} is used.")
         encoder = self._judge.encoder
         judge, found = encoder.stamp.encoder, self._overlap(encoder)
         if found == IN:
@@ -428,6 +431,13 @@ class Protector:
                 "An encoder that looks at something else would say more."
             )
         return notes
+
+    def _wastes_a_share(self) -> bool:
+        """Whether ε has a share of a level that the defence, which does not dither its limits, has no use for."""
+        from morelli.defence.ensemble import GRADIENT_DEFENCES
+
+        parts = GRADIENT_DEFENCES.get(self.defence)
+        return parts is not None and not parts.masked and self.settings.epsilon % 1 != 0
 
     def _ensemble(self, prompts: tuple[str, ...]) -> Ensemble:
         """For images of a prompt; one for all prompts that have one id, as they learn the same."""

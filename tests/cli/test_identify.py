@@ -233,7 +233,7 @@ def galleries(references: list[Item], tmp_path: Path) -> dict[str, Path]:
         ("empty", [], "holds no reference"),
         ("alone", [], "one model only, model-02"),
         ("lacking", ["--prompt", "007"], "no reference of the prompt '007' for model-01"),
-        ("lacking", ["--prompt", "007 "], "leave --prompt out or pass --prompt-free"),
+        ("lacking", ["--prompt", "007 "], "leave --prompt out, or pass --prompt-free"),
         ("lacking", ["--prompt", "made-up scen 7"], "Did you mean 'made-up scene 7'"),
         ("lacking", ["--encoder", "other"], "has embeddings of texture, and none of other"),
         ("lacking", ["--encoder", "textur"], "no encoder is called 'textur'. Did you mean 'texture'"),

@@ -173,6 +173,8 @@ def test_a_file_of_another_that_is_called_like_the_reports_is_left_alone(run, qu
     status, text, err = run(query, "--out", tmp_path / "o", *BASE)
     assert (status, text) == (1, "")
     assert "no report of a protected picture" in err
+    # `--overwrite` takes away no other's file, and is not advised.
+    assert "overwrite" not in err
     assert [path.name for path in (tmp_path / "o").iterdir()] == ["reports.jsonl"]
     assert (tmp_path / "o" / "reports.jsonl").read_text() == '{"mine": 1}\n{"mine": 2}\n'
 

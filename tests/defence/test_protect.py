@@ -81,6 +81,20 @@ def one(answers: Any) -> Protected:
     return answer
 
 
+@pytest.mark.parametrize(("defence", "epsilon", "said"), [("pgd", 2.7, 2), ("pgd", 2.0, None), ("eot", 2.7, None)])
+def test_a_share_of_a_level_that_is_not_used_is_told(
+    make, query: Item, defence: str, epsilon: float, said: int | None
+) -> None:
+    """`eot` dithers its limits, and so uses it."""
+    done = one(
+        make(defence=defence, settings=PerturbSettings(epsilon, steps=2)).protect([query.path], model="model-01")
+    )
+    told = [note for note in done.report["notes"] if "whole levels" in note]
+    assert told == ([] if said is None else [f"Samples are whole levels: of ε = 2.7 no more than {said} is used."])
+    change = np.abs(done.after.astype(int) - load_image(query.path).pixels)
+    assert change.max() <= int(epsilon) + (defence == "eot")
+
+
 def test_lpips_where_its_weights_are(make, query: Item, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     network, top = write_weights(tmp_path)
     monkeypatch.setattr("morelli.defence.lpips._of_package", lambda: top)

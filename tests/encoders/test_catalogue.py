@@ -74,6 +74,12 @@ def test_unknown_names(spec: str, suggestion: str | None) -> None:
         load_encoder(spec)
 
 
+def test_what_is_known_is_listed_once() -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        load_encoder("nosuch")
+    assert str(caught.value).count("efficientnet-lite0") == 1
+
+
 def test_folders_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"no config\.json"):
         load_encoder(str(tmp_path))

@@ -47,7 +47,7 @@ def test_ids_that_differ_in_case_alone() -> None:
 def test_an_unknown_prompt_suggests_and_says_the_way_round(text: str, said: str) -> None:
     with pytest.raises(UnknownNameError, match=said) as caught:
         find_prompt(KNOWN, text)
-    assert "leave --prompt out or pass --prompt-free" in str(caught.value)
+    assert "leave --prompt out, or pass --prompt-free" in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["", " ", "anything"])

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 LARGE = 20_000
 #: Learning anew takes hundreds of MiB for a moment, and uses all cores: threads that want to take turns.
 _LEARNS_ANEW = threading.Lock()
-WITHOUT_PROMPT = "To compare without the prompt, leave --prompt out or pass --prompt-free."
+WITHOUT_PROMPT = "To compare without the prompt, leave --prompt out, or pass --prompt-free where the command has it."
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,7 @@ class PerturbSettings:
     Attributes
     ----------
     epsilon : float
-        Largest change of a sample, in levels of 255 (L∞); 0 < ε ≤ 32. The paper takes 2 and 8.
+        Largest change of a sample, in levels of 255 (L∞); 1 ≤ ε ≤ 32. The paper takes 2 and 8.
     steps : int
         Gradient steps. Not published; 50 by default.
     step : float or None

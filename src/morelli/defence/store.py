@@ -227,7 +227,7 @@ def check_reports(file: Path) -> None:
     """
     lines: list[Any] = _whole_lines(file)
     if any(not isinstance(line, dict) or line.get("schema") != PROTECT_SCHEMA for line in lines):
-        raise InputError(f"{file} holds what is no report of a protected picture.", argument="out", fix=_ELSEWHERE)
+        raise InputError(f"{file} holds what is no report of a protected picture.", argument="out", fix=_OTHER)
 
 
 def keep_report(file: Path, report: Mapping[str, Any]) -> None:
@@ -304,9 +304,9 @@ def _whole_lines(path: Path) -> list[dict[str, Any]]:
         data = path.read_bytes() if path.exists() else b""
         found = [json.loads(line) for line in data[: data.rfind(b"\n") + 1].splitlines()]
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} is no file of reports ({error}).", argument="out", fix=_ELSEWHERE) from error
+        raise InputError(f"{path} is no file of reports ({error}).", argument="out", fix=_OTHER) from error
     if not all(isinstance(line, dict) for line in found):
-        raise InputError(f"{path} is no file of reports.", argument="out", fix=_ELSEWHERE)
+        raise InputError(f"{path} is no file of reports.", argument="out", fix=_OTHER)
     return found
 
 

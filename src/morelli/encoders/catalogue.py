@@ -180,7 +180,7 @@ def _load_one(spec: str) -> Encoder:
         if not _HUB_ID.fullmatch(source[3:]):
             raise InputError(f"must be hf:ORG/NAME, and is {source!r}.", argument="encoder")
     elif not _is_checkpoint(source):
-        known = [*REGISTRY, *(info.id for info in CATALOGUE)]
+        known = dict.fromkeys([*REGISTRY, *(info.id for info in CATALOGUE)])
         error = UnknownNameError("encoder", spec, known)
         if _HUB_ID.fullmatch(source):
             error.fix = f"For a network on the hub write hf:{spec}."

@@ -50,5 +50,6 @@ def _unknown(wanted: str, known: Sequence[str]) -> UnknownNameError:
         start = f"Did you mean {' or '.join(map(repr, near))}?"
     else:
         start = "The gallery has others." if known else "No reference of this gallery has a prompt."
-    error.fix = f"{start} To compare without the prompt, leave --prompt out or pass --prompt-free."
+    rest = "To compare without the prompt, leave --prompt out, or pass --prompt-free where the command has it."
+    error.fix = f"{start} {rest}"
     return error
