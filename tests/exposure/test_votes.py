@@ -394,6 +394,7 @@ def test_bad_questions():
     table = from_counts(["a", "b"], ["a", "b"], np.eye(2))
     for settings in (
         VoteSettings(votes=0), VoteSettings(simulations=10**6, most=10**6), VoteSettings(gap=-1.0),
+        VoteSettings(votes=10**9 + 1),
         VoteSettings(noise=2.0), VoteSettings(watch=Watch(false_alarm=1.0)), VoteSettings(watch=Watch(votes=0)),
     ):  # fmt: skip
         with pytest.raises(InputError):

@@ -28,7 +28,7 @@ def simulate_votes(
         typer.Option(help="CSV with the columns model and rating (Elo points), a row a model: the true quality."),
     ] = None,
     gap: Annotated[float, typer.Option(help="Elo points between places, where no ratings are given.")] = 15.0,
-    votes: Annotated[int, typer.Option(min=1, max=10**9, help="Honest votes before the attack.")] = 10_000,
+    votes: Annotated[int, typer.Option(min=1, help="Honest votes before the attack.")] = 10_000,
     noise: Annotated[float, typer.Option(help="Share of the honest votes that are cast at random.")] = 0.1,
     cover: Annotated[
         bool, typer.Option("--cover", help="The attacker votes like an honest voter where the target is not seen.")

@@ -67,6 +67,10 @@ class VoteSettings:
     seed: int = 0
 
 
+#: Honest votes: of a hundred times as many the ratings' fit is no longer regular.
+MOST_VOTES = 10**9
+
+
 def check_settings(settings: VoteSettings) -> None:
     """Refuse what cannot be simulated.
 
@@ -81,6 +85,8 @@ def check_settings(settings: VoteSettings) -> None:
     for name in ("votes", "most", "simulations"):
         if getattr(settings, name) < 1:
             raise InputError(f"must be 1 or more; got {getattr(settings, name)}.", argument=f"--{name}")
+    if settings.votes > MOST_VOTES:
+        raise InputError(f"must be {MOST_VOTES:,} or fewer; got {settings.votes:,}.", argument="--votes")
     if settings.simulations * settings.most > 400_000_000:
         raise InputError(
             f"{settings.simulations} simulations of {settings.most} battles take more memory than is sensible.",
