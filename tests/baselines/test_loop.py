@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from morelli.baselines.loop import Learner, balanced_rows, descend, epoch_rows, open_journal, train
+from morelli.baselines.loop import Learner, adam, balanced_rows, descend, epoch_rows, open_journal, train
 from morelli.errors import DivergedError, InputError
 
 
@@ -98,3 +98,20 @@ def test_batches_hold_every_class_equally_often():
     rows = balanced_rows(labels, 2, np.random.default_rng(0))
     assert labels[rows].tolist() == [0, 0, 1, 1, 2, 2]
     assert len(set(rows[:4].tolist())) == 4
+
+
+def test_adam_is_the_published_rule() -> None:
+    # Kingma & Ba 2015, algorithm 1, in float64 with the decay in the gradient.
+    rng = np.random.default_rng(0)
+    w = rng.normal(size=(3, 5))
+    weight = torch.nn.Parameter(torch.from_numpy(w.astype(np.float32)))
+    optimiser = adam([weight], 0.01, betas=(0.5, 0.9), decay=0.1)
+    m, v = np.zeros_like(w), np.zeros_like(w)
+    for t in range(1, 21):
+        slope = rng.normal(size=w.shape)
+        weight.grad = torch.from_numpy(slope.astype(np.float32))
+        optimiser.step()
+        g = slope + 0.1 * w
+        m, v = 0.5 * m + 0.5 * g, 0.9 * v + 0.1 * g**2
+        w -= 0.01 * (m / (1 - 0.5**t)) / (np.sqrt(v / (1 - 0.9**t)) + 1e-8)
+    assert np.allclose(weight.detach().numpy(), w, atol=1e-5)

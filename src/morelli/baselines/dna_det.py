@@ -199,8 +199,8 @@ class DnaDet(NetworkAttributor):
 
 def _optimisers(network: nn.Module, rate: float) -> dict[str, torch.optim.Optimizer]:
     """One for the network, and one for the weights that balance its losses."""
-    import torch
+    from morelli.baselines.loop import adam
 
     balance = network.get_parameter("balance")
     others = [each for each in network.parameters() if each is not balance]
-    return {"network": torch.optim.Adam(others, lr=rate), "balance": torch.optim.Adam([balance], lr=BALANCE_RATE)}
+    return {"network": adam(others, rate), "balance": adam([balance], BALANCE_RATE)}

@@ -92,16 +92,16 @@ class Pose(NetworkAttributor):
     def _learner(self, x: Tensor, labels: NDArray[np.intp], classes: int, steps: int) -> Learner:
         import torch
 
-        from morelli.baselines.loop import Learner, balanced_rows, descend, set_rate
+        from morelli.baselines.loop import Learner, adam, balanced_rows, descend, set_rate
         from morelli.baselines.pose_networks import PoseNetwork, expansion, expansion_loss, pose_loss, untracked
         from morelli.baselines.shapes import signed
 
         network = PoseNetwork(self.side, classes).to(self.device_)
         pairs = torch.nn.ModuleList(expansion() for _ in range(self.expansions)).to(self.device_)
         optimisers = {
-            "network": torch.optim.Adam(network.parameters(), lr=self.rate),
+            "network": adam(network.parameters(), self.rate),
             # One optimiser for all pairs: those without a gradient stay as they are.
-            "pairs": torch.optim.Adam(pairs.parameters(), lr=OPEN_RATE),
+            "pairs": adam(pairs.parameters(), OPEN_RATE),
         }
         each = -(-steps // self.expansions)
 

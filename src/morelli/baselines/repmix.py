@@ -85,14 +85,14 @@ class RepMix(OnResNet50):
         import torch
 
         from morelli.baselines.corruptions import corrupt_batch
-        from morelli.baselines.loop import Learner, descend, epoch_rows, set_rate
+        from morelli.baselines.loop import Learner, adam, descend, epoch_rows, set_rate
         from morelli.baselines.repmix_network import RepMixNetwork, mixed_loss
         from morelli.baselines.resnet50 import random_crops, resnet_body
         from morelli.baselines.shapes import signed
 
         network = RepMixNetwork(resnet_body(self.depths, self.pretrained), WIDTH, EMBEDDING, classes, self.real_)
         network = network.to(self.device_)
-        optimiser = torch.optim.Adam(network.parameters(), lr=self.rate, weight_decay=5e-4)
+        optimiser = adam(network.parameters(), self.rate, decay=5e-4)
         targets = torch.from_numpy(labels.astype(np.int64)).to(self.device_)
         each = max(1, len(x) // self.batch)
 

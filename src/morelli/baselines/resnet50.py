@@ -97,13 +97,13 @@ class ResNetPixels(OnResNet50):
         import torch
         from torch.nn.functional import cross_entropy
 
-        from morelli.baselines.loop import Learner, descend, epoch_rows
+        from morelli.baselines.loop import Learner, adam, descend, epoch_rows
         from morelli.baselines.shapes import imagenet
 
         network = torch.nn.ModuleDict(
             {"body": resnet_body(self.depths, self.pretrained), "head": torch.nn.Linear(WIDTH, classes)}
         ).to(self.device_)
-        optimiser = torch.optim.Adam(network.parameters(), lr=self.rate)
+        optimiser = adam(network.parameters(), self.rate)
         targets = torch.from_numpy(labels.astype(np.int64)).to(self.device_)
 
         def step(number: int, rng: np.random.Generator) -> dict[str, float]:

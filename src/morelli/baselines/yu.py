@@ -113,9 +113,9 @@ class Yu(NetworkAttributor):
         return Learner(modules, optimisers, step)
 
     def _adam(self, module: nn.Module) -> torch.optim.Optimizer:
-        import torch
+        from morelli.baselines.loop import adam
 
-        return torch.optim.Adam(module.parameters(), lr=self.rate, betas=BETAS)
+        return adam(module.parameters(), self.rate, BETAS)
 
     def _classify(self, network: nn.Module, optimiser: torch.optim.Optimizer, x: Tensor, targets: Tensor) -> Step:
         from torch.nn.functional import cross_entropy
