@@ -52,9 +52,22 @@ def test_an_interrupted_training_goes_on_as_if_nothing_had_happened(tmp_path):
     made: list[int] = []
     again = learner(made=made)
     resumed = train(again, 60, 3, open_journal(tmp_path, {"a": 1}), save_every=0.0)
-    assert made[0] > 30
+    assert made[0] == 41
     assert np.array_equal(weights(again), weights(whole))
     assert resumed == curve
+
+
+def test_a_long_training_is_kept_within_a_stretch_of_its_curve(tmp_path):
+    # Of 500 steps a point of the curve is ten.
+    whole = learner()
+    curve = train(whole, 500, 3)
+    with pytest.raises(KeyboardInterrupt):
+        train(learner(stop_at=17), 500, 3, open_journal(tmp_path, {"a": 1}), save_every=0.0)
+    made: list[int] = []
+    again = learner(made=made)
+    assert train(again, 500, 3, open_journal(tmp_path, {"a": 1}), save_every=0.0) == curve
+    assert made[0] == 17
+    assert np.array_equal(weights(again), weights(whole))
 
 
 def test_a_finished_training_is_read_and_not_repeated(tmp_path):

@@ -15,9 +15,9 @@ from morelli.attribution.image import IMAGE_REGISTRY, FeatureAttributor, load_im
 from morelli.baselines.dna_det import DnaDet
 from morelli.baselines.pose import Pose
 from morelli.baselines.repmix import RepMix
-from morelli.baselines.resnet50 import ResNetPixels
+from morelli.baselines.resnet50 import ResNetPixels, resnet_body
 from morelli.baselines.yu import Yu
-from morelli.errors import InputError, NotEnoughReferencesError, NotFittedError, UnknownNameError
+from morelli.errors import InputError, NotEnoughReferencesError, NotFittedError, UnknownNameError, WeightsError
 from tests.baselines.toys import accuracy, pictures, rows, stripes
 
 LONG = "MORELLI_LONG_TESTS"
@@ -216,12 +216,18 @@ def test_repmix_tells_photographs_apart_where_there_are_some():
         (lambda: Pose(expansions=0), "expansions"),
         (lambda: ResNetPixels(side=4), "side"),
         (lambda: DnaDet(enlarged=63), "64 or more"),
+        (lambda: DnaDet(crops=0), "crops"),
+        (lambda: Yu(rate=float("nan")), "rate"),
+        (lambda: ResNetPixels(rate=-1.0), "rate"),
+        (lambda: ResNetPixels(depths=(1, 1, 1)), "depths"),
+        (lambda: ResNetPixels(depths=(3, 4, 6, 0)), "depths"),
+        (lambda: ResNetPixels(pretrained="nowhere"), "nowhere"),
         (lambda: ResNetPixels(device="abacus"), "abacus"),
     ],
 )
 def test_a_bad_option_is_named_before_any_work(make, said):
     images, models = pictures(2, 16, stripes(16), 40, seed=0)
-    with pytest.raises((InputError, UnknownNameError), match=said):
+    with pytest.raises((InputError, UnknownNameError, WeightsError), match=said):
         make().fit(images, models)
 
 
@@ -240,14 +246,43 @@ def test_the_catalogue_holds_all_baselines_and_options_reach_them():
     made = load_image_attributor("yu@form=fingerprint+steps=7+batch=4")
     assert (made.form, made.steps, made.batch) == ("fingerprint", 7, 4)
     assert load_image_attributor("resnet50@rate=0.01").rate == 0.01
+    assert load_image_attributor("repmix@depths=1-2-3-1").depths == (1, 2, 3, 1)
+    # A folder may be called by a number.
+    assert load_image_attributor("yu@checkpoint=2024").checkpoint == "2024"
     for spec, error, said in (
         ("yuu", UnknownNameError, "yu"),
         ("yu@step=7", UnknownNameError, "steps"),
         ("yu@steps", InputError, "value"),
         ("yu@batch=many", InputError, "int"),
+        ("yu@steps=1e3", InputError, "int"),
+        ("resnet50@depths=1-x-1-1", InputError, "dashes"),
     ):
         with pytest.raises(error, match=said):
             load_image_attributor(spec)
+
+
+def test_methods_keep_what_they_can_use_again():
+    made = {spec: load_image_attributor(spec, "o") for spec in ("marra", "probe", "yu@steps=8", "yu@checkpoint=mine")}
+    assert made["probe"].cache == "o/cache"
+    assert (made["yu@steps=8"].checkpoint, made["yu@steps=8"].steps) == ("o/trained", 8)
+    assert made["yu@checkpoint=mine"].checkpoint == "mine"
+    assert load_image_attributor("probe").cache is None
+
+
+def test_other_weights_to_begin_from_are_another_training(tmp_path):
+    """In the same folder: a finished training of the first is not taken for one of the second."""
+    images, models = pictures(3, 32, stripes(32), 40, seed=0)
+    folder, found = tmp_path / "resnet", []
+    for seed in (0, 1, 0):
+        torch.manual_seed(seed)
+        resnet_body(SMALL).save_pretrained(folder)
+        made = ResNetPixels(
+            steps=1, batch=4, side=32, depths=SMALL, pretrained=str(folder), checkpoint=str(tmp_path / "kept")
+        )
+        found.append(made.fit(images, models).scores(images[:2]))
+    assert not np.array_equal(found[0], found[1])
+    assert np.array_equal(found[0], found[2])
+    assert len(list((tmp_path / "kept").iterdir())) == 2
 
 
 @dataclass(frozen=True, eq=False)

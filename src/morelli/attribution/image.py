@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from morelli.errors import InputError, UnknownNameError
@@ -123,13 +124,20 @@ def is_image_attributor(spec: str) -> bool:
     return spec.partition("@")[0] in IMAGE_REGISTRY
 
 
-def load_image_attributor(spec: str) -> ImageAttributor:
+#: Options that name a folder in which a method keeps what it computed, and the folder's name below one for all.
+KEPT = {"checkpoint": "trained", "cache": "cache"}
+
+
+def load_image_attributor(spec: str, keep: str | Path | None = None) -> ImageAttributor:
     """A fresh image attributor.
 
     Parameters
     ----------
     spec : str
         ``NAME``, or ``NAME@option=value+option=value`` with arguments of its class: ``resnet50@steps=300+batch=16``.
+        Of an option that takes several numbers they are joined with dashes: ``depths=3-4-6-3``.
+    keep : str or Path, optional
+        Folder below which trainings and embeddings are kept by methods that can, where the spec names none.
 
     Raises
     ------
@@ -140,7 +148,11 @@ def load_image_attributor(spec: str) -> ImageAttributor:
     """
     name, _, text = spec.partition("@")
     maker = IMAGE_REGISTRY.get(name)
-    return maker(**_options(name, maker, text)) if text else maker()
+    given = _options(name, maker, text) if text else {}
+    if keep is not None:
+        known = inspect.signature(maker).parameters
+        given = {option: f"{keep}/{folder}" for option, folder in KEPT.items() if option in known} | given
+    return maker(**given)
 
 
 def _options(name: str, maker: Callable[..., ImageAttributor], text: str) -> dict[str, Any]:
@@ -152,20 +164,36 @@ def _options(name: str, maker: Callable[..., ImageAttributor], text: str) -> dic
             raise UnknownNameError(f"option of {name}", option, known)
         if not equals or not value:
             raise InputError("needs a value: option=value.", argument=f"{name}@{option}")
-        out[option] = _value(value, known[option].default, f"{name}@{option}")
+        out[option] = _value(value, known[option], f"{name}@{option}")
     return out
 
 
-def _value(text: str, default: Any, argument: str) -> Any:
-    """A value of the type of the option's default; where that is None, a number if it reads as one, else text."""
+def _value(text: str, option: inspect.Parameter, argument: str) -> Any:
+    """A value of the option's type: of its default or, where that is None, of its annotation."""
+    default = option.default
     if isinstance(default, bool):
         if text not in ("true", "false"):
             raise InputError(f"must be true or false; got {text!r}.", argument=argument)
         return text == "true"
-    kinds: tuple[type, ...] = (int, float, str) if default is None else (type(default),)
+    if isinstance(default, tuple):
+        kinds: tuple[type, ...] = (type(default[0]) if default else str,)
+        parts = text.split("-")
+    else:
+        kinds, parts = _kinds(option), [text]
     for kind in kinds:
         try:
-            return kind(text)
+            found = tuple(kind(part) for part in parts)
         except (TypeError, ValueError):
             continue
-    raise InputError(f"must be {kinds[0].__name__}; got {text!r}.", argument=argument)
+        return found if isinstance(default, tuple) else found[0]
+    several = ", several joined with dashes" if isinstance(default, tuple) else ""
+    raise InputError(f"must be {kinds[0].__name__}{several}; got {text!r}.", argument=argument)
+
+
+def _kinds(option: inspect.Parameter) -> tuple[type, ...]:
+    """Types to try, the strictest first."""
+    if option.default is not None:
+        return (type(option.default),)
+    # As text where the annotations of a module are not evaluated.
+    named = {part.strip() for part in str(getattr(option.annotation, "__name__", option.annotation)).split("|")}
+    return tuple(kind for kind in (int, float, str) if kind.__name__ in named) or (int, float, str)

@@ -20,6 +20,7 @@ FOLLOWED = (
     "morelli.fingerprint",
     "morelli.baselines",
     "morelli.evaluation",
+    "morelli.devices",
 )
 
 

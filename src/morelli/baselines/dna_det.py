@@ -86,6 +86,8 @@ class DnaDet(NetworkAttributor):
 
         if self.enlarged < PATCH:
             raise InputError(f"must be {PATCH} or more; got {self.enlarged}.", argument="enlarged")
+        if self.crops < 1:
+            raise InputError(f"must be 1 or more; got {self.crops}.", argument="crops")
         return super().fit(images, models)
 
     def _stages(self, pictures: int, classes: int) -> tuple[int, int]:

@@ -79,13 +79,13 @@ def train(
     StorageError
         The disk refuses a checkpoint.
     """
-    curve, first = Curve(), 0
+    curve, first, since = Curve(), 0, 0
+    # Of the stretch that is under way, which began after ``since`` steps.
+    sums: dict[str, float] = {}
     state = journal.load("cpu") if journal else None
     if state is not None:
-        first = _restore(learner, curve, state)
+        first, since, sums = _restore(learner, curve, state)
     stretch, saved = max(1, steps // POINTS), time.monotonic()
-    sums: dict[str, float] = {}
-    since = first
     for module in learner.modules.values():
         module.train()
     with torch.random.fork_rng(devices=[]):
@@ -100,12 +100,11 @@ def train(
                 curve.steps.append(number + 1)
                 curve.losses.append(means)
                 sums, since = {}, number + 1
-                # A checkpoint at the end of a stretch only, so that the curve's sums are empty in it.
-                if journal and time.monotonic() - saved >= save_every and number + 1 < steps:
-                    journal.save(_state(learner, curve, number + 1))
-                    saved = time.monotonic()
+            if journal and time.monotonic() - saved >= save_every and number + 1 < steps:
+                journal.save(_state(learner, curve, number + 1, since, sums))
+                saved = time.monotonic()
     if journal and first < steps:
-        journal.save(_state(learner, curve, steps))
+        journal.save(_state(learner, curve, steps, steps, {}))
     return curve
 
 
@@ -192,19 +191,21 @@ def _check(losses: Mapping[str, float], number: int) -> None:
             )
 
 
-def _state(learner: Learner, curve: Curve, step: int) -> dict[str, Any]:
+def _state(learner: Learner, curve: Curve, step: int, since: int, sums: Mapping[str, float]) -> dict[str, Any]:
     return {
         "step": step,
+        "since": since,
+        "sums": dict(sums),
         "modules": {name: module.state_dict() for name, module in learner.modules.items()},
         "optimisers": {name: optimiser.state_dict() for name, optimiser in learner.optimisers.items()},
         "curve": {"steps": curve.steps, "losses": curve.losses},
     }
 
 
-def _restore(learner: Learner, curve: Curve, state: Mapping[str, Any]) -> int:
+def _restore(learner: Learner, curve: Curve, state: Mapping[str, Any]) -> tuple[int, int, dict[str, float]]:
     for name, module in learner.modules.items():
         module.load_state_dict(state["modules"][name])
     for name, optimiser in learner.optimisers.items():
         optimiser.load_state_dict(state["optimisers"][name])
     curve.steps[:], curve.losses[:] = state["curve"]["steps"], state["curve"]["losses"]
-    return int(state["step"])
+    return int(state["step"]), int(state["since"]), dict(state["sums"])

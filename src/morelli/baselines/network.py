@@ -73,6 +73,10 @@ class NetworkAttributor(ImageAttributor):
     def _read(self, network: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
         """Features (n, d) and scores (n, classes) of a batch of uint8 inputs, on the device."""
 
+    def _origin(self) -> str:
+        """Revision of the weights that the training begins from; "" of random ones."""
+        return ""
+
     def _missing(self) -> list[str]:
         """What beside steps, batch and form the training lacks."""
         return []
@@ -144,6 +148,9 @@ class NetworkAttributor(ImageAttributor):
             raise InputError(f"must be 1 or more; got {self.steps}.", argument="steps")
         if self.batch < 2:
             raise InputError(f"must be 2 or more; got {self.batch}.", argument="batch")
+        rate = getattr(self, "rate", 1.0)
+        if not (math.isfinite(rate) and rate > 0):
+            raise InputError(f"must be a number above 0; got {rate:g}.", argument="rate")
         side = getattr(self, "side", 32)
         if side < 8:
             raise InputError(f"must be 8 or more; got {side}.", argument="side")
@@ -168,11 +175,14 @@ class NetworkAttributor(ImageAttributor):
         import inspect
 
         from morelli.baselines.code import method_version
+        from morelli.devices import wants_bfloat16
 
         arguments = [name for name in inspect.signature(type(self)).parameters if name not in ("checkpoint", "device")]
         return {
             "method": type(self).__name__,
             "code": method_version(type(self)),
+            "bfloat16": wants_bfloat16(self.precision, self.device_),
+            "begun from": self._origin(),
             "arguments": {name: getattr(self, name) for name in arguments},
             "steps": self.steps_,
             "models": names.tolist(),

@@ -9,7 +9,7 @@ import numpy as np
 
 from morelli.baselines.labels import NO_RECIPE
 from morelli.baselines.network import NetworkAttributor, epochs
-from morelli.errors import MissingExtraError, WeightsError
+from morelli.errors import InputError, MissingExtraError, WeightsError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,10 +29,21 @@ class OnResNet50(NetworkAttributor):
     published_batch = 32
     published_form: tuple[tuple[str, Any], ...] = (("side", 224), ("depths", DEPTHS), ("rate", RATE))
     side: int
+    depths: tuple[int, ...]
     pretrained: str | None
 
     def _published_steps(self, pictures: int, classes: int) -> int:
         return epochs(30, pictures, self.published_batch)
+
+    def _check(self) -> None:
+        super()._check()
+        if len(self.depths) != len(DEPTHS) or min(self.depths) < 1:
+            raise InputError(f"must be {len(DEPTHS)} numbers, each 1 or more.", argument="depths")
+
+    def _origin(self) -> str:
+        from morelli.encoders.weights import find_checkpoint
+
+        return find_checkpoint(self.pretrained, local_files_only=True).revision if self.pretrained else ""
 
     def _missing(self) -> list[str]:
         return [] if self.pretrained else ["no ImageNet weights to begin from"]
@@ -141,8 +152,11 @@ def resnet_body(depths: Sequence[int] = DEPTHS, pretrained: str | None = None) -
         raise MissingExtraError("transformers", "A ResNet") from error
     if pretrained is None:
         return ResNetModel(ResNetConfig(depths=list(depths)))
+    from morelli.encoders.weights import find_checkpoint
+
+    folder = find_checkpoint(pretrained, local_files_only=True).folder
     try:
-        model: Any = ResNetModel.from_pretrained(pretrained, local_files_only=True)
+        model: Any = ResNetModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
     except (OSError, ValueError) as error:
         raise WeightsError(f"holds no ResNet: {str(error).splitlines()[0]}", argument=pretrained) from error
     if tuple(model.config.depths) != tuple(depths) or model.config.hidden_sizes[-1] != WIDTH:
