@@ -14,8 +14,11 @@ from morelli.images.probe import probe
 from morelli.images.uniform import plan_uniform
 
 
-def one_form(dataset: Dataset, folder: Path) -> Dataset:
-    """The dataset; where formats or sizes differ, with files of one form in ``folder``, for training and test alike."""
+def one_form(dataset: Dataset, folder: Path, *, resized: bool = True) -> Dataset:
+    """The dataset; where formats or sizes differ, with files of one form in ``folder``, for training and test alike.
+
+    Not ``resized``: the middle of each picture at its own scale, for what resizing would destroy.
+    """
     readable = {}
     for item in dataset.items:
         try:
@@ -28,10 +31,12 @@ def one_form(dataset: Dataset, folder: Path) -> Dataset:
     items = []
     for item in dataset.items:
         if item.name in readable:
-            path = folder / f"{short_hash([item.name, file_sha256(item.path), form.side])}.png"
+            words = [item.name, file_sha256(item.path), form.side, *(() if resized else ("cut",))]
+            path = folder / f"{short_hash(words)}.png"
             if not path.is_file():
                 path.parent.mkdir(parents=True, exist_ok=True)
-                write_whole(path, png_bytes(form.apply(load_image(item.path).pixels)))
+                pixels = load_image(item.path).pixels
+                write_whole(path, png_bytes(form.apply(pixels) if resized else form.cut(pixels)))
             items.append(replace(item, path=path))
     short = len(dataset.items) - len(items)
     notes = [f"Formats or sizes differ; all images were brought to one form: {form}."]

@@ -26,6 +26,7 @@ from morelli.defence.canonical import RECIPE
 from morelli.defence.lpips import Lpips
 from morelli.defence.quality import ms_ssim, psnr
 from morelli.evaluation.metrics import confusion_matrix
+from morelli.exposure.confusion import confusion_csv
 from morelli.generators.catalogue import load_generators
 from morelli.images.dataset import read_dataset
 from morelli.inversion.catalogue import load_inverter
@@ -198,6 +199,8 @@ def options(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--attackers", nargs="+", help="these alone")
     parser.add_argument("--minutes", type=float, default=math.inf, help="end by then, with exit status 3 if unfinished")
     parser.add_argument("--table", action="store_true", help="only print what is there")
+    parser.add_argument("--confusions", type=Path,
+                        help="folder for each cell's confusion matrix, as morelli simulate-votes takes it")  # fmt: skip
     asked = parser.parse_args(given)
     if min(asked.seeds, asked.retrain_background) < 1:
         parser.error("--seeds and --retrain-background must be 1 or more")
@@ -254,6 +257,17 @@ def print_tables(rows: Sequence[dict[str, Any]], header: dict[str, Any], parts: 
         print("\nNo votes: a model has no query; ask for more --images.", file=sys.stderr)
 
 
+def write_confusions(rows: Sequence[dict[str, Any]], folder: Path) -> None:
+    """A CSV file for each cell, called by what it is of."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for row in rows:
+        shield = Shield(row["defence"], row["epsilon"], row["like"])
+        name = " ".join((shield.name, row["attacker"], row["encoder"], row["method"])).replace(", ", " ")
+        found = row["confusion"]
+        text = confusion_csv(found["labels"], found["said"], found["matrix"])
+        (folder / f"{name.replace(' ', '_')}.csv").write_text(text, encoding="utf-8")
+
+
 def main(given: Sequence[str] | None = None) -> int:
     """Measure, and print the tables."""
     arguments = options(given)
@@ -268,6 +282,8 @@ def main(given: Sequence[str] | None = None) -> int:
     rows = read_rows(arguments.out, header)
     whole = arguments.table or measure(arguments, parts, rows, header)
     print_tables(rows, header, parts)
+    if arguments.confusions is not None:
+        write_confusions(rows, arguments.confusions)
     if not whole:
         print("Not finished: the same command goes on from here.", file=sys.stderr)
     return 0 if whole else UNFINISHED

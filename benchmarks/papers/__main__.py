@@ -1,7 +1,7 @@
 """The papers' tables on data sets: python -m benchmarks.papers DATASET… --out DIR
 
 A DATASET is a folder, or the word zoo: pictures that the built-in models make. Paper 000's main table, 002's tables
-VIII and IX, and 001's table (on the zoo). Run it again with the same --out to go on where it stopped. It ends with 0
+VIII and IX, and 001's table. Run it again with the same --out to go on where it stopped. It ends with 0
 where every cell was measured or cannot be, with 1 where one failed; the tables are written either way.
 docs/comparison.md says what the columns mean.
 """
@@ -25,7 +25,7 @@ from benchmarks.papers.attacks import Attacks, attack_jobs
 from benchmarks.papers.costs import embedding
 from benchmarks.papers.jobs import table_jobs
 from benchmarks.papers.measure import perform
-from benchmarks.papers.plan import RULES, Plan
+from benchmarks.papers.plan import ATTACKED, RULES, Plan
 from benchmarks.papers.regeneration import open_bench
 from benchmarks.papers.results import Results
 from benchmarks.papers.schedule import Job, describe, run
@@ -42,6 +42,7 @@ from morelli.encoders.copies import SAMPLE
 from morelli.engine.base import Engine
 from morelli.errors import InputError, MorelliError, UnknownNameError, WeightsError
 from morelli.evaluation.data import prepare
+from morelli.evaluation.pictures import cut_notes
 from morelli.generators.zoo.manifest import WEIGHTS
 
 TABLES = ("000", "001", "002")
@@ -58,6 +59,12 @@ def open_sources(given: argparse.Namespace, plan: Plan, skipped: dict[str, str])
     for name in given.datasets:
         if name != ZOO:
             found.append(open_source(Path(name), plan.prompts))
+            if found[-1].name == ZOO:
+                raise InputError(
+                    "has the name that the built-in models' pictures have in the tables.",
+                    argument=name,
+                    fix="Call the folder something else.",
+                )
             continue
         try:
             folder = make_zoo(given.weights, given.out, plan.seed, given.processes, plan.prompts)
@@ -119,7 +126,10 @@ def measure(given: argparse.Namespace, plan: Plan, engine: Engine) -> tuple[Path
         name: attack_rows(results, cells, attacks) for name, (cells, attacks) in stored.items()
     }
     told = {
-        name: (attacks.pictures.leaks, [*attacks.pictures.notes, *attacks.notes])
+        name: (
+            attacks.pictures.leaks,
+            [*attacks.pictures.notes, *attacks.notes, *cut_notes(filter(plan.wants, ATTACKED), attacks.pictures.form)],
+        )
         for name, (_, attacks) in stored.items()
     }
     cells: list[Job] = []
@@ -197,7 +207,9 @@ def read_arguments(arguments: Sequence[str] | None) -> tuple[argparse.Namespace,
     parser.add_argument("--table", action="append", choices=TABLES, help="only this one; may be repeated")
     parser.add_argument("--hours", type=float, help="begin no cell that would end later")
     parser.add_argument("--processes", type=int, default=2, help="of this machine, without --engine ray")
-    parser.add_argument("--engine", default="local", help="where tables 000 and 002 are measured: local or ray")
+    parser.add_argument(
+        "--engine", default="local", help="where cells are measured, but for the zoo's table 001: local or ray"
+    )
     parser.add_argument(
         "--ray-address",
         default=os.environ.get("MORELLI_RAY_ADDRESS"),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from benchmarks.papers.methods import spec_with
+from benchmarks.papers.methods import kept_in
 
 from morelli.attribution.catalogue import load_attributor
 from morelli.attribution.image import FeatureAttributor, is_image_attributor, load_image_attributor
@@ -64,7 +64,7 @@ def scorer(spec: str, training: Sequence[Known], encoder: Encoder, out: str) -> 
     """
     if not is_image_attributor(spec):
         return (*_by_embeddings(spec, training, encoder, out), "")
-    attributor = load_image_attributor(spec_with({"spec": spec}, out))
+    attributor = load_image_attributor(spec, kept_in(out))
     attributor.fit([load_image(each.path).pixels for each in training], np.array([each.model for each in training]))
     assert not (isinstance(attributor, FeatureAttributor) and attributor.uses_texts)
     models = attributor.models_.tolist()

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
 
 from morelli.attribution.catalogue import load_attributor
 from morelli.attribution.image import IMAGE_REGISTRY
@@ -29,7 +26,7 @@ _STORED = (
     "benchmarks.zoo.plan",
 )
 _TUNED = ("benchmarks.papers.tuned", "benchmarks.one_form", "morelli.fingerprint.learn.run")
-# Options that name a folder in which a method keeps what it computed, and the folder's name below --out.
+# Where methods keep what they compute, by option: folders below --out.
 _KEPT = {"checkpoint": "trained", "cache": "cache"}
 
 
@@ -92,10 +89,6 @@ def _stamp(encoder: str) -> str:
     return f"{stamp.revision}/{stamp.preprocessing}" if stamp else ""
 
 
-def spec_with(words: Mapping[str, Any], out: str) -> str:
-    """The method's spec with the folders that it keeps trainings and embeddings in."""
-    spec = str(words["spec"])
-    name = spec.partition("@")[0]
-    known = inspect.signature(IMAGE_REGISTRY.get(name)).parameters if name in IMAGE_REGISTRY else ()
-    kept = [f"{option}={out}/{folder}" for option, folder in _KEPT.items() if option in known]
-    return spec + ("+" if "@" in spec else "@") + "+".join(kept) if kept else spec
+def kept_in(out: str) -> dict[str, str]:
+    """Folders below ``out`` in which methods keep trainings and embeddings, by their option."""
+    return {option: f"{out}/{folder}" for option, folder in _KEPT.items()}

@@ -18,8 +18,10 @@ from morelli.errors import DatasetError, MorelliError
 from morelli.evaluation.leaks import find_duplicates, leak_test
 from morelli.images.load import load_image
 from morelli.images.probe import FileInfo, probe
+from morelli.images.uniform import plan_uniform
 
 if TYPE_CHECKING:
+    from morelli.images.uniform import Uniform
     from morelli.types import Item
 
 
@@ -34,16 +36,19 @@ class Pictures:
     leaks : mapping
         Of the files as they came; empty for a single model.
     notes : tuple of str
+    form : Uniform or None
+        The form, where files had several.
     """
 
     items: tuple[Item, ...]
     leaks: dict[str, Any]
     notes: tuple[str, ...]
+    form: Uniform | None = None
 
 
 @lru_cache(maxsize=4)
-def read_pictures(folder: str, prompts: int | None, out: str) -> Pictures:
-    """Read a data set; what has to change its form is kept as PNG below ``out``.
+def read_pictures(folder: str, prompts: int | None, out: str, resized: bool = True) -> Pictures:
+    """Read a data set; what has to change its form is kept as PNG below ``out``, resized or the middle of it.
 
     Raises
     ------
@@ -71,5 +76,6 @@ def read_pictures(folder: str, prompts: int | None, out: str) -> Pictures:
     if len({item.model for item, *_ in kept}) > 1:
         models, texts = [item.model for item, *_ in kept], [item.prompt_id for item, *_ in kept]
         leaks = leak_test([info for _, info, _ in kept], models, texts).to_json()
-    formed = one_form(replace(dataset, items=tuple(item for item, *_ in kept), notes=tuple(notes)), Path(out) / "form")
-    return Pictures(formed.items, leaks, tuple(formed.notes))
+    whole = replace(dataset, items=tuple(item for item, *_ in kept), notes=tuple(notes))
+    formed = one_form(whole, Path(out) / "form", resized=resized)
+    return Pictures(formed.items, leaks, tuple(formed.notes), plan_uniform([info for _, info, _ in kept]))

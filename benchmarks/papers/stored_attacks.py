@@ -23,6 +23,7 @@ from benchmarks.papers.schedule import Job
 from benchmarks.papers.sources import Source
 from benchmarks.zoo.plan import ATTACKS
 
+from morelli.attribution.image import is_image_attributor, load_image_attributor
 from morelli.encoders.cache import EmbeddingCache
 from morelli.encoders.catalogue import DEFAULT_ENCODER, load_encoder
 from morelli.errors import NotEnoughReferencesError
@@ -58,12 +59,14 @@ class StoredAttacks:
     seed : int
     out : str
         Folder of embeddings and trainings.
+    resized : bool
+        Whether pictures of several sizes are brought to one by resizing; else the middle of each is cut out.
     """
 
-    def __init__(self, folder: str, prompts: int | None, seed: int, out: str) -> None:
+    def __init__(self, folder: str, prompts: int | None, seed: int, out: str, *, resized: bool = True) -> None:
         self.out = out
         cells: dict[str, dict[str, list[Item]]] = defaultdict(lambda: defaultdict(list))
-        self.pictures = read_pictures(folder, prompts, out)
+        self.pictures = read_pictures(folder, prompts, out, resized)
         for item in self.pictures.items:
             cells[item.prompt_id][item.model].append(item)
         names = np.array(sorted(name for name in cells if name))
@@ -175,15 +178,16 @@ def _candidate(item: Item) -> Candidate:
 
 def perform(words: Mapping[str, Any], out: str) -> dict[str, Any]:
     """Measure a cell, in whatever process."""
-    source = words["source"]
-    attacks = StoredAttacks(source["folder"], source["prompts"], words["seed"], out)
+    source, spec = words["source"], words.get("spec", "")
+    resized = not is_image_attributor(spec) or load_image_attributor(spec).resizes
+    attacks = StoredAttacks(source["folder"], source["prompts"], words["seed"], out, resized=resized)
     if len(attacks.models) < 2 or not attacks.items("none"):
         raise NotEnoughReferencesError(
             "attacks take two models with images of several prompts.",
             argument="dataset",
             fix="Add images of other prompts.",
         )
-    return attacks.likeness(words["attack"]) if words["kind"] == "stored likeness" else attacks.method(words["spec"])
+    return attacks.likeness(words["attack"]) if words["kind"] == "stored likeness" else attacks.method(spec)
 
 
 def stored_jobs(plan: Plan, source: Source, attacks: StoredAttacks) -> list[Job]:

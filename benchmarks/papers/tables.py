@@ -364,7 +364,7 @@ def cost_rows(results: Results, jobs: Iterable[Job]) -> list[Row]:
     rows: dict[str, dict[str, Any]] = {}
     for job in jobs:
         found, _ = measured(results, job)
-        name = job.words.get("method", job.key.split("/")[1])
+        name = job.words.get("method", "likeness")
         row = rows.setdefault(name, {"method": name, "cells": 0, "estimated": 0.0, "together": 0.0})
         row["estimated"] += job.seconds
         if found is not None:

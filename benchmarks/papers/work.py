@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from benchmarks.papers.methods import spec_with
+from benchmarks.papers.methods import kept_in
 from benchmarks.papers.plan import MAPPED
 from benchmarks.papers.records import pair_record, queries
 from benchmarks.papers.sources import read_source
@@ -48,9 +48,9 @@ def _main(words: Mapping[str, Any], out: str) -> dict[str, Any]:
     """Table 000: top-1 to top-3 under the protocol that the data allow."""
     source = words["source"]
     dataset = read_source(source["folder"], source["prompts"])
-    spec = spec_with(words, out)
-    settings = Settings(methods=(spec,), seed=words["seed"], ablate=False, calibrate=False)
-    found = evaluate(dataset, load_encoder(words["encoder"]), settings, cache=EmbeddingCache(Path(out) / "cache"))
+    spec, kept = words["spec"], kept_in(out)
+    settings = Settings(methods=(spec,), seed=words["seed"], ablate=False, calibrate=False, keep=kept["checkpoint"])
+    found = evaluate(dataset, load_encoder(words["encoder"]), settings, cache=EmbeddingCache(kept["cache"]))
     result, (row,) = found.result, found.result["rows"]
     kept = ("protocol", "k", "n_queries", "n_models", "n_prompts", "leaks", "notes")
     assert found.queries is not None
@@ -64,8 +64,8 @@ def _zero_shot(words: Mapping[str, Any], out: str) -> dict[str, Any]:
     """Table 002: identification and verification of seen and unseen models after one training."""
     data, encoder = _prepared(words, out)
     split = split_models(data.embeddings, words["unseen"], words["seed"])
-    spec = spec_with(words, out)
-    learnt = learn(spec, data, split)
+    spec = words["spec"]
+    learnt = learn(spec, data, split, folders=kept_in(out))
     families = dict(zip(data.embeddings.models.tolist(), data.embeddings.families.tolist(), strict=True))
     # A group may say less with one rule than another: plda has pairs alone, lda and fused none.
     rows = {group: _identified(learnt, data, split, group, words, families) for group in split.tested}

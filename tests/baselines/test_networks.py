@@ -262,8 +262,10 @@ def test_the_catalogue_holds_all_baselines_and_options_reach_them():
 
 
 def test_methods_keep_what_they_can_use_again():
-    made = {spec: load_image_attributor(spec, "o") for spec in ("marra", "probe", "yu@steps=8", "yu@checkpoint=mine")}
-    assert made["probe"].cache == "o/cache"
+    folders = {"checkpoint": "o/trained", "cache": "o/a+b=c"}
+    specs = ("marra", "probe", "yu@steps=8", "yu@checkpoint=mine")
+    made = {spec: load_image_attributor(spec, folders) for spec in specs}
+    assert made["probe"].cache == "o/a+b=c"
     assert (made["yu@steps=8"].checkpoint, made["yu@steps=8"].steps) == ("o/trained", 8)
     assert made["yu@checkpoint=mine"].checkpoint == "mine"
     assert load_image_attributor("probe").cache is None

@@ -14,14 +14,13 @@ from benchmarks.papers import methods, published, tables
 from benchmarks.papers.__main__ import read_arguments
 from benchmarks.papers.costs import embedding, looking
 from benchmarks.papers.jobs import table_jobs
-from benchmarks.papers.methods import spec_with, versions
+from benchmarks.papers.methods import versions
 from benchmarks.papers.plan import ATTACKED, Plan
 from benchmarks.papers.results import Results, fingerprint
 from benchmarks.papers.schedule import FAILED, Clock, Job, run
 from benchmarks.papers.sources import Source, open_source
 from benchmarks.papers.training import published_hours, published_work
 
-from morelli.attribution.image import load_image_attributor
 from morelli.baselines import code
 from morelli.baselines.dna_det import DnaDet
 from morelli.baselines.pose import Pose
@@ -345,18 +344,6 @@ def test_versions_know_the_encoder_s_weights(monkeypatch: pytest.MonkeyPatch) ->
     assert first["encoder"]
     assert versions("main", "euclid", "fingerprint@nowhere")["encoder"] == ""
     assert versions("main", "euclid", "")["method"] == first["method"] != versions("main", "plda", "")["method"]
-
-
-def test_methods_keep_what_they_can_use_again() -> None:
-    kept = {name: spec_with({"spec": name}, "o") for name in ("marra", "probe", "yu@steps=8", "euclid")}
-    assert kept == {
-        "marra": "marra",
-        "probe": "probe@cache=o/cache",
-        "yu@steps=8": "yu@steps=8+checkpoint=o/trained",
-        "euclid": "euclid",
-    }
-    for spec in kept.values():
-        assert spec == "euclid" or load_image_attributor(spec)
 
 
 def test_a_changed_data_set_is_another(tmp_path: Path) -> None:

@@ -280,6 +280,9 @@ def test_wrong_input_is_named(folder: Path, tmp_path: Path, capsys: pytest.Captu
     assert "error:" in capsys.readouterr().err
     assert papers.main([str(folder), str(folder), "--out", str(tmp_path / "out")]) == 1
     assert "two data sets are called made-up" in capsys.readouterr().err
+    zoo = write_dataset(tmp_path / "other" / "zoo", models=2, prompts=2, seeds=1, size=16)
+    assert papers.main([str(zoo), "--out", str(tmp_path / "out")]) == 1
+    assert "Call the folder something else" in capsys.readouterr().err
     assert papers.main([str(folder), "--out", str(tmp_path / "out"), "--method", "tinny"]) == 1
     assert "tiny" in capsys.readouterr().err
 

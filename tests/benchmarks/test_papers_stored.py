@@ -101,7 +101,18 @@ def test_one_image_a_prompt_has_no_plug_in(tmp_path: Path) -> None:
     assert all(set(ATTACKS) <= set(row) for row in rows)
 
 
-def test_one_form_without_duplicates_and_with_a_leak_test(tmp_path: Path) -> None:
+def _recorder(shown: set[str]):
+    """A `scorer` that notes which pictures it learns from, and knows nothing."""
+
+    def scorer(_spec, training, _encoder, _out):
+        shown.update(load_image(each.path).content for each in training)
+        models = sorted({each.model for each in training})
+        return lambda pictures: np.zeros((len(pictures), len(models))), models, ""
+
+    return scorer
+
+
+def test_one_form_without_duplicates_and_with_a_leak_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write_dataset(tmp_path / "d", models=3, prompts=10, seeds=3, size=64)
     items = read_dataset(folder).items
     wide = next(item for item in items if item.model == items[0].model)
@@ -121,6 +132,20 @@ def test_one_form_without_duplicates_and_with_a_leak_test(tmp_path: Path) -> Non
     centre = Uniform(64).apply(load_image(wide.path).pixels)
     (same,) = (each for each in pictures.items if each.name == wide.name)
     assert np.array_equal(load_image(same.path).pixels, centre)
+    # What resizing would destroy is cut out, of the same queries.
+    cut = StoredAttacks(str(folder), None, 0, str(tmp_path / "out"), resized=False)
+    assert [item.name for item in cut.items("none")] == [item.name for item in attacks.items("none")]
+    (same,) = (each for each in cut.pictures.items if each.name == wide.name)
+    assert np.array_equal(load_image(same.path).pixels, load_image(wide.path).pixels[8:72, 16:80])
+    source = open_source(folder, None)
+    shown: dict[str, set[str]] = {}
+    for spec in ("marra", "dzanic"):
+        monkeypatch.setattr(stored_attacks, "scorer", _recorder(shown.setdefault(spec, set())))
+        words = {"kind": "stored method", "spec": spec, "source": {"folder": source.folder, "prompts": None}, "seed": 0}
+        stored_attacks.perform(words, str(tmp_path / "out"))
+    own = {load_image(each.path).content for each in attacks.training if each.model == wide.model}
+    assert own <= shown["dzanic"]
+    assert not own & shown["marra"]
     told = pictures.leaks, pictures.notes
     words = report._stored(Results(tmp_path / "r.jsonl", {}), PLAN, open_source(folder, None), [], [], told).sentences
     assert any(line.startswith("Leak test") for line in words)

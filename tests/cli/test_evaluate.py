@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from shutil import rmtree
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from morelli.baselines.yu import Yu
 from morelli.cli import main
 from morelli.encoders import catalogue
 from morelli.exposure.confusion import read_confusion
@@ -339,3 +341,22 @@ def test_the_default_encoder(morelli, tmp_path):
     # A third is chance.
     assert fused["top1"] > 0.9
     assert euclid["top1"] > 0.6
+
+
+def test_trainings_that_are_kept_are_not_repeated(morelli, pictures, tmp_path, monkeypatch):
+    made: list[int] = []
+    once = Yu._batch
+    monkeypatch.setattr(Yu, "_batch", lambda self, *a: made.append(1) or once(self, *a))
+    asked = (pictures, *BASE, "--protocol", "any-prompt", "--method", "yu@steps=2+side=8+batch=4", "--json")
+    plain, kept = morelli(*asked), morelli(*asked, "--keep", tmp_path / "kept")
+    folds = len(made) // 4
+    assert folds > 1
+    assert len(list((tmp_path / "kept").iterdir())) == folds
+    again = morelli(*asked, "--keep", tmp_path / "kept")
+    assert len(made) == 4 * folds
+    rows = [json.loads(out)["rows"] for _, out, _ in (plain, kept, again)]
+    assert rows[0] == rows[1] == rows[2]
+    # Of an interrupted one the folds that are missing alone.
+    rmtree(next((tmp_path / "kept").iterdir()))
+    assert json.loads(morelli(*asked, "--keep", tmp_path / "kept")[1])["rows"] == rows[0]
+    assert len(made) == 4 * folds + 2

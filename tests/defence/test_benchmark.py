@@ -32,6 +32,7 @@ from morelli.defence.surrogate import load_surrogate
 from morelli.encoders import catalogue
 from morelli.encoders.copies import CONDITIONS as USUAL
 from morelli.errors import InputError, WeightsError
+from morelli.exposure.confusion import read_confusion
 from morelli.exposure.simulation import VoteSettings
 from morelli.images.dataset import read_dataset
 from morelli.images.degrade import parse
@@ -376,6 +377,14 @@ def test_it_resumes_and_its_table_holds_every_cell(
     assert file.read_text() == "".join(kept)
     assert command.main([*asked, "--table"]) == 0
     assert capsys.readouterr().out == text
+    assert command.main([*asked, "--table", "--confusions", str(tmp_path / "confusions")]) == 0
+    capsys.readouterr()
+    assert len(list((tmp_path / "confusions").iterdir())) == len(rows)
+    row = next(r for r in rows if (r["defence"], r["attacker"], r["like"]) == ("eot", "purify blur throughout", "pgd"))
+    confusion = read_confusion(tmp_path / "confusions" / f"eot-2~pgd_purify_blur_throughout_grain_{row['method']}.csv")
+    assert list(confusion.models) == row["confusion"]["labels"]
+    assert confusion.images is not None
+    assert confusion.images.tolist() == [sum(counts) for counts in row["confusion"]["matrix"]]
     for other in (("--steps", "3"), ("--seeds", "2")):
         with pytest.raises(SystemExit, match="of another run"):
             command.main([*asked, *other])

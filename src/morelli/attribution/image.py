@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from morelli.errors import InputError, UnknownNameError
@@ -124,11 +123,7 @@ def is_image_attributor(spec: str) -> bool:
     return spec.partition("@")[0] in IMAGE_REGISTRY
 
 
-#: Options that name a folder in which a method keeps what it computed, and the folder's name below one for all.
-KEPT = {"checkpoint": "trained", "cache": "cache"}
-
-
-def load_image_attributor(spec: str, keep: str | Path | None = None) -> ImageAttributor:
+def load_image_attributor(spec: str, folders: Mapping[str, str] | None = None) -> ImageAttributor:
     """A fresh image attributor.
 
     Parameters
@@ -136,8 +131,9 @@ def load_image_attributor(spec: str, keep: str | Path | None = None) -> ImageAtt
     spec : str
         ``NAME``, or ``NAME@option=value+option=value`` with arguments of its class: ``resnet50@steps=300+batch=16``.
         Of an option that takes several numbers they are joined with dashes: ``depths=3-4-6-3``.
-    keep : str or Path, optional
-        Folder below which trainings and embeddings are kept by methods that can, where the spec names none.
+    folders : mapping of str to str, optional
+        Where methods keep what they compute, by option ("checkpoint": trainings, "cache": embeddings): for those that
+        have the option, unless the spec gives it.
 
     Raises
     ------
@@ -149,10 +145,8 @@ def load_image_attributor(spec: str, keep: str | Path | None = None) -> ImageAtt
     name, _, text = spec.partition("@")
     maker = IMAGE_REGISTRY.get(name)
     given = _options(name, maker, text) if text else {}
-    if keep is not None:
-        known = inspect.signature(maker).parameters
-        given = {option: f"{keep}/{folder}" for option, folder in KEPT.items() if option in known} | given
-    return maker(**given)
+    known = inspect.signature(maker).parameters if folders else {}
+    return maker(**{option: folder for option, folder in (folders or {}).items() if option in known} | given)
 
 
 def _options(name: str, maker: Callable[..., ImageAttributor], text: str) -> dict[str, Any]:

@@ -38,7 +38,8 @@ class DnaDet(NetworkAttributor):
     Deviations: a picture's score is the mean over 16 patches of a grid, a quarter of the enlarged picture, where their
     program reads all of it at once; cross-entropy is over logits, where their program hands it probabilities; pictures
     are resized bilinearly, the centre square of those that are no squares; all patches of a step pass through the
-    network together; the learnt weights are Adam's alone; models' pictures are drawn at random, not in epochs; the
+    network together; the learnt weights are Adam's alone, at a rate that does not fall; the last step is kept, where
+    their program keeps the best by pictures held out; models' pictures are drawn at random, not in epochs; the
     transforms are learnt on the training pictures, brought to 128 pixels whole, not on cuts of photographs, and five of
     Pillow's ways of resampling stand for OpenCV's; the second quality of a double compression is
     129 − the first, where theirs were drawn once.

@@ -65,6 +65,10 @@ class NetworkAttributor(ImageAttributor):
     def _tensor(self, images: Sequence[Pixels]) -> Tensor:
         """Pictures as the network's uint8 input (n, 3, side, side), before any scaling or augmentation."""
 
+    def _shown(self, images: Sequence[Pixels]) -> Tensor:
+        """Pictures to score, as `_tensor` unless they are brought to another size than those that are learnt from."""
+        return self._tensor(images)
+
     @abstractmethod
     def _learner(self, x: Tensor, labels: Labels, classes: int, steps: int) -> Learner:
         """Fresh modules and optimisers; the module "network" is what is kept. torch is seeded before the call."""
@@ -127,7 +131,7 @@ class NetworkAttributor(ImageAttributor):
         require_fitted(self, "network_")
         out = []
         for start in range(0, len(images), _BATCH):
-            x = self._tensor(images[start : start + _BATCH]).to(self.device_)
+            x = self._shown(images[start : start + _BATCH]).to(self.device_)
             with torch.inference_mode():
                 out.append([part.float().cpu().numpy() for part in self._read(self.network_, x)])
         features, scores = (np.concatenate(parts) for parts in zip(*out, strict=True))

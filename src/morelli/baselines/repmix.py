@@ -35,8 +35,9 @@ class RepMix(OnResNet50):
 
     Deviations: partners are of the same batch, so that 32 mixed pictures are made of 32, and not of 64; without
     ``real`` among the models there is nothing to detect, and the detection head is left out; the weights begin at
-    random without ``pretrained``; two of the published fifteen corruptions (frost, spatter) are missing, and the
-    elastic one has no affine part; pictures are resized bilinearly.
+    random without ``pretrained``; two of the published fifteen corruptions (frost, spatter) are missing, the elastic
+    one has no affine part, and fog is a sum of enlarged grids; the last step is kept, where their program ends
+    early and keeps the best by pictures held out; pictures are resized bilinearly.
 
     Parameters
     ----------
@@ -112,11 +113,13 @@ class RepMix(OnResNet50):
 
         return Learner({"network": network}, {"optimiser": optimiser}, step)
 
-    def _read(self, network: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
-        from torch.nn.functional import interpolate
+    def _shown(self, images: Sequence[Pixels]) -> Tensor:
+        from morelli.baselines.shapes import stack_squares
 
+        return stack_squares(images, self.side)
+
+    def _read(self, network: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
         from morelli.baselines.shapes import signed
 
-        whole = interpolate(signed(x), (self.side, self.side), mode="bilinear", align_corners=False, antialias=True)
-        features, logits, _ = network(whole)
+        features, logits, _ = network(signed(x))
         return features, logits.log_softmax(1)

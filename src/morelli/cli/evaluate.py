@@ -112,6 +112,13 @@ def evaluate(
     map_: Annotated[
         Path | None, typer.Option("--map", help="Draw a map (t-SNE) of the queries' embeddings (.png, .svg, .pdf).")
     ] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for trained baselines: the same command goes on where it was interrupted, and takes finished "
+            "trainings from there. A training is up to 300 MB, one for each fold."
+        ),
+    ] = None,
     engine: EngineOption = "local",
     ray_address: AddressOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
@@ -123,7 +130,10 @@ def evaluate(
     if methods is not None and not methods:
         raise typer.BadParameter("names no attributor.", param_hint="--method")
     steps = None if degrade is None else tuple(step.strip() for step in degrade.split(",") if step.strip())
-    settings = Settings(protocol, methods, k, epsilon, seed, ablation, steps, pairs, level, unseen, calibrate=calibrate)
+    kept = None if keep is None else str(keep)
+    settings = Settings(
+        protocol, methods, k, epsilon, seed, ablation, steps, pairs, level, unseen, calibrate=calibrate, keep=kept
+    )
     pictures = Pictures(confusion, figure, map_)
     _answer(_Request(settings, dataset, references, encoder, against, models, pictures, as_json, engine, ray_address))
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,19 +82,14 @@ def _is_table(path: Path) -> bool:
 
 
 def _write_table(matrix: NDArray[np.float64], labels: Sequence[str], path: Path) -> Path:
-    """Images as ``morelli simulate-votes`` takes them: a row for each right model, a column for each answer."""
-    text = io.StringIO()
-    lines = csv.writer(text, lineterminator="\n")
-    lines.writerow(["images", *labels])
-    shown = (
-        [label, *(f"{value:.10g}" for value in row)] for label, row in zip(labels, matrix, strict=True) if row.any()
-    )
-    lines.writerows(shown)
+    """Images as ``morelli simulate-votes`` takes them."""
+    from morelli.exposure.confusion import confusion_csv
+
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"cannot be written: {error}.", argument=str(path)) from error
-    write_whole(path, text.getvalue().encode())
+    write_whole(path, confusion_csv(labels, labels, matrix).encode())
     return path
 
 

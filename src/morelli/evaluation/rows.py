@@ -46,6 +46,8 @@ class RowMaker:
         Whether it is of the first encoder, beside which stand the methods that see pictures and need none.
     progress : callable or None
         Told of each method as a stage.
+    cache : str
+        Folder of the embeddings that were computed before, for methods that see pictures and embed them; "": none.
     skipped : list of str
         Methods of a group that could not be run, with their reasons; grows as methods are attempted.
     """
@@ -56,12 +58,19 @@ class RowMaker:
     families: Mapping[str, str]
     first: bool = True
     progress: Progress | None = None
+    cache: str = ""
     skipped: list[str] = field(default_factory=list)
 
     def chosen(self, usual: Sequence[str]) -> list[str]:
         """The methods of this encoder's rows, none twice: those that are asked for, or the usual ones."""
         named = usual if self.settings.methods is None else self.settings.methods
         return [name for name in dict.fromkeys(named) if self.first or not is_image_attributor(name)]
+
+    @property
+    def folders(self) -> dict[str, str]:
+        """Where methods that see pictures keep what they compute, by option."""
+        found = {"checkpoint": self.settings.keep or "", "cache": self.cache}
+        return {option: folder for option, folder in found.items() if folder}
 
     def attempt(self, name: str, work: Callable[[], T]) -> T | None:
         """What ``work`` gives; None where a method that a group named cannot be run, and ``skipped`` then says why."""
@@ -78,7 +87,7 @@ class RowMaker:
         sets = self.sets
         report = partial(self.progress, name) if self.progress else None
         if is_image_attributor(name):
-            made = partial(load_image_attributor, name)
+            made = partial(load_image_attributor, name, self.folders)
             return run_on_pictures(made, [sets.queries], tasks, sets.source, progress=report)[0]
         make, source = partial(load_attributor, name), sets.source.embeddings
         data, wanted = sets.queries.embeddings, self.settings.calibrate if calibrate is None else calibrate
@@ -89,7 +98,8 @@ class RowMaker:
         source = self.sets.source
         report = partial(self.progress, name) if self.progress else None
         if is_image_attributor(name):
-            return run_on_pictures(partial(load_image_attributor, name), versions, tasks, source, progress=report)
+            made = partial(load_image_attributor, name, self.folders)
+            return run_on_pictures(made, versions, tasks, source, progress=report)
         data = [version.embeddings for version in versions]
         make, wanted = partial(load_attributor, name), self.settings.calibrate
         return run_versions(make, data, tasks, source=source.embeddings, progress=report, calibrate=wanted)

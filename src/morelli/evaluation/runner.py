@@ -117,9 +117,12 @@ def evaluate(
     require_models(whole.source)
     families, shared = whole.families, whole.without_shared()[1]
     makers = [
-        RowMaker(Sets(*own).without_shared()[0], settings, stamp.encoder, families, not number, progress)
+        RowMaker(
+            Sets(*own).without_shared()[0], settings, stamp.encoder, families, not number, progress,
+            cache=str(cache.folder) if cache is not None else "",
+        )
         for number, (own, stamp) in enumerate(zip(prepared, stamps, strict=True))
-    ]
+    ]  # fmt: skip
     table = measure(makers, encoders, cache)
     sets = makers[-1].sets
     data = sets.queries.embeddings

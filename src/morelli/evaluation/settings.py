@@ -56,6 +56,8 @@ class Settings:
     calibrate : bool
         Whether attributors that learn are calibrated, which takes most of the time. Without it a row has ranks and no
         forecasts: no ece, coverage and set size.
+    keep : str or None
+        Folder in which trained methods keep their trainings: interrupted ones go on, and finished ones are read.
     """
 
     protocol: str | None = None
@@ -71,6 +73,7 @@ class Settings:
     optional: frozenset[str] = frozenset()
     against: Against | None = None
     calibrate: bool = True
+    keep: str | None = None
 
     @property
     def reference(self) -> Against:

@@ -7,7 +7,7 @@ by the cosine of what it embeds them to, the layer before its head. Methods over
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -65,8 +65,16 @@ class Learnt:
     fit_seconds: float = 0.0
 
 
-def learn(name: str, data: EvaluationSet, split: ModelSplit, progress: Progress | None = None) -> Learnt:
+def learn(
+    name: str,
+    data: EvaluationSet,
+    split: ModelSplit,
+    progress: Progress | None = None,
+    folders: Mapping[str, str] | None = None,
+) -> Learnt:
     """Train a method on the seen models' images and embed those that are tested; an attributor's name is taken as is.
+
+    Methods keep what they compute in ``folders`` (`morelli.attribution.image.load_image_attributor`).
 
     Raises
     ------
@@ -75,7 +83,7 @@ def learn(name: str, data: EvaluationSet, split: ModelSplit, progress: Progress 
     """
     if not is_image_attributor(name):
         return Learnt(data.embeddings, name, True)
-    attributor = load_image_attributor(name)
+    attributor = load_image_attributor(name, folders)
     started = time.process_time()
     _fit(attributor, data, split.training)
     seconds = time.process_time() - started

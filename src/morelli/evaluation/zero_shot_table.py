@@ -62,7 +62,8 @@ def split_rows(makers: Sequence[RowMaker]) -> tuple[list[dict[str, Any]], list[s
 
 
 def _learn(split: ModelSplit, make: RowMaker, name: str) -> Learnt:
-    return learn(name, make.sets.queries, split, partial(make.progress, name) if make.progress else None)
+    report = partial(make.progress, name) if make.progress else None
+    return learn(name, make.sets.queries, split, report, make.folders)
 
 
 def _method_rows(name: str, make: RowMaker, scores: Scores[Learnt], one: _Pairs | _Identities) -> list[dict[str, Any]]:

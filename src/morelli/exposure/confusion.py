@@ -184,6 +184,25 @@ def read_confusion(path: str | Path) -> Confusion:
     return _from_json(text, str(path)) if place.suffix.lower() == ".json" else _from_csv(text, str(path))
 
 
+def confusion_csv(models: Sequence[str], said: Sequence[str], images: Any) -> str:
+    """A confusion matrix as the CSV that `read_confusion` takes; rows without images are left out.
+
+    Parameters
+    ----------
+    models, said : sequence of str
+        Names of rows and of columns.
+    images : array, shape (len(models), len(said)), ≥ 0
+        Images of a model that were taken for another.
+    """
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(["images", *said])
+    for model, row in zip(models, np.asarray(images, dtype=np.float64), strict=True):
+        if row.any():
+            lines.writerow([model, *(f"{value:.10g}" for value in row)])
+    return text.getvalue()
+
+
 def _from_json(text: str, source: str) -> Confusion:
     fix = "Write one with: morelli exposure DATASET --json > exposure.json"
     try:
