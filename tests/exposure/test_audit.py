@@ -10,8 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 from morelli._audit.attacks import plan_attacks
-from morelli._audit.measured import battle, confusion, measure
-from morelli._audit.prediction import Prediction, chosen_rows, filtered_rows, held_out_rows, predict
+from morelli._audit.filtering import filtered_confusion, filtered_rows
+from morelli._audit.measured import Measured, battle, confusion, measure
+from morelli._audit.prediction import Prediction, chosen_rows, held_out_rows, predict
 from morelli._audit.result import prompt_labels
 from morelli._version import __version__
 from morelli.audit import AuditSettings, audit
@@ -19,7 +20,7 @@ from morelli.cli.output import plain
 from morelli.defence.prompts import from_audit
 from morelli.errors import InputError, MorelliError, NotEnoughReferencesError, UnknownNameError
 from morelli.evaluation.runner import Settings, evaluate
-from morelli.exposure.simulation import VoteSettings
+from morelli.exposure.simulation import VoteSettings, typical
 from morelli.images.dataset import read_dataset
 from morelli.testing.datasets import write_dataset
 from morelli.types import EncoderStamp, Item, LabelledEmbeddings
@@ -71,7 +72,8 @@ def test_fields_of_the_schema(result):
         ("d", "same"), ("mean_frac", "same"), ("d", "held out"), ("mean_frac", "held out"),
         ("expected_accuracy", "held out"),
     }  # fmt: skip
-    assert [row["target"] for row in result["votes"]["rows"]] == [row["model"] for row in result["models"]]
+    undefended = [row["target"] for row in result["votes"]["rows"] if row["defence"] == "none"]
+    assert undefended == [row["model"] for row in result["models"]]
 
 
 def test_accuracy_is_that_of_the_evaluation(result, pictures):
@@ -153,6 +155,14 @@ def test_prompts_that_differ_in_exposure_are_predicted_and_picked():
     without = next(row for row in filtered_rows(held, 0)[0] if row["dropped"] == 20)
     assert without["by_d_lift"] == pytest.approx(without["by_d"] - rows[-1]["all_prompts"])
     assert without["by_d_lift_low"] < without["by_d_lift"] < without["by_d_lift_high"] < -0.1
+    # And so the votes without them are cast by who recognises little.
+    found = measure("euclid", data, plan)
+    ((name, table),), (note,) = filtered_confusion(held, found)[0].items(), filtered_confusion(held, found)[1]
+    assert name == "without 20 of 40 prompts"
+    assert note.startswith(f"{name}: the most exposing by expected accuracy")
+    by_expected = without["by_expected"]
+    assert table.accuracy == pytest.approx(by_expected, abs=0.05)
+    assert table.accuracy < confusion_accuracy(found) - 0.2
 
 
 def test_together_is_better_than_alone_and_both_are_counted():
@@ -179,6 +189,52 @@ def test_an_image_that_is_asked_several_times_counts_once():
     counts = np.array(table["matrix"])
     np.testing.assert_allclose(counts.sum(axis=1), 100)
     assert np.trace(counts) / counts.sum() == pytest.approx(found.accuracy(rows)["top1"])
+
+
+def confusion_accuracy(found: Measured) -> float:
+    """Share of the main attack's images that are named right."""
+    counts = np.array(confusion(found)["matrix"])
+    return float(np.trace(counts) / counts.sum())
+
+
+def test_who_is_judged_without_the_exposing_prompts_by_hand():
+    data = gaussian(4, 7, 3, effect=0.8)
+    plan = plan_attacks(data, None, 0)
+    found = measure("euclid", data, plan)
+    held = predict(data, plan, found, 0.5)
+    ((name, table),) = filtered_confusion(held, found)[0].items()
+    assert name == "without 4 of 7 prompts"
+    counts = np.zeros((4, 4))
+    for number in range(len(held.d)):
+        kept = held.prompts[np.argsort(held.expected[number], kind="stable")[:3]]
+        for row in found.rows("main", number):
+            if found.scored.prompts[row] in kept:
+                counts[found.scored.truth[row], found.scored.scores[row].argmax()] += 1
+    # With all but one image as references each image is asked once.
+    assert table.images.tolist() == counts.sum(axis=1).tolist()
+    np.testing.assert_allclose(table.rates, counts / counts.sum(axis=1, keepdims=True))
+    # By D(i) where nothing was expected, and not at all where nothing can be judged.
+    nothing = np.full_like(held.d, np.nan)
+    assert "by D(i)" in filtered_confusion(replace(held, expected=nothing), found)[1][0]
+    assert filtered_confusion(replace(held, accuracy=nothing), found)[0] == {}
+    # A model whose every prompt is left out cannot be voted for.
+    few = data.take((data.models != data.models[-1]) | (data.prompts == data.prompts[0]))
+    plan = plan_attacks(few, None, 0)
+    found = measure("euclid", few, plan)
+    held = predict(few, plan, found, 0.5)
+    exposing = np.broadcast_to(held.prompts == data.prompts[0], held.d.shape).astype(np.float64)
+    confusions, (note,) = filtered_confusion(replace(held, expected=exposing), found)
+    assert confusions == {}
+    assert "a model has no image of them" in note
+
+
+def test_votes_are_simulated_without_the_exposing_prompts_too(result):
+    votes = result["votes"]
+    assert [row["defence"] for row in votes["rows"]] == ["none", "without 3 of 6 prompts"] * 3
+    assert any(note.startswith("Votes: without 3 of 6 prompts: the most exposing by") for note in result["notes"])
+    # What a campaign costs is of the leaderboard as it is.
+    plain_rows = [row for row in votes["rows"] if row["defence"] == "none"]
+    assert result["cost"]["campaign_battles"] == typical(plain_rows, "battles")
 
 
 def made_up(choices: int, prompts: int) -> Prediction:
@@ -304,8 +360,8 @@ def test_votes_of_few_simulations_are_among_the_notes(pictures):
     # One vote between two equals: in an odd number of simulations one of them is ahead in most.
     votes = VoteSettings(votes=1, simulations=41, most=50, gap=0.0)
     found = audit(two, [TextureEncoder()], AuditSettings("euclid", sweeps=False, votes=votes)).result
-    (seldom,) = [row["target"] for row in found["votes"]["rows"] if row["possible"] < 0.5]
-    (note,) = [note for note in found["notes"] if note.startswith("Votes: ")]
+    (seldom,) = {row["target"] for row in found["votes"]["rows"] if row["possible"] < 0.5}
+    (note,) = [note for note in found["notes"] if note.startswith("Votes: Fewer")]
     assert f"for {seldom} (" in note
 
 

@@ -10,8 +10,6 @@ import numpy as np
 
 from morelli._audit.attacks import ROTATIONS, AttackPlan
 from morelli._audit.measured import Measured
-from morelli.defence.prompts import drops, remaining_accuracy, whole_prompts
-from morelli.errors import ArrayError
 from morelli.evaluation.bootstrap import prompt_bootstrap
 from morelli.exposure.correlation import correlate
 from morelli.exposure.neighbours import distinct
@@ -146,13 +144,13 @@ def chosen_rows(held: Prediction, seed: int) -> list[dict[str, Any]]:
             return chosen_accuracy(scores, accuracy, sizes, breaks)
 
         tables = (scores, held.accuracy, held.mean_frac)
-        low, high = _over_prompts(measure, tables, seed)
+        low, high = over_prompts(measure, tables, seed)
         for row, *found in zip(rows, measure(*tables), low, high, strict=True):
             row[name], row[f"{name}_low"], row[f"{name}_high"] = found
     return rows
 
 
-def _over_prompts(measure: Callable[..., Sequence[float]], tables: Sequence[Array], seed: int) -> tuple[Array, Array]:
+def over_prompts(measure: Callable[..., Sequence[float]], tables: Sequence[Array], seed: int) -> tuple[Array, Array]:
     """Ends of the 95 % intervals of what is measured on tables (R, P), prompts resampled: shapes (n,)."""
     rng, prompts = np.random.default_rng(seed), tables[0].shape[1]
     drawn = [rng.integers(prompts, size=prompts) for _ in range(DRAWS)]
@@ -168,55 +166,3 @@ def held_out_rows(held: Prediction) -> dict[str, list[dict[str, float]]]:
         prompt: [{name: float(table[choice, at]) for name, table in names.items()} for choice in range(len(held.d))]
         for at, prompt in enumerate(held.prompts.tolist())
     }
-
-
-def filtered_rows(held: Prediction, seed: int) -> tuple[list[dict[str, Any]], list[str]]:
-    """Accuracy that remains without the q prompts that the references call most exposing; beside the best possible.
-
-    ``_lift``: less the accuracy on all prompts, with its interval over pools of as many prompts. Of the choices of
-    references and the prompts that `whole_prompts` keeps where both predictors have to judge, so that all of a row is
-    about the same ones.
-
-    Returns
-    -------
-    rows : list of dict
-    notes : list of str
-        What was left out.
-    """
-    rows: dict[int, dict[str, Any]] = {}
-    scores = {"by_d": held.d, "by_expected": held.expected}
-    measured = {name: each for name, each in scores.items() if np.isfinite(each).any()}
-    known = np.all([np.isfinite(each) for each in (held.accuracy, *measured.values())], axis=0)
-    cells = np.where(known, np.arange(known.size).reshape(known.shape), np.nan)
-    try:
-        kept, judged = whole_prompts(cells, held.accuracy, "every score")
-    except ArrayError:
-        return [], ["No table without the most exposing prompts: none has scores and an accuracy on other images."]
-    for name, each in measured.items():
-        chosen = each.ravel()[kept.astype(np.intp)]
-        sizes = drops(chosen.shape[1])
-
-        def lifts(chosen: Array, judged: Array, sizes: Sequence[int] = sizes) -> list[float]:
-            left = [one.accuracy for one in remaining_accuracy(chosen, judged, sizes)]
-            return [each - left[0] for each in left]
-
-        low, high = _over_prompts(lifts, (chosen, judged), seed)
-        for at, one in enumerate(remaining_accuracy(chosen, judged, sizes)):
-            empty = {"dropped": one.dropped, "kept": one.kept, "by_d": None, "by_expected": None, "oracle": one.oracle}
-            row = rows.setdefault(one.dropped, empty)
-            row[name] = one.accuracy
-            if one.dropped:
-                row[f"{name}_lift"] = one.accuracy - rows[0][name]
-                row[f"{name}_lift_low"], row[f"{name}_lift_high"] = float(low[at]), float(high[at])
-    return [rows[q] for q in sorted(rows)], _left_out(kept.shape, known.shape)
-
-
-def _left_out(kept: tuple[int, ...], there: tuple[int, ...]) -> list[str]:
-    """A sentence on choices of references and prompts that took no part; shapes (R, P)."""
-    if kept == there:
-        return []
-    return [
-        f"The table without the most exposing prompts is of {kept[0]} of {there[0]} choices of references and of "
-        f"{kept[1]} of {there[1]} prompts: choices that some prompts lack are left out, and prompts that lack one of "
-        "the rest."
-    ]

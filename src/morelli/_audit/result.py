@@ -10,13 +10,13 @@ import numpy as np
 
 from morelli._audit.attacks import AttackPlan
 from morelli._audit.curves import category_rows, k_rows, means, one_vs_many_rows, pool_rows, tau_rows
+from morelli._audit.filtering import filtered_confusion, filtered_rows
 from morelli._audit.measured import Measured, battle, confusion
 from morelli._audit.prediction import (
     Prediction,
     band_rows,
     chosen_rows,
     correlations,
-    filtered_rows,
     held_out_rows,
     predict,
 )
@@ -24,10 +24,10 @@ from morelli._audit.settings import AuditSettings
 from morelli._version import __version__
 from morelli.errors import InputError
 from morelli.evaluation.data import EvaluationSet
-from morelli.exposure.confusion import from_counts
+from morelli.exposure.confusion import Confusion, from_counts
 from morelli.exposure.cost import cost
 from morelli.exposure.separability import Separability
-from morelli.exposure.simulation import simulate_votes, typical
+from morelli.exposure.simulation import simulate_votes, typical, undefended
 from morelli.types import EXPOSURE_SCHEMA, EncoderStamp
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def exposure_result(dataset: Dataset, seen: Seen, asked: AuditSettings) -> dict[
     vs_many, notes = one_vs_many_rows(data, seen.plan, seen.measured, asked.seed)
     filtered, left_out = filtered_rows(held, asked.seed)
     table = confusion(attack)
-    votes, vote_notes = _votes(table, asked)
+    votes, vote_notes = _votes(table, *filtered_confusion(held, attack), asked)
     models, seed = attack.scored.models.tolist(), asked.seed
     stamp = seen.stamp
     return {
@@ -164,14 +164,17 @@ def _correlations(seen: Seen, each: Measured, asked: AuditSettings) -> list[dict
     return correlations(held, each, d, frac, _per_prompt(seen, each), asked.seed)
 
 
-def _votes(table: Mapping[str, Any], asked: AuditSettings) -> tuple[dict[str, Any] | None, list[str]]:
-    """The vote simulation, among the models that were queries."""
+def _votes(
+    table: Mapping[str, Any], filtered: Mapping[str, Confusion], left_out: Sequence[str], asked: AuditSettings
+) -> tuple[dict[str, Any] | None, list[str]]:
+    """The vote simulation, among the models that were queries: on all prompts, and without the most exposing."""
     labels, counts, images = table["labels"], np.array(table["matrix"]), np.array(table["images"])
     known = np.flatnonzero(images).tolist()
     if len(known) < 2:
         return None, ["Votes were not simulated: fewer than two models have images that could be held out."]
     measured = from_counts([labels[i] for i in known], labels, counts[known], images=images[known])
-    found = simulate_votes(measured, asked.votes)
+    found = simulate_votes(measured, asked.votes, defended=filtered)
+    found["notes"] = [*left_out, *found["notes"]]
     return found, [f"Votes: {note}" for note in found["notes"]]
 
 
@@ -183,7 +186,7 @@ def _cost(
     if isinstance(prices, Mapping):
         prices = {name: prices[name] for name in models}
     found, reused = cost(k, len(models), prices), cost(k, len(models), prices, prompts)
-    battles = typical((votes or {}).get("rows", ()), "battles")
+    battles = typical(undefended((votes or {}).get("rows", ())), "battles")
     return found.to_json() | {
         "price": prices,
         "campaign_battles": battles,

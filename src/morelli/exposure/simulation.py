@@ -177,6 +177,11 @@ def _notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
+def undefended(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The rows that no defence has touched."""
+    return [row for row in rows if row["defence"] == UNDEFENDED]
+
+
 def typical(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
     """The median target's "votes" or "battles"; None where there is none, or half the targets do not move."""
     row = typical_row(rows, name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from morelli.exposure.simulation import typical
+from morelli.exposure.simulation import typical, undefended
 from morelli.report import exposure as columns
 from morelli.report.exposure_figures import exposure_figures
 from morelli.report.page import Page, details, figure, figures, heat_table, listing, paragraph, table, tiles
@@ -90,7 +90,7 @@ def _tiles(result: Mapping[str, Any]) -> str:
         ("Variance between models", f"{format_percent(share['share'])} %", "of between + within, same prompt"),
         ("One battle costs", f"${result['cost']['per_battle']:.2f}", f"{result['cost']['images_per_battle']} images"),
     ]  # fmt: skip
-    votes = typical((result["votes"] or {}).get("rows", ()), "votes")
+    votes = typical(undefended((result["votes"] or {}).get("rows", ())), "votes")
     if votes is not None:
         entries.append(("Votes to move one place", f"{votes:.0f}", "median target; simulation, see Votes"))
     return tiles(entries)
