@@ -13,6 +13,7 @@ from typing import Any
 from benchmarks.papers import tables
 from benchmarks.papers.attack_table import COLUMNS as ATTACK_COLUMNS
 from benchmarks.papers.attacks import small_plan
+from benchmarks.papers.chosen_on import is_chosen_on
 from benchmarks.papers.maps import curve_figure, draw_maps
 from benchmarks.papers.plan import Plan
 from benchmarks.papers.results import Results
@@ -41,8 +42,6 @@ STANDING_IN = (
 NOTHING_STORED = (
     "Models have one image of a prompt: there is nothing that could stand in for regenerated ones, and so no plug-in."
 )
-#: Data sets that choices of this project were made on.
-CHOSEN_ON = ("visor", "sdnext")
 #: A leak test and notes.
 Told = tuple[Mapping[str, Any], Sequence[str]]
 Table = tuple[str, Sequence[Mapping[str, Any]], Sequence[Column]]
@@ -145,7 +144,7 @@ def _encoder() -> str:
 
 def _chosen(source: Source) -> list[str]:
     """What of ours was chosen on a data set."""
-    if source.name not in CHOSEN_ON:
+    if not is_chosen_on(source):
         return []
     return [
         f"Views, layers and constants of ours were chosen with {source.name} at hand (decisions 0002, 0004, 0010), "

@@ -62,7 +62,7 @@ def open_source(folder: Path, prompts: int | None, name: str = "") -> Source:
     dataset = read_source(str(folder), prompts)
     try:
         seen = [
-            [item.name, item.model, item.family, item.prompt_id, item.prompt, _content(item.path)]
+            [item.name, item.model, item.family, item.prompt_id, item.prompt, content(item.path)]
             for item in dataset.items
         ]
     except OSError as error:
@@ -74,7 +74,8 @@ def open_source(folder: Path, prompts: int | None, name: str = "") -> Source:
     return Source(name or place.name, str(place), prompts, state, len(models), len(dataset.items), pixels)
 
 
-def _content(path: Path) -> str:
+def content(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -100,11 +100,18 @@ def test_the_best_accuracy_has_its_interval_from_pairs_that_were_kept() -> None:
 SOURCE = Source("d", "d", None, "state", 4, 8)
 
 
+@pytest.fixture
+def not_chosen_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The data set of these tests has no folder to look into."""
+    monkeypatch.setattr("benchmarks.papers.report.is_chosen_on", lambda source: False)
+
+
 def main_cell(row: dict[str, Any]) -> dict[str, Any]:
     about = {"protocol": "any-prompt", "k": None, "n_queries": 8, "n_models": 4, "n_prompts": 2, "leaks": {}}
     return {"row": row, "queries": queries(scored([True] * 8, list(range(8))), CONTENTS), "notes": [], **about}
 
 
+@pytest.mark.usefixtures("not_chosen_on")
 def test_cells_from_before_an_interval_are_shown_without_it_and_named(tmp_path: Path) -> None:
     older = {"top1": 0.5, "top1_low": 0.4, "top1_high": 0.6, "top2": 0.75, "top3": None}
     newer = older | {"top2_low": 0.625, "top2_high": 1.0, "top3_low": None, "top3_high": None}
@@ -126,6 +133,7 @@ def test_cells_from_before_an_interval_are_shown_without_it_and_named(tmp_path: 
     }
 
 
+@pytest.mark.usefixtures("not_chosen_on")
 def test_the_best_accuracy_of_a_cell_has_its_own_interval_or_that_of_its_pairs(tmp_path: Path) -> None:
     record = pairs(([0.9, 0.95, 0.25], [0.5, 0.75]))
     figure = {"auroc": 0.75, "best_accuracy": 5 / 6, "accuracy": 0.5}
