@@ -27,7 +27,7 @@ from benchmarks.papers.jobs import table_jobs
 from benchmarks.papers.measure import perform
 from benchmarks.papers.plan import ATTACKED, RULES, Plan
 from benchmarks.papers.regeneration import open_bench
-from benchmarks.papers.results import Results
+from benchmarks.papers.results import Results, RunClock
 from benchmarks.papers.schedule import Job, describe, run
 from benchmarks.papers.sources import ZOO, Source, make_zoo, open_source, read_source
 from benchmarks.papers.stored_attacks import StoredAttacks, stored_jobs
@@ -110,12 +110,14 @@ def measure(given: argparse.Namespace, plan: Plan, engine: Engine) -> tuple[Path
         A data set or a file of results cannot be used; what was measured is kept.
     """
     skipped: dict[str, str] = {}
+    clock = RunClock(given.processes)
     until = None if given.hours is None else time.monotonic() + 3600 * given.hours
     sources = open_sources(given, plan, skipped)
     jobs = table_jobs(plan, sources, given.weights)
     stored = _stored(plan, sources, given.out, skipped) if "001" in plan.tables else {}
     jobs += [job for cells, _ in stored.values() for job in cells]
-    results = Results(given.out / "papers.jsonl", {"plan": asdict(plan), "sources": [asdict(each) for each in sources]})
+    settings = {"plan": asdict(plan), "sources": [asdict(each) for each in sources]}
+    results = Results(given.out / "papers.jsonl", settings, clock=clock)
     if jobs:
         costs = embedding(sources) + sum(job.seconds for job in jobs)
         say(f"all but the zoo's table 001 takes about {costs / 3600:.1f} processor hours where nothing is there yet.")

@@ -215,8 +215,27 @@ def _costs(results: Results, jobs: Sequence[Job]) -> Part:
         "Seconds, as measured where a cell was measured, with a training that was read from its checkpoint counting "
         "nothing; a cell that shares its cores with another takes longer. The estimates are of one processor."
     )
+    part.sentences += _clock(results, jobs)
     part.tables.append(("By method, the dearest first", tables.cost_rows(results, jobs), tables.COST_COLUMNS))
     return part
+
+
+def _clock(results: Results, jobs: Sequence[Job]) -> list[str]:
+    """What the runs of the bench took by the clock."""
+    runs, unknown = results.runs((job.key, job.words) for job in jobs)
+    if not runs:
+        return []
+    hours = sum(each["seconds"] for each in runs) / 3600
+    said = "; ".join(
+        f"{each['cells']} cells in {each['seconds'] / 60:,.0f} min by {each['processes']} "
+        f"{'process' if each['processes'] == 1 else 'processes'}"
+        for each in runs
+    )
+    missing = f" {unknown} cells are of runs that did not say." if unknown else ""
+    return [
+        f"By the clock, each run from its beginning to the last of its cells here, making and embedding pictures "
+        f"included: {hours:.2f} hours in {len(runs)} {'run' if len(runs) == 1 else 'runs'} ({said}).{missing}"
+    ]
 
 
 def _stored(

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+import secrets
+import time
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +36,8 @@ class Results:
         Of this run, for the reader; another run's cells are kept as far as they still hold.
     schema : str
         Of the file.
+    clock : RunClock, optional
+        Of this run; each cell is kept with what it shows then. By default it begins now.
 
     Raises
     ------
@@ -40,8 +45,10 @@ class Results:
         The file is no file of cells.
     """
 
-    def __init__(self, path: Path, settings: Mapping[str, Any], schema: str = SCHEMA) -> None:
-        self.path = path
+    def __init__(
+        self, path: Path, settings: Mapping[str, Any], schema: str = SCHEMA, clock: RunClock | None = None
+    ) -> None:
+        self.path, self.clock = path, clock or RunClock()
         path.parent.mkdir(parents=True, exist_ok=True)
         self._cells: dict[str, dict[str, Any]] = {}
         lines = whole_lines(path)
@@ -69,10 +76,54 @@ class Results:
 
     def add(self, key: str, words: Mapping[str, Any], result: Mapping[str, Any]) -> None:
         """Keep a cell, on disk before this returns."""
-        line = json.dumps({"cell": key, "words": fingerprint(words), "result": dict(result)})
+        line = json.dumps(
+            {"cell": key, "words": fingerprint(words), "result": dict(result), "run": self.clock.to_json()}
+        )
         with self.path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
         self._cells[key] = json.loads(line)
+
+    def runs(self, cells: Iterable[tuple[str, Mapping[str, Any]]]) -> tuple[list[dict[str, Any]], int]:
+        """The runs that measured some cells, by keys and words.
+
+        Returns
+        -------
+        runs : list of dict
+            id, processes, seconds by the clock until the last of these cells, and cells; in the order of their ids.
+        unknown : int
+            Cells that do not say.
+        """
+        found: dict[str, dict[str, Any]] = {}
+        unknown = 0
+        for key, words in cells:
+            if self.get(key, words) is None:
+                continue
+            run = self._cells[key].get("run")
+            if run is None:
+                unknown += 1
+                continue
+            known = found.setdefault(run["id"], {**run, "cells": 0})
+            known["seconds"] = max(known["seconds"], run["seconds"])
+            known["cells"] += 1
+        return [found[name] for name in sorted(found)], unknown
+
+
+class RunClock:
+    """What a run of the bench takes by the clock.
+
+    Parameters
+    ----------
+    processes : int
+        That measure cells.
+    """
+
+    def __init__(self, processes: int = 1) -> None:
+        self.processes, self._since = processes, time.monotonic()
+        self.id = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}-{secrets.token_hex(2)}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The run's id, its processes, and seconds since it began."""
+        return {"id": self.id, "processes": self.processes, "seconds": round(time.monotonic() - self._since, 1)}
 
 
 def fingerprint(words: Mapping[str, Any]) -> str:

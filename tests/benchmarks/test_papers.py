@@ -16,7 +16,8 @@ from benchmarks.papers.costs import embedding, looking
 from benchmarks.papers.jobs import table_jobs
 from benchmarks.papers.methods import versions
 from benchmarks.papers.plan import ATTACKED, Plan
-from benchmarks.papers.results import Results, fingerprint
+from benchmarks.papers.report import _clock
+from benchmarks.papers.results import Results, RunClock, fingerprint
 from benchmarks.papers.schedule import FAILED, Clock, Job, run
 from benchmarks.papers.sources import Source, open_source
 from benchmarks.papers.training import published_hours, published_work
@@ -75,6 +76,46 @@ def test_an_interrupted_bench_goes_on(tmp_path: Path) -> None:
     run(jobs, Results(path, {"other": "settings"}), third, "", say=quiet)
     assert third.asked == []
     assert json.loads(path.read_text().splitlines()[0])["settings"] == {"other": "settings"}
+
+
+def test_what_the_runs_took_by_the_clock(tmp_path: Path) -> None:
+    """Of each run that measured a cell that counts; of an interrupted one until its last cell."""
+    jobs, path = [job("a"), job("b"), job("c"), job("d")], tmp_path / "papers.jsonl"
+    read = [0.0]
+
+    def begin(name: str, processes: int) -> Results:
+        clock = RunClock(processes)
+        clock.id = name
+        clock.to_json = lambda: {"id": name, "processes": processes, "seconds": read[0]}  # type: ignore[method-assign]
+        return Results(path, {}, clock=clock)
+
+    def clocked(words: Mapping[str, Any], out: str) -> dict[str, Any]:
+        read[0] += 900.0
+        if words["name"] == "c" and read[0] < 4000:
+            read[0] = 4000.0
+            raise KeyboardInterrupt
+        return {"value": 1}
+
+    first = begin("1", 2)
+    with pytest.raises(KeyboardInterrupt):
+        run(jobs, first, clocked, "", say=quiet)
+    read[0] = 0.0
+    path.write_text(path.read_text().replace(', "run": {"id": "1", "processes": 2, "seconds": 900.0}', ""))
+    read[0] = 3600.0
+    second = begin("2", 1)
+    run(jobs, second, clocked, "", say=quiet)
+    pairs = [(each.key, each.words) for each in jobs]
+    runs, unknown = second.runs(pairs)
+    assert runs == [
+        {"id": "1", "processes": 2, "seconds": 1800.0, "cells": 1},
+        {"id": "2", "processes": 1, "seconds": 5400.0, "cells": 2},
+    ]
+    assert unknown == 1
+    assert second.runs([("a", {"version": "2"})]) == ([], 0)
+    (line,) = _clock(second, jobs)
+    assert "2.00 hours in 2 runs (1 cells in 30 min by 2 processes; 2 cells in 90 min by 1 process)" in line
+    assert "1 cells are of runs that did not say" in line
+    assert _clock(Results(tmp_path / "other.jsonl", {}), jobs) == []
 
 
 def test_a_result_of_another_version_is_measured_again(tmp_path: Path) -> None:
