@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from morelli.baselines.loop import Learner, adam, balanced_rows, descend, epoch_rows, open_journal, train
+from morelli.baselines.loop import Learner, adam, balanced_rows, cooled, descend, epoch_rows, open_journal, train
 from morelli.errors import DivergedError, InputError
 
 
@@ -55,6 +55,30 @@ def test_an_interrupted_training_goes_on_as_if_nothing_had_happened(tmp_path):
     assert made[0] == 41
     assert np.array_equal(weights(again), weights(whole))
     assert resumed == curve
+
+
+@pytest.mark.parametrize("stop_at", [None, 3, 8])
+def test_a_rate_falls_to_zero_over_the_last_steps_interrupted_or_not(stop_at, tmp_path):
+    rates: dict[int, float] = {}
+
+    def cooling(stop):
+        made = learner(stop_at=stop)
+        inner = made.step
+
+        def step(number, rng):
+            rates[number] = made.optimisers["optimiser"].param_groups[0]["lr"]
+            return inner(number, rng)
+
+        return Learner(made.modules, made.optimisers, step, cooldown=0.4)
+
+    if stop_at is not None:
+        with pytest.raises(KeyboardInterrupt):
+            train(cooling(stop_at), 10, 3, open_journal(tmp_path, {"a": 1}), save_every=0.0)
+    train(cooling(None), 10, 3, open_journal(tmp_path, {"a": 1}), save_every=0.0)
+    # Six steps at 0.05, then four quarters of it: 4/4, 3/4, 2/4, 1/4.
+    wanted = [0.05] * 7 + [0.0375, 0.025, 0.0125]
+    assert [rates[number] for number in range(10)] == pytest.approx(wanted)
+    assert cooled(10, 10, 0.4) == 0
 
 
 def test_a_long_training_is_kept_within_a_stretch_of_its_curve(tmp_path):

@@ -13,9 +13,11 @@ import torch
 
 from morelli.attribution.image import IMAGE_REGISTRY, FeatureAttributor, load_image_attributor
 from morelli.baselines.dna_det import DnaDet
+from morelli.baselines.dna_network import grid_patches
 from morelli.baselines.pose import Pose
 from morelli.baselines.repmix import RepMix
 from morelli.baselines.resnet50 import ResNetPixels, resnet_body
+from morelli.baselines.shapes import signed
 from morelli.baselines.yu import Yu
 from morelli.errors import InputError, NotEnoughReferencesError, NotFittedError, UnknownNameError, WeightsError
 from tests.baselines.toys import accuracy, pictures, rows, stripes
@@ -34,7 +36,7 @@ ENOUGH = (
     "repmix@side=112+steps=6000",
     "dna-det@batch=8+crops=16+rate=0.0001+enlarged=128+steps=6000",
 )
-PROMPTS = 3020
+PROMPTS, HELD = 3100, 100
 SMALL = (1, 1, 1, 1)
 EASY = {
     "resnet50": (lambda: ResNetPixels(steps=30, batch=9, rate=1e-3, side=32, depths=SMALL), 2048),
@@ -184,6 +186,15 @@ def test_the_published_rates_by_step(make, which, rates, monkeypatch):
         assert made.optimisers[which].param_groups[0]["lr"] == pytest.approx(rate)
 
 
+def test_patches_that_coincide_are_scored_once():
+    x = torch.arange(2 * 3 * 64 * 64).reshape(2, 3, 64, 64).to(torch.uint8)
+    shown, count = grid_patches(x, 64)
+    assert (count, shown.shape) == (1, (2, 3, 64, 64))
+    # At the size of the pictures nothing is resampled.
+    assert torch.equal(shown, signed(x))
+    assert grid_patches(x, 66)[1] == 9
+
+
 def test_what_learnt_transforms_goes_on_to_learn_models():
     made = learner(lambda n: DnaDet(n, batch=2, crops=2))
     network, first = made.modules["network"], made.modules["first"]
@@ -216,7 +227,10 @@ def test_repmix_tells_photographs_apart_where_there_are_some():
         (lambda: Pose(expansions=0), "expansions"),
         (lambda: ResNetPixels(side=4), "side"),
         (lambda: DnaDet(enlarged=63), "64 or more"),
+        (lambda: DnaDet(side=32), "side"),
         (lambda: DnaDet(crops=0), "crops"),
+        (lambda: ResNetPixels(cooldown=1.5), "cooldown"),
+        (lambda: ResNetPixels(cooldown=float("nan")), "cooldown"),
         (lambda: Yu(rate=float("nan")), "rate"),
         (lambda: ResNetPixels(rate=-1.0), "rate"),
         (lambda: ResNetPixels(depths=(1, 1, 1)), "depths"),
@@ -289,7 +303,7 @@ def test_other_weights_to_begin_from_are_another_training(tmp_path):
 
 @dataclass(frozen=True, eq=False)
 class ZooPictures:
-    """Pictures of many prompts by each of five models; the last twenty prompts are held out.
+    """Pictures of many prompts by each of five models; the last hundred prompts are held out.
 
     With six hundred prompts the networks learn the pictures by heart: the models draw the same scenes (decision 0014).
     """
@@ -300,7 +314,7 @@ class ZooPictures:
 
     def part(self, held: bool) -> tuple[list[np.ndarray], np.ndarray, list[str]]:
         """What is held out, or what is not."""
-        rows = (np.arange(len(self.images)) % PROMPTS >= PROMPTS - 20) == held
+        rows = (np.arange(len(self.images)) % PROMPTS >= PROMPTS - HELD) == held
         return list(self.images[rows]), self.models[rows], self.texts[rows].tolist()
 
 

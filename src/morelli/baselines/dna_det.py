@@ -55,16 +55,18 @@ class DnaDet(NetworkAttributor):
         Patches a picture in training.
     rate : float
         Learning rate of the second stage.
+    side : int
+        Pixels a side that pictures are brought to, 64 or more.
     enlarged : int
-        Pixels a side that patches are taken from, 64 or more. Of a picture of 64 pixels a patch of 512 shows eight by
-        eight: where pictures are small, less is more.
+        Pixels a side that patches are then taken from, 64 or more. Of a picture of 64 pixels a patch of 512 shows
+        eight by eight: where pictures are small, less is more, and at a ``side`` of theirs nothing is blurred.
     seed : int
     device, precision : str
     checkpoint : str, optional
     """
 
     published_batch = EACH
-    published_form = (("crops", CROPS), ("rate", RATE), ("enlarged", ENLARGED))
+    published_form = (("crops", CROPS), ("rate", RATE), ("side", SIDE), ("enlarged", ENLARGED))
 
     def __init__(
         self,
@@ -72,21 +74,24 @@ class DnaDet(NetworkAttributor):
         batch: int = EACH,
         crops: int = CROPS,
         rate: float = RATE,
+        side: int = SIDE,
         enlarged: int = ENLARGED,
         seed: int = 0,
         device: str = "auto",
         precision: str = "auto",
         checkpoint: str | None = None,
     ) -> None:
-        self.steps, self.batch, self.crops, self.rate, self.enlarged = steps, batch, crops, rate, enlarged
+        self.steps, self.batch, self.crops, self.rate = steps, batch, crops, rate
+        self.side, self.enlarged = side, enlarged
         self.seed, self.device, self.precision, self.checkpoint = seed, device, precision, checkpoint
 
     def fit(self, images: Sequence[Pixels], models: NDArray[np.str_]) -> Self:
         """Train on pictures."""
         from morelli.baselines.dna_network import PATCH
 
-        if self.enlarged < PATCH:
-            raise InputError(f"must be {PATCH} or more; got {self.enlarged}.", argument="enlarged")
+        for name, pixels in (("side", self.side), ("enlarged", self.enlarged)):
+            if pixels < PATCH:
+                raise InputError(f"must be {PATCH} or more; got {pixels}.", argument=name)
         if self.crops < 1:
             raise InputError(f"must be 1 or more; got {self.crops}.", argument="crops")
         return super().fit(images, models)
@@ -106,7 +111,7 @@ class DnaDet(NetworkAttributor):
     def _tensor(self, images: Sequence[Pixels]) -> Tensor:
         from morelli.baselines.shapes import stack_squares
 
-        return stack_squares(images, SIDE)
+        return stack_squares(images, self.side)
 
     def _learner(self, x: Tensor, labels: NDArray[np.intp], classes: int, steps: int) -> Learner:
         from morelli.baselines.dna_network import DnaNetwork

@@ -13,7 +13,7 @@ from morelli.fingerprint.learn.losses import supervised_contrast
 
 PATCH = 64
 TEMPERATURE, PROJECTED = 0.07, 128
-# Patches of a picture when it is scored: a grid of so many a side.
+# Patches of a picture when it is scored: a grid of so many a side, fewer where they would coincide.
 _GRID = 4
 
 
@@ -58,12 +58,12 @@ def patches(x: Tensor, count: int, rng: np.random.Generator, side: int) -> Tenso
 
 def grid_patches(x: Tensor, side: int) -> tuple[Tensor, int]:
     """Patches on an even grid, and how many a picture: (n · count, 3, 64, 64)."""
-    places = [round(i * (side - PATCH) / (_GRID - 1)) for i in range(_GRID)]
+    places = sorted({round(i * (side - PATCH) / (_GRID - 1)) for i in range(_GRID)})
     out = []
     for picture in x:
         large = enlarge(picture, side)
         out += [large[:, top : top + PATCH, left : left + PATCH] for top in places for left in places]
-    return torch.stack(out), _GRID**2
+    return torch.stack(out), len(places) ** 2
 
 
 def dna_loss(logits: Tensor, projected: Tensor, targets: Tensor, balance: Tensor) -> dict[str, Tensor]:

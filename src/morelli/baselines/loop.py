@@ -40,11 +40,17 @@ class Learner:
     step : callable
         Takes the step's number, from 0, and a generator of random numbers of its own; does the step and returns its
         losses by name. torch's own random numbers are seeded for it.
+    cooldown : float
+        Share of the steps, the last ones, over which every learning rate falls to zero on a straight line; 0 leaves
+        the rates to the step. At a constant rate accuracy swings from one step to the next and the last step is as
+        good as chance has it (Hägele et al. 2024, "Scaling laws and compute-optimal training beyond fixed training
+        durations").
     """
 
     modules: Mapping[str, nn.Module]
     optimisers: Mapping[str, torch.optim.Optimizer]
     step: Step
+    cooldown: float = 0.0
 
 
 @dataclass
@@ -82,6 +88,7 @@ def train(
     curve, first, since = Curve(), 0, 0
     # Of the stretch that is under way, which began after ``since`` steps.
     sums: dict[str, float] = {}
+    rates = {name: optimiser.param_groups[0]["lr"] for name, optimiser in learner.optimisers.items()}
     state = journal.load("cpu") if journal else None
     if state is not None:
         first, since, sums = _restore(learner, curve, state)
@@ -92,6 +99,9 @@ def train(
         for number in range(first, steps):
             rng = np.random.default_rng([seed, _STEP, number])
             torch.manual_seed(int(rng.integers(2**62)))
+            if learner.cooldown:
+                for name, optimiser in learner.optimisers.items():
+                    set_rate(optimiser, rates[name] * cooled(number, steps, learner.cooldown))
             for name, value in learner.step(number, rng).items():
                 sums[name] = sums.get(name, 0.0) + value
             if (number + 1) % stretch == 0 or number + 1 == steps:
@@ -166,6 +176,11 @@ def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
     """The learning rate of all groups."""
     for group in optimiser.param_groups:
         group["lr"] = rate
+
+
+def cooled(number: int, steps: int, cooldown: float) -> float:
+    """What is left of the learning rate at a step, from 0: 1 until the last ``cooldown * steps``, then a line to 0."""
+    return min(1.0, (steps - number) / (cooldown * steps))
 
 
 def open_journal(folder: str | Path | None, words: Mapping[str, Any]) -> Journal | None:

@@ -155,6 +155,9 @@ class NetworkAttributor(ImageAttributor):
         rate = getattr(self, "rate", 1.0)
         if not (math.isfinite(rate) and rate > 0):
             raise InputError(f"must be a number above 0; got {rate:g}.", argument="rate")
+        cooldown = getattr(self, "cooldown", 0.0)
+        if not 0 <= cooldown <= 1:
+            raise InputError(f"must lie between 0 and 1; got {cooldown:g}.", argument="cooldown")
         side = getattr(self, "side", 32)
         if side < 8:
             raise InputError(f"must be 8 or more; got {side}.", argument="side")

@@ -58,8 +58,8 @@ class ResNetPixels(OnResNet50):
     """The supervised classifier on pixels that paper 000 compares with.
 
     The paper gives no training, so that it counts as under-trained however long it is. Here, as is common: Adam at
-    1e-4, 30 epochs in batches of 32, random 224-pixel crops of the picture brought to 256, mirrored at random; the
-    centre crop when scoring.
+    1e-4, falling to zero over the last tenth of the steps, 30 epochs in batches of 32, random 224-pixel crops of the
+    picture brought to 256, mirrored at random; the centre crop when scoring.
 
     Deviations: without ``pretrained`` the weights begin at random, not at ImageNet's.
 
@@ -70,6 +70,8 @@ class ResNetPixels(OnResNet50):
     batch : int
     rate : float
         Learning rate.
+    cooldown : float
+        Share of the steps, the last ones, over which the rate falls to zero.
     side : int
         Of the crops; pictures are brought to 8/7 of it.
     depths : tuple of int
@@ -89,6 +91,7 @@ class ResNetPixels(OnResNet50):
         steps: int | None = None,
         batch: int = 32,
         rate: float = RATE,
+        cooldown: float = 0.1,
         side: int = 224,
         depths: tuple[int, ...] = DEPTHS,
         pretrained: str | None = None,
@@ -97,7 +100,7 @@ class ResNetPixels(OnResNet50):
         precision: str = "auto",
         checkpoint: str | None = None,
     ) -> None:
-        self.steps, self.batch, self.rate = steps, batch, rate
+        self.steps, self.batch, self.rate, self.cooldown = steps, batch, rate, cooldown
         self.side, self.depths, self.pretrained = side, depths, pretrained
         self.seed, self.device, self.precision, self.checkpoint = seed, device, precision, checkpoint
 
@@ -126,7 +129,7 @@ class ResNetPixels(OnResNet50):
             descend(optimiser, loss, number)
             return {"loss": float(loss.detach())}
 
-        return Learner({"network": network}, {"optimiser": optimiser}, step)
+        return Learner({"network": network}, {"optimiser": optimiser}, step, self.cooldown)
 
     def _read(self, network: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
         from morelli.baselines.shapes import imagenet

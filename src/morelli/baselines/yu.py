@@ -50,6 +50,8 @@ class Yu(NetworkAttributor):
     batch : int
     rate : float
         Learning rate.
+    cooldown : float
+        Share of the steps, the last ones, over which the rate falls to zero; 0 as published.
     side : int
         A power of two, 8 or more; 128 as published.
     seed : int
@@ -58,7 +60,7 @@ class Yu(NetworkAttributor):
     """
 
     published_batch = BATCH
-    published_form = (("side", 128), ("rate", RATE))
+    published_form = (("side", 128), ("rate", RATE), ("cooldown", 0.0))
 
     def __init__(
         self,
@@ -66,13 +68,15 @@ class Yu(NetworkAttributor):
         steps: int | None = None,
         batch: int = BATCH,
         rate: float = RATE,
+        cooldown: float = 0.0,
         side: int = 128,
         seed: int = 0,
         device: str = "auto",
         precision: str = "auto",
         checkpoint: str | None = None,
     ) -> None:
-        self.form, self.steps, self.batch, self.rate, self.side = form, steps, batch, rate, side
+        self.form, self.steps, self.batch, self.rate = form, steps, batch, rate
+        self.cooldown, self.side = cooldown, side
         self.seed, self.device, self.precision, self.checkpoint = seed, device, precision, checkpoint
 
     def fit(self, images: Sequence[Pixels], models: NDArray[np.str_]) -> Self:
@@ -110,7 +114,7 @@ class Yu(NetworkAttributor):
             modules["critic"] = Critic(self.side).to(self.device_)
             optimisers["critic"] = self._adam(modules["critic"])
             step = self._fingerprint(modules, optimisers, x, targets)
-        return Learner(modules, optimisers, step)
+        return Learner(modules, optimisers, step, self.cooldown)
 
     def _adam(self, module: nn.Module) -> torch.optim.Optimizer:
         from morelli.baselines.loop import adam
