@@ -35,7 +35,10 @@ def describe(learnt: Learnt) -> dict[str, Any] | None:
 def published_work(fitted: Any) -> float:
     """How much more a published step computes than one that was made: larger batches, and more pixels a picture."""
     more = fitted.published_batch / fitted.batch
-    for name, value in fitted.published_form:
+    form = dict(fitted.published_form)
+    if "crops" in form:  # patches of one size, whatever they are cut from
+        form.pop("side")
+    for name, value in form.items():
         more *= (value / getattr(fitted, name)) ** _WORK[name] if name in _WORK else 1.0
     return more
 

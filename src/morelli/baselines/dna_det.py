@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -37,7 +37,8 @@ class DnaDet(NetworkAttributor):
 
     Deviations: a picture's score is the mean over 16 patches of a grid, a quarter of the enlarged picture, where their
     program reads all of it at once; cross-entropy is over logits, where their program hands it probabilities; pictures
-    are resized bilinearly, the centre square of those that are no squares; all patches of a step pass through the
+    are resized bilinearly, the centre square of those that are no squares; pictures of fewer than 128 pixels, which
+    they had none of, are not enlarged; all patches of a step pass through the
     network together; the learnt weights are Adam's alone, at a rate that does not fall; the last step is kept, where
     their program keeps the best by pictures held out; models' pictures are drawn at random, not in epochs; the
     transforms are learnt on the training pictures, brought to 128 pixels whole, not on cuts of photographs, and five of
@@ -52,14 +53,16 @@ class DnaDet(NetworkAttributor):
     batch : int
         Pictures of each model a step.
     crops : int
-        Patches a picture in training.
+        Patches a picture in training. Where a picture has room for one alone, so many times as many pictures take
+        their place.
     rate : float
         Learning rate of the second stage.
-    side : int
-        Pixels a side that pictures are brought to, 64 or more.
-    enlarged : int
-        Pixels a side that patches are then taken from, 64 or more. Of a picture of 64 pixels a patch of 512 shows
-        eight by eight: where pictures are small, less is more, and at a ``side`` of theirs nothing is blurred.
+    side : int, optional
+        Pixels a side that pictures are brought to, 64 or more. None: 128, or the median shorter side of the training
+        pictures where that is less, but 64 at least.
+    enlarged : int, optional
+        Pixels a side that patches are then taken from, 64 or more. None: 512 of 128, and smaller pictures as they are.
+        Of a picture of 64 pixels a patch of 512 shows eight by eight, in which there is nothing to find.
     seed : int
     device, precision : str
     checkpoint : str, optional
@@ -74,8 +77,8 @@ class DnaDet(NetworkAttributor):
         batch: int = EACH,
         crops: int = CROPS,
         rate: float = RATE,
-        side: int = SIDE,
-        enlarged: int = ENLARGED,
+        side: int | None = None,
+        enlarged: int | None = None,
         seed: int = 0,
         device: str = "auto",
         precision: str = "auto",
@@ -85,16 +88,27 @@ class DnaDet(NetworkAttributor):
         self.side, self.enlarged = side, enlarged
         self.seed, self.device, self.precision, self.checkpoint = seed, device, precision, checkpoint
 
-    def fit(self, images: Sequence[Pixels], models: NDArray[np.str_]) -> Self:
-        """Train on pictures."""
+    def _check(self) -> None:
         from morelli.baselines.dna_network import PATCH
 
+        super()._check()
         for name, pixels in (("side", self.side), ("enlarged", self.enlarged)):
-            if pixels < PATCH:
+            if pixels is not None and pixels < PATCH:
                 raise InputError(f"must be {PATCH} or more; got {pixels}.", argument=name)
         if self.crops < 1:
             raise InputError(f"must be 1 or more; got {self.crops}.", argument="crops")
-        return super().fit(images, models)
+
+    def _prepare(self, images: Sequence[Pixels]) -> None:
+        from morelli.baselines.dna_network import PATCH
+
+        whole = int(np.median([min(image.shape[:2]) for image in images]))
+        own = max(PATCH, min(SIDE, whole))
+        self.side_ = own if self.side is None else self.side
+        self.enlarged_ = self.enlarged
+        if self.enlarged is None:
+            self.enlarged_ = ENLARGED if self.side_ >= SIDE else self.side_
+        alone = self.enlarged_ == PATCH
+        self.batch_, self.crops_ = (self.batch * self.crops, 1) if alone else (self.batch, self.crops)
 
     def _stages(self, pictures: int, classes: int) -> tuple[int, int]:
         """Published steps of both stages."""
@@ -111,7 +125,7 @@ class DnaDet(NetworkAttributor):
     def _tensor(self, images: Sequence[Pixels]) -> Tensor:
         from morelli.baselines.shapes import stack_squares
 
-        return stack_squares(images, self.side)
+        return stack_squares(images, self.side_)
 
     def _learner(self, x: Tensor, labels: NDArray[np.intp], classes: int, steps: int) -> Learner:
         from morelli.baselines.dna_network import DnaNetwork
@@ -144,7 +158,7 @@ class DnaDet(NetworkAttributor):
         from morelli.baselines.loop import epoch_rows, set_rate
         from morelli.baselines.transforms import TRANSFORMS, apply_transform
 
-        size = min(PRE_BATCH, len(x), PRE_BATCH * self.batch // EACH or 1)
+        size = min(PRE_BATCH, len(x), PRE_BATCH * self.batch_ // EACH or 1)
         rows = epoch_rows(len(x), size, number, self.seed)
         kinds = rng.integers(len(TRANSFORMS), size=len(rows))
         pictures = [each.permute(1, 2, 0).cpu().numpy() for each in x[rows]]
@@ -170,7 +184,7 @@ class DnaDet(NetworkAttributor):
         from morelli.baselines.loop import balanced_rows, set_rate
 
         set_rate(optimisers["network"], self.rate * DECAY ** (number // DECAY_EVERY))
-        rows = balanced_rows(labels, self.batch, rng)
+        rows = balanced_rows(labels, self.batch_, rng)
         y = torch.from_numpy(labels[rows].astype(np.int64)).to(x.device)
         return self._descend(network, (optimisers["network"], optimisers["balance"]), x[rows], y, number, rng)
 
@@ -188,8 +202,8 @@ class DnaDet(NetworkAttributor):
         from morelli.baselines.loop import descend
 
         with self.autocast():
-            _, logits, projected = network(patches(pictures, self.crops, rng, self.enlarged))
-        y = targets.repeat_interleave(self.crops)
+            _, logits, projected = network(patches(pictures, self.crops_, rng, self.enlarged_))
+        y = targets.repeat_interleave(self.crops_)
         parts = dna_loss(logits.float(), projected.float(), y, network.get_parameter("balance"))
         optimisers[1].zero_grad(set_to_none=True)
         descend(optimisers[0], parts["loss"], number)
@@ -199,7 +213,7 @@ class DnaDet(NetworkAttributor):
     def _read(self, network: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
         from morelli.baselines.dna_network import grid_patches
 
-        shown, count = grid_patches(x, self.enlarged)
+        shown, count = grid_patches(x, self.enlarged_)
         features, logits, _ = network(shown)
         means = [part.unflatten(0, (len(x), count)).mean(1) for part in (features, logits.log_softmax(1))]
         return means[0], means[1]

@@ -77,6 +77,9 @@ class NetworkAttributor(ImageAttributor):
     def _read(self, network: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
         """Features (n, d) and scores (n, classes) of a batch of uint8 inputs, on the device."""
 
+    def _prepare(self, images: Sequence[Pixels]) -> None:
+        """Decide what depends on the training pictures, into attributes that end in ``_``, before anything else."""
+
     def _origin(self) -> str:
         """Revision of the weights that the training begins from; "" of random ones."""
         return ""
@@ -100,6 +103,7 @@ class NetworkAttributor(ImageAttributor):
 
         self._check()
         names, labels = encode_labels(models, len(images))
+        self._prepare(images)
         self.device_ = choose_device(self.device)
         self.published_steps_ = self._published_steps(len(images), len(names))
         self.steps_ = self.published_steps_ if self.steps is None else self.steps
@@ -158,8 +162,8 @@ class NetworkAttributor(ImageAttributor):
         cooldown = getattr(self, "cooldown", 0.0)
         if not 0 <= cooldown <= 1:
             raise InputError(f"must lie between 0 and 1; got {cooldown:g}.", argument="cooldown")
-        side = getattr(self, "side", 32)
-        if side < 8:
+        side = getattr(self, "side", None)
+        if side is not None and side < 8:
             raise InputError(f"must be 8 or more; got {side}.", argument="side")
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise InputError(f"must be auto, float32 or bfloat16; got {self.precision!r}.", argument="precision")
@@ -171,11 +175,15 @@ class NetworkAttributor(ImageAttributor):
         if self.batch < self.published_batch:
             parts.append(f"batches of {self.batch} instead of {self.published_batch}")
         parts += [
-            f"{name} {_shown(getattr(self, name))} instead of {_shown(value)}"
+            f"{name} {_shown(self._taken(name))} instead of {_shown(value)}"
             for name, value in self.published_form
-            if getattr(self, name) != value
+            if self._taken(name) != value
         ]
         return ", ".join([*parts, *self._missing()])
+
+    def _taken(self, name: str) -> Any:
+        """A parameter's value, or what was decided in its place."""
+        return getattr(self, f"{name}_", getattr(self, name))
 
     def _words(self, images: Sequence[Pixels], names: NDArray[np.str_], labels: Labels) -> dict[str, Any]:
         """What decides the training, for its checkpoint; pictures by their contents."""
