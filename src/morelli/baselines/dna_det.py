@@ -104,9 +104,8 @@ class DnaDet(NetworkAttributor):
         whole = int(np.median([min(image.shape[:2]) for image in images]))
         own = max(PATCH, min(SIDE, whole))
         self.side_ = own if self.side is None else self.side
-        self.enlarged_ = self.enlarged
-        if self.enlarged is None:
-            self.enlarged_ = ENLARGED if self.side_ >= SIDE else self.side_
+        usual = ENLARGED if self.side_ >= SIDE else self.side_
+        self.enlarged_ = usual if self.enlarged is None else self.enlarged
         alone = self.enlarged_ == PATCH
         self.batch_, self.crops_ = (self.batch * self.crops, 1) if alone else (self.batch, self.crops)
 
